@@ -1,0 +1,1 @@
+"""The segmentation backends: readers, processors, schedulers and how they are found."""

@@ -1,0 +1,75 @@
+"""dask-image's own filters and labelling on the whole stack, one image a chunk.
+
+What the presentation did, with its traps closed: every size and structure spells out that nothing
+reaches from one image into the next (a scalar would blur across images).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dask_image.ndfilters
+import dask_image.ndmeasure
+import numpy as np
+
+from segbench.backends import skimage
+from segbench.backends.interface import Processor
+from segbench.backends.stacks import map_grayscale, map_measure
+from segbench.pipeline import MODE, SIGMA, TRUNCATE
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from segbench.pipeline import PipelineParams
+
+# 4-connected within an image, and no neighbours in the images before and after.
+STRUCTURE = np.zeros((3, 3, 3), dtype=bool)
+STRUCTURE[1] = [[False, True, False], [True, True, True], [False, True, False]]
+
+
+def grayscale(images: da.Array) -> da.Array:
+    """Luminance ``(N, H, W)``; dask-image has no colour conversion, so scikit-image's is mapped."""
+    return map_grayscale(images, skimage.grayscale)
+
+
+def blur(gray: da.Array) -> da.Array:
+    """Gaussian blur of each image."""
+    return dask_image.ndfilters.gaussian_filter(
+        gray, sigma=(0, SIGMA, SIGMA), mode=MODE, truncate=TRUNCATE
+    )
+
+
+def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
+    """Local threshold of each image."""
+    size = params.block_size
+    if params.method == "mean":
+        # Not threshold_local(method="mean"): that is a generic filter, which calls numpy.mean in
+        # Python for every pixel. Two passes of a box are the same mean.
+        box = np.full(size, 1 / size)
+        mean = dask_image.ndfilters.correlate(blurred, box.reshape(1, -1, 1), mode=MODE)
+        mean = dask_image.ndfilters.correlate(mean, box.reshape(1, 1, -1), mode=MODE)
+        return mean - params.offset
+    return dask_image.ndfilters.threshold_local(
+        blurred, (1, size, size), method=params.method, offset=params.offset, mode=MODE
+    )
+
+
+def label(mask: da.Array) -> da.Array:
+    """Labels whose ids go on from one image to the next."""
+    labels, _ = dask_image.ndmeasure.label(mask, structure=STRUCTURE)
+    return labels
+
+
+def measure(labels: da.Array) -> da.Array:
+    """Label and area of the objects of each image, counted chunk by chunk."""
+    return map_measure(labels, skimage.measure)
+
+
+PROCESSOR = Processor(
+    grayscale=grayscale,
+    blur=blur,
+    threshold=threshold,
+    label=label,
+    measure=measure,
+    uses_dask=True,
+)

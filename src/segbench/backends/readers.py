@@ -1,0 +1,68 @@
+"""The four readers of the presentation.
+
+Each handle is opened from a glob pattern, or from the path itself for a single image:
+``dask_image.imread`` fails on a pattern that one file matches (pims then takes the pattern for a
+file name).
+"""
+
+# The libraries are imported where they are called: a worker process pays for its own reader alone.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from typing import Any
+
+from segbench.backends.interface import Reader
+
+
+def _open_collection(pattern: str) -> Any:
+    from skimage.io import imread_collection
+
+    return imread_collection(pattern)
+
+
+def _load_file(path: str) -> Any:
+    from skimage.io import imread
+
+    # Not `collection[index]`: a collection keeps the last image in one slot, which threads would
+    # share, and it can't be sent to a process.
+    return imread(path)
+
+
+def _open_dask_image(pattern: str) -> Any:
+    from dask_image.imread import imread
+
+    # nframes stays 1: with more, the array declares N images and computes one a chunk.
+    return imread(pattern)
+
+
+def _imread_pims(path: str) -> Any:
+    import numpy as np
+    import pims
+
+    with pims.open(path) as frames:
+        # A pims Frame is an array with metadata that every later operation would carry along.
+        return np.asarray(frames[0])
+
+
+# The graph keys of `dask.array.image.imread` ignore `imread=`: opened in one process, the next two
+# readers would share keys, and computed together give the same pixels. A worker has one reader.
+
+
+def _open_dask_array_pims(pattern: str) -> Any:
+    from dask.array.image import imread
+
+    return imread(pattern, imread=_imread_pims)
+
+
+def _open_dask_array_skimage(pattern: str) -> Any:
+    import skimage.io
+    from dask.array.image import imread
+
+    return imread(pattern, imread=skimage.io.imread)
+
+
+SKIMAGE = Reader(open=_open_collection, load=_load_file)
+DASK_IMAGE = Reader(open=_open_dask_image)
+DASK_ARRAY_PIMS = Reader(open=_open_dask_array_pims)
+DASK_ARRAY_SKIMAGE = Reader(open=_open_dask_array_skimage)

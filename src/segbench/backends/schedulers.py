@@ -1,0 +1,139 @@
+"""Where the work runs: without Dask, or under one of Dask's schedulers.
+
+Pools are started once and kept, with Dask and without, so that a timed call never pays for
+starting processes under one name and not under another.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WITHOUT_DASK = ("serial", "thread-pool", "process-pool")
+WITH_DASK = ("synchronous", "threads", "processes", "distributed")
+SCHEDULERS = (*WITHOUT_DASK, *WITH_DASK)
+
+# Module that a scheduler needs beyond the core dependencies, and the extra that brings it.
+EXTRAS = {"distributed": ("distributed", "distributed")}
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A started scheduler.
+
+    Attributes
+    ----------
+    name : str
+        One of `SCHEDULERS`.
+    workers : int
+        How many threads or processes work at once (1 for `serial` and `synchronous`).
+    pool : Executor, optional
+        The pool that `map` spreads over; without one it is a plain loop.
+    """
+
+    name: str
+    workers: int
+    pool: Executor | None = None
+
+    def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
+        """Apply `function` to every item, in order of the items."""
+        if self.pool is None:
+            return [function(item) for item in items]
+        # A task of several items: four a worker keeps the workers evenly loaded, and a process is
+        # sent the function (with its handle on the files) four times rather than once an image.
+        size = max(1, math.ceil(len(items) / (4 * self.workers)))
+        return list(self.pool.map(function, items, chunksize=size))
+
+
+@contextmanager
+def _process_pool(
+    workers: int, prepare: Callable[[], object] | None
+) -> Iterator[ProcessPoolExecutor]:
+    """Start a pool whose processes have all started, and prepared, before its first task."""
+    # spawn, not fork: forking a process that has threads can deadlock, and macOS and Windows spawn.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=prepare) as pool:
+        # A process is started when a task finds all others busy, so tasks are handed out until
+        # each process has had one.
+        answered: set[int] = set()
+        while len(answered) < workers:
+            answered.update(pool.map(_busy_for_a_moment, range(workers)))
+        yield pool
+
+
+def _busy_for_a_moment(_: int) -> int:
+    time.sleep(0.01)
+    return os.getpid()
+
+
+@contextmanager
+def start(
+    name: str, *, workers: int, prepare: Callable[[], object] | None = None
+) -> Iterator[Scheduler]:
+    """Start a scheduler, and stop it at the end of the block.
+
+    Parameters
+    ----------
+    name : str
+        One of `SCHEDULERS`.
+    workers : int
+        How many threads or processes work at once.
+    prepare : callable, optional
+        Called once in every process of a pool, before its first task: imports what will be needed.
+
+    Yields
+    ------
+    Scheduler
+        Inside the block Dask computes under it too, where it is one of Dask's.
+    """
+    if name == "serial":
+        yield Scheduler(name, 1)
+    elif name == "thread-pool":
+        with ThreadPoolExecutor(workers) as threads:
+            yield Scheduler(name, workers, threads)
+    elif name == "process-pool":
+        with _process_pool(workers, prepare) as processes:
+            yield Scheduler(name, workers, processes)
+    else:
+        with _dask(name, workers, prepare):
+            yield Scheduler(name, 1 if name == "synchronous" else workers)
+
+
+@contextmanager
+def _dask(name: str, workers: int, prepare: Callable[[], object] | None) -> Iterator[None]:
+    # Only backends that use Dask pay for importing it.
+    import dask  # noqa: PLC0415
+
+    if name == "distributed":
+        from distributed import Client, LocalCluster  # noqa: PLC0415
+
+        with (
+            LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            if prepare:
+                client.run(prepare)
+            yield
+    elif name == "processes":
+        # Dask starts a new pool for every compute unless it is given one.
+        with _process_pool(workers, prepare) as pool, dask.config.set(scheduler=name, pool=pool):
+            yield
+    else:
+        with dask.config.set(scheduler=name, num_workers=workers):
+            yield

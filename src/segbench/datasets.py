@@ -1,0 +1,355 @@
+"""Datasets: ordered lists of image files of one shape, made or found once and then kept.
+
+Everything kept lies in a folder under the user's cache directory whose name is a key of its
+content; ``SEGBENCH_CACHE_DIR`` moves it.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+from PIL import Image
+
+from segbench.errors import InputError
+from segbench.files import new_folder, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+DEFAULT_SHAPE = (192, 256)  # the presentation's
+MADE = ("smear", "tissue")
+
+TISSUE_VERSION = 1
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Image files of one shape, in order.
+
+    Attributes
+    ----------
+    name : str
+        ``smear``, ``tissue``, or the folder or pattern that the user gave.
+    files : tuple of Path
+        The images.
+    shape : tuple of int
+        Of one image, ``(H, W)`` or ``(H, W, C)``.
+    dtype : str
+        ``uint8`` or ``uint16``.
+    truth : tuple of Path
+        Ground truth label images (16-bit PNG) of the `files`; empty where nobody knows the truth.
+    key : str
+        Changes with the files and their content.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    truth: tuple[Path, ...] = ()
+    key: str
+
+
+def cache_folder() -> Path:
+    """Folder that everything is kept in.
+
+    Raises
+    ------
+    InputError
+        If its path holds characters that a reader would take for a pattern.
+    """
+    folder = Path(os.environ.get("SEGBENCH_CACHE_DIR") or platformdirs.user_cache_path("segbench"))
+    if glob.has_magic(str(folder)):
+        raise InputError(
+            f"cache folder {folder}: readers would take *, ? and [ for patterns; "
+            "set SEGBENCH_CACHE_DIR to a path without them"
+        )
+    return folder.absolute()
+
+
+def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
+    """Generate blood smear photographs with ground truth, as RGB JPEG (see :mod:`segbench.smear`).
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+    seed : int
+        The same seed gives the same pixels; image `i` does not depend on `count`.
+    shape : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    Dataset
+        With `truth`.
+    """
+    # scipy and the generator are not needed where the images are there already.
+    from segbench import smear as generator  # noqa: PLC0415
+
+    def make(index: int, folder: Path) -> None:
+        made = generator.smear_image(index, seed=seed, shape=shape)
+        _save(folder / "images" / f"{index:06d}.jpg", made.pixels, quality=JPEG_QUALITY)
+        _save(folder / "truth" / f"{index:06d}.png", made.truth)
+
+    return _made("smear", make, count, seed=seed, shape=shape, version=generator.VERSION)
+
+
+def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
+    """Cut crops from the immunohistochemistry photograph that scikit-image ships, as RGB PNG.
+
+    Each crop is shifted and flipped at random: real pixels, no network, no ground truth.
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+    seed : int
+        The same seed gives the same pixels; image `i` does not depend on `count`.
+    shape : tuple of int
+        Height and width in pixels, at most those of the photograph (512 x 512).
+
+    Returns
+    -------
+    Dataset
+        Without `truth`.
+
+    Raises
+    ------
+    InputError
+        If the photograph is smaller than `shape`.
+    """
+    if max(shape) > 512:
+        raise InputError(
+            f"shape {shape[0]}x{shape[1]}: the tissue photograph is 512x512; ask for less, "
+            "or use --dataset smear"
+        )
+
+    def make(index: int, folder: Path) -> None:
+        _save(folder / "images" / f"{index:06d}.png", _tissue_crop(index, seed=seed, shape=shape))
+
+    return _made("tissue", make, count, seed=seed, shape=shape, version=TISSUE_VERSION)
+
+
+def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
+    """Take the images of a folder, a glob pattern, or a single file.
+
+    Parameters
+    ----------
+    pattern : str
+        A path that exists is taken as it is, whatever characters it holds; otherwise a pattern.
+    limit : int, optional
+        How many images are wanted at the most: these, the first by name, are decoded once to see
+        that they can be.
+
+    Returns
+    -------
+    Dataset
+        Without `truth`, with at most `limit` files.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to read, or a file can't be read or does not fit the others.
+    """
+    files = _find(pattern)[:limit]
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = _digest(files=stats)
+    checked = cache_folder() / f"images-{key}" / "checked.json"
+    if not checked.exists():
+        shape, dtype = _check(files)
+        with new_folder(checked.parent) as folder:
+            (folder / checked.name).write_text(json.dumps({"shape": shape, "dtype": dtype}))
+    found = json.loads(checked.read_text())
+    return Dataset(
+        name=pattern, files=tuple(files), shape=tuple(found["shape"]), dtype=found["dtype"], key=key
+    )
+
+
+def lay_out(dataset: Dataset, count: int) -> str:
+    """Lay the first images of a dataset out under names that every reader sorts alike.
+
+    ``dask.array.image`` sorts names by letters and ``dask_image`` by numbers, and both take a
+    pattern, so the names of a user's files are not passed on: a folder holds links ``000000.jpg``,
+    ``000001.jpg``, ... to them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Holds at least `count` files.
+    count : int
+        How many of them.
+
+    Returns
+    -------
+    str
+        What a reader opens: a glob pattern, or for one image its path.
+    """
+    folder = cache_folder() / "layouts" / f"{dataset.key}-{count:06d}"
+    if not folder.is_dir():
+        with new_folder(folder) as beside:
+            for index, file in enumerate(dataset.files[:count]):
+                _link(beside / f"{index:06d}{file.suffix.lower()}", file)
+    if count == 1:
+        return str(next(folder.iterdir()))
+    return str(folder / "*.*")
+
+
+def read_labels(files: Sequence[str | Path]) -> NDArray[np.int32]:
+    """Label images ``(N, H, W)`` from files, such as a dataset's `truth`."""
+    from skimage.io import imread  # noqa: PLC0415  (a run without truth need not import it)
+
+    return np.stack([imread(file).astype(np.int32) for file in files])
+
+
+def save_label_image(path: Path, labels: NDArray[np.int32]) -> None:
+    """Write a label image ``(H, W)`` as TIFF, whole or not at all."""
+    content = io.BytesIO()
+    Image.fromarray(labels).save(content, format="TIFF")
+    write_bytes(path, content.getvalue())
+
+
+def parse_shape(text: str) -> tuple[int, int]:
+    """Read ``HxW``, such as ``192x256``.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or less than 16 pixels a side.
+    """
+    words = text.lower().split("x")
+    if len(words) != 2 or not all(word.isdecimal() and int(word) >= 16 for word in words):
+        raise InputError(f"shape {text!r}: give height x width in pixels, from 16, such as 192x256")
+    return int(words[0]), int(words[1])
+
+
+def _digest(**parameters: object) -> str:
+    text = json.dumps(parameters, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _made(
+    name: str,
+    make: Callable[[int, Path], None],
+    count: int,
+    *,
+    seed: int,
+    shape: tuple[int, int],
+    version: int,
+) -> Dataset:
+    key = f"{name}-{_digest(seed=seed, shape=shape, version=version, count=count)}"
+    folder = cache_folder() / key
+    if not folder.is_dir():
+        with new_folder(folder) as beside:
+            for index in range(count):
+                make(index, beside)
+    truth = folder / "truth"
+    return Dataset(
+        name=name,
+        files=tuple(sorted((folder / "images").iterdir())),
+        shape=(*shape, 3),
+        dtype="uint8",
+        truth=tuple(sorted(truth.iterdir())) if truth.is_dir() else (),
+        key=key,
+    )
+
+
+def _save(path: Path, pixels: NDArray[Any], **options: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def _tissue_crop(index: int, *, seed: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    from skimage.data import immunohistochemistry  # noqa: PLC0415  (as above)
+
+    photograph = immunohistochemistry()
+    random = np.random.default_rng([seed, index])
+    top, left = (
+        random.integers(0, full - part + 1)
+        for full, part in zip(photograph.shape, shape, strict=False)
+    )
+    crop = photograph[top : top + shape[0], left : left + shape[1]]
+    down, across = random.choice([-1, 1], size=2)
+    return np.ascontiguousarray(crop[::down, ::across])
+
+
+def _find(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        files = [file for file in path.iterdir() if not file.name.startswith(".")]
+        where = f"folder {pattern}"
+    elif path.is_file():
+        files = [path]
+        where = pattern
+    elif glob.has_magic(pattern):
+        files = [Path(file) for file in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
+        where = f"pattern {pattern}"
+    else:
+        raise InputError(f"no such folder or file: {pattern}; give a folder of images or a pattern")
+    images = sorted(file.absolute() for file in files if file.suffix.lower() in SUFFIXES)
+    if not images:
+        raise InputError(f"{where} holds no image: segbench reads {', '.join(SUFFIXES)}")
+    return images
+
+
+def _check(files: Sequence[Path]) -> tuple[tuple[int, ...], str]:
+    """Decode every file; all must be of the shape and dtype of the first."""
+    first = _decode(files[0])
+    for file in files[1:]:
+        pixels = _decode(file)
+        if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
+            raise InputError(
+                f"{file}: {_describe(pixels)}, but {files[0].name} is {_describe(first)}; "
+                "images of one run must be alike: sort them into folders or convert them"
+            )
+    return first.shape, str(first.dtype)
+
+
+def _describe(pixels: NDArray[Any]) -> str:
+    return f"{'x'.join(map(str, pixels.shape))} {pixels.dtype}"
+
+
+def _decode(file: Path) -> NDArray[Any]:
+    from skimage.io import imread  # noqa: PLC0415  (as above)
+
+    if file.stat().st_size == 0:
+        raise InputError(f"{file}: the file is empty; remove or replace it")
+    try:
+        pixels = np.asarray(imread(file))
+    except Exception as error:  # a decoder may raise anything on damaged input
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{file}: can't be read as an image ({reason}); remove or replace it"
+        ) from error
+    colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if not (pixels.ndim == 2 or colour) or str(pixels.dtype) not in ("uint8", "uint16"):
+        raise InputError(
+            f"{file}: {_describe(pixels)}; segbench reads gray, RGB and RGBA images of 8 or 16 bit, "
+            "one in a file: convert it"
+        )
+    return pixels
+
+
+def _link(link: Path, file: Path) -> None:
+    for make in (os.symlink, os.link, shutil.copyfile):
+        try:
+            make(file, link)
+        except OSError:
+            # No right to make links (Windows), or another disk: the next way, at last a copy.
+            continue
+        return
+    raise InputError(f"{file}: can't be linked or copied into {link.parent}; check its permissions")

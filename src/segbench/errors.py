@@ -1,0 +1,8 @@
+"""The one error that a user can cause."""
+
+
+class InputError(Exception):
+    """Bad usage or input: one line that says what was wrong and what to do.
+
+    The command line prints it and exits with status 2; no other module prints it.
+    """

@@ -1,0 +1,58 @@
+"""Files that are either whole or not there: written beside, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, replacing what is there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes the file readable by its owner alone; reports are meant to be shared.
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` as UTF-8 to `path`, replacing what is there in one step."""
+    write_bytes(path, content.encode())
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder that appears under its name `path` only when it is whole.
+
+    Two processes may make the same folder at once: both work beside it, the first to finish
+    renames its own into place, and the other's is thrown away.
+
+    Yields
+    ------
+    Path
+        An empty folder beside `path` to write into.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield beside
+        try:
+            beside.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The engine that times the backends, arm by arm, block by block."""

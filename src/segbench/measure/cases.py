@@ -1,0 +1,79 @@
+"""The cases: which phases, sizes and backends are measured unless the user says otherwise.
+
+``benchmarks/`` repeats these axes as literals, since asv needs them so; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
+from segbench.errors import InputError
+
+PHASES = ("open", "read", "process", "pipeline")
+SIZES = (1, 20, 50, 200, 500)
+QUICK_SIZES = (1, 20, 50)
+
+# Every reader and every processor that ends in reasonable time, and each scheduler once at least.
+BACKENDS = (
+    BASELINE,
+    BackendSpec("skimage", "skimage", "thread-pool"),
+    BackendSpec("skimage", "skimage", "process-pool"),
+    BackendSpec("skimage", "dask-blocks", "synchronous"),
+    BackendSpec("dask-image", "dask-image", "threads"),
+    BackendSpec("dask-array-pims", "dask-blocks", "threads"),
+    BackendSpec("dask-array-skimage", "dask-blocks", "threads"),
+    BackendSpec("dask-array-skimage", "dask-blocks", "processes"),
+)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Read numbers of images, ``1,20,50``.
+
+    Returns
+    -------
+    tuple of int
+        Ascending, each once.
+
+    Raises
+    ------
+    InputError
+        If one is not a whole number from 1 up.
+    """
+    sizes = []
+    for word in text.split(","):
+        if not (word.strip().isdecimal() and int(word) > 0):
+            raise InputError(
+                f"size {word.strip()!r}: give whole numbers from 1 up, separated by commas"
+            )
+        sizes.append(int(word))
+    return tuple(sorted(set(sizes)))
+
+
+def parse_phases(text: str) -> tuple[str, ...]:
+    """Read phases, ``read,process``; returned in their natural order, each once.
+
+    Raises
+    ------
+    InputError
+        If one is unknown.
+    """
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in PHASES:
+            raise InputError(f"unknown phase {word!r}: choose from {', '.join(PHASES)}")
+    return tuple(phase for phase in PHASES if phase in words)
+
+
+def parse_backends(text: str) -> tuple[BackendSpec, ...]:
+    """Read backends, ``reader/processor/scheduler,...``.
+
+    Returns
+    -------
+    tuple of BackendSpec
+        Each once, after the baseline, which every ratio needs.
+
+    Raises
+    ------
+    InputError
+        If a part of one is unknown.
+    """
+    return tuple(dict.fromkeys([BASELINE, *(parse_spec(word) for word in text.split(","))]))

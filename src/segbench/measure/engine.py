@@ -1,0 +1,321 @@
+"""The engine: every arm once a block, in random order, each in a worker process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from segbench import datasets
+from segbench.backends.registry import BASELINE, BackendSpec
+from segbench.errors import InputError
+from segbench.measure import environment
+from segbench.measure.cases import PHASES
+from segbench.measure.process import WorkerProcess
+from segbench.measure.protocol import (
+    Check,
+    Checked,
+    Failed,
+    Made,
+    Reference,
+    Refused,
+    Reply,
+    Start,
+    Started,
+    Time,
+    Timed,
+)
+from segbench.runfile import Header, RunWriter, Sample, sample_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from segbench.datasets import Dataset
+    from segbench.measure.settings import Settings
+
+# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
+# is made of several calls.
+SAMPLE_SECONDS = 0.005
+
+# On top of the limit of a call: a worker imports its libraries and starts its pool, all workers at
+# the same time.
+START_SECONDS = 30.0
+
+
+class Watcher(Protocol):
+    """Is told how the run goes on."""
+
+    def plan(self, steps: int) -> None:
+        """So many steps are ahead in all."""
+
+    def step(self, text: str, *, steps: int = 1) -> None:
+        """So many steps are over (or will not be needed); `text` says what is next."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+
+def run(
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    out: Path,
+    watcher: Watcher,
+    command: str,
+) -> list[Sample]:
+    """Measure all cases and write ``run.jsonl``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Sizes beyond its number of images are left out.
+    settings : Settings
+        What to measure.
+    out : Path
+        Folder for ``run.jsonl``; made once every backend has been accepted.
+    watcher : Watcher
+        Is told how the run goes on.
+    command : str
+        What the user typed, for the header.
+
+    Returns
+    -------
+    list of Sample
+        As written.
+
+    Raises
+    ------
+    InputError
+        If a backend makes no sense, or no size fits the dataset.
+    """
+    sizes, left_out = fitting_sizes(settings.sizes, dataset)
+    with ExitStack() as stack:
+        # Deleted last, after the workers that map its files have ended.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
+        engine = _Engine(dataset, settings, folder, watcher)
+        stack.callback(engine.stop)
+        engine.start()
+        reference = engine.make_reference(sizes[-1])
+        header = _header(
+            engine, sizes=sizes, left_out=left_out, reference=reference, command=command
+        )
+        writer = stack.enter_context(RunWriter(out, header))
+        return engine.measure(sizes, reference.objects, writer)
+
+
+def fitting_sizes(
+    sizes: Sequence[int], dataset: Dataset
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Split sizes into those that the dataset has images for, and the others.
+
+    Raises
+    ------
+    InputError
+        If it has images for none.
+    """
+    count = len(dataset.files)
+    fitting = tuple(size for size in sizes if size <= count)
+    if not fitting:
+        raise InputError(
+            f"{dataset.name} holds {count} images, fewer than the smallest size {min(sizes)}: "
+            f"give --sizes up to {count}"
+        )
+    return fitting, tuple(size for size in sizes if size > count)
+
+
+@dataclass
+class _Arm:
+    """A backend, its worker process, and what is known of it so far."""
+
+    backend: BackendSpec
+    worker: WorkerProcess
+    thread_pools: list[str] = field(default_factory=list)
+    # Seconds of the call of each phase that was compared, at the present size.
+    compared: dict[str, float] = field(default_factory=dict)
+    # An arm that failed once is out: nothing more of it is tried.
+    failure: Failed | None = None
+
+
+class _Engine:
+    """The arms of a run, side by side."""
+
+    def __init__(self, dataset: Dataset, settings: Settings, folder: str, watcher: Watcher) -> None:
+        self.dataset = dataset
+        self.settings = settings
+        self.folder = folder
+        self.watcher = watcher
+        self.arms: list[_Arm] = []
+        self.samples: list[Sample] = []
+
+    def start(self) -> None:
+        """Start a worker for every backend, all at once, and run each once on one image."""
+        image = datasets.lay_out(self.dataset, 1)
+        self.watcher.step("starting the workers", steps=0)
+        for backend in self.settings.backends:
+            worker = WorkerProcess(native_threads=self.settings.native_threads)
+            self.arms.append(_Arm(backend, worker))
+            params = dataclasses.asdict(self.settings.params)
+            worker.send(Start(str(backend), self.settings.workers, image, params))
+        for arm in self.arms:
+            reply = arm.worker.receive(limit=START_SECONDS + self.settings.time_limit)
+            if isinstance(reply, Refused):
+                raise InputError(reply.reason)
+            if isinstance(reply, Started):
+                arm.thread_pools = reply.thread_pools
+            else:
+                arm.failure = _failure(reply)
+                self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
+
+    def stop(self) -> None:
+        """End all workers."""
+        for arm in self.arms:
+            arm.worker.stop()
+
+    def make_reference(self, count: int) -> Made:
+        """Have the baseline segment the images that all others are compared on."""
+        self.watcher.step("segmenting with the reference", steps=0)
+        pattern = datasets.lay_out(self.dataset, count)
+        truth = [str(file) for file in self.dataset.truth[:count]]
+        worker = next(arm.worker for arm in self.arms if arm.backend == BASELINE)
+        # No limit: without a reference there is nothing to rank.
+        reply = worker.ask(Reference(pattern, self.folder, truth), limit=None)
+        if isinstance(reply, Made):
+            return reply
+        raise InputError(
+            f"the reference {BASELINE} failed on {self.dataset.name}: {_failure(reply).cause}"
+        )
+
+    def measure(
+        self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter
+    ) -> list[Sample]:
+        """Time all cases, size by size, each in blocks."""
+        phases, blocks = self.settings.phases, range(1, self.settings.blocks + 1)
+        self.watcher.plan(len(sizes) * len(self.arms) * (1 + len(phases) * len(blocks)))
+        order = random.Random(self.settings.seed)  # noqa: S311  (an order, not a secret)
+        for size in sizes:
+            pattern = datasets.lay_out(self.dataset, size)
+            for arm in self.arms:
+                self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
+                self._check(arm, pattern, size, writer)
+            for block, phase in itertools.product(blocks, phases):
+                for arm in order.sample(self.arms, len(self.arms)):
+                    self.watcher.step(f"{size} images: block {block} of {len(blocks)}, {phase}")
+                    if arm.failure is None:
+                        sample = self._sample(arm, phase, pattern, size, block, sum(objects[:size]))
+                        self._record(sample, writer)
+        return self.samples
+
+    def _check(self, arm: _Arm, pattern: str, size: int, writer: RunWriter) -> None:
+        """Run each phase once and compare; an arm that fails gets its rows here."""
+        cause = ""
+        if arm.failure and arm.failure.status != "unavailable":
+            cause = f"not tried: {arm.failure.cause}"
+        # The pipeline in any case: it gives the cells that are compared.
+        for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
+            if arm.failure:
+                break
+            reply = arm.worker.ask(
+                Check(phase, pattern, size, self.folder), limit=self.settings.time_limit
+            )
+            if isinstance(reply, Checked) and not reply.difference:
+                arm.compared[phase] = reply.seconds
+            else:
+                arm.failure = _failure(reply, f"{phase} of {size} images")
+                self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
+        if arm.failure:
+            for phase in self.settings.phases:
+                row = sample_of(
+                    arm.backend,
+                    phase=phase,
+                    n_images=size,
+                    block=0,
+                    status=arm.failure.status,
+                    cause=cause or arm.failure.cause,
+                )
+                self._record(row, writer)
+
+    def _sample(
+        self, arm: _Arm, phase: str, pattern: str, size: int, block: int, objects: int
+    ) -> Sample:
+        calls = max(1, math.ceil(SAMPLE_SECONDS / arm.compared[phase]))
+        reply = arm.worker.ask(
+            Time(phase, pattern, size, self.folder, calls), limit=self.settings.time_limit
+        )
+        if isinstance(reply, Timed) and reply.objects in (None, objects):
+            return sample_of(
+                arm.backend,
+                phase=phase,
+                n_images=size,
+                block=block,
+                seconds=reply.seconds,
+                status="ok",
+                objects=reply.objects,
+                peak_mib=reply.peak_mib,
+                calls=calls,
+            )
+        arm.failure = _failure(reply, f"{phase} of {size} images")
+        self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
+        return sample_of(
+            arm.backend,
+            phase=phase,
+            n_images=size,
+            block=block,
+            status=arm.failure.status,
+            cause=arm.failure.cause,
+        )
+
+    def _record(self, sample: Sample, writer: RunWriter) -> None:
+        writer.append(sample)
+        self.samples.append(sample)
+
+
+def _failure(reply: Reply, what: str = "start") -> Failed:
+    """A reply that is not the one hoped for, as a status and its cause."""
+    if isinstance(reply, Failed):
+        return Failed(reply.status, f"{what}: {reply.cause}")
+    if isinstance(reply, Checked):
+        return Failed("wrong-result", f"{what}: {reply.difference}")
+    if isinstance(reply, Timed):
+        return Failed("wrong-result", f"{what}: {reply.objects} objects, other than when compared")
+    return Failed("error", f"{what}: unexpected answer {type(reply).__name__}")
+
+
+def _header(
+    engine: _Engine,
+    *,
+    sizes: Sequence[int],
+    left_out: Sequence[int],
+    reference: Made,
+    command: str,
+) -> Header:
+    dataset, settings = engine.dataset, engine.settings
+    return Header(
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        machine=environment.machine(),
+        versions=environment.versions(),
+        settings={
+            **dataclasses.asdict(settings),
+            "backends": [str(backend) for backend in settings.backends],
+            "sizes": sizes,
+            "sizes_left_out": left_out,
+            "baseline": str(BASELINE),
+            "command": command,
+            "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
+        },
+        dataset={
+            "name": dataset.name,
+            "images": len(dataset.files),
+            "shape": dataset.shape,
+            "dtype": dataset.dtype,
+            "key": dataset.key,
+            "objects": sum(reference.objects),
+            "truth": reference.truth,
+        },
+    )

@@ -1,0 +1,44 @@
+"""Largest resident size of this process and its children over a stretch of time."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import psutil
+
+MIB = 2**20
+
+
+def reset_peak() -> None:
+    """Forget the peak so far, where the platform can (Linux); elsewhere it is that since start."""
+    for process in _family():
+        # A child may be gone, a platform may have no such file: the peak then starts earlier.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+
+def peak_mib() -> float | None:
+    """Sum of the peaks of this process and its children, in MiB; None where there is no such count.
+
+    The peaks need not have been at the same time, so this is an upper bound.
+    """
+    peaks = [peak for process in _family() if (peak := _peak_bytes(process)) is not None]
+    return round(sum(peaks) / MIB, 1) if peaks else None
+
+
+def _family() -> list[psutil.Process]:
+    process = psutil.Process()
+    return [process, *process.children(recursive=True)]
+
+
+def _peak_bytes(process: psutil.Process) -> int | None:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_info()
+        # Windows counts a peak itself; elsewhere (macOS) the size now is the best there is.
+        return int(getattr(memory, "peak_wset", memory.rss))
+    return None

@@ -1,0 +1,135 @@
+"""Figures of a report, drawn with matplotlib."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from segbench.report.tables import PHASES, format_seconds, images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+# Okabe and Ito's colours, told apart by the colour-blind; the markers tell them apart in gray.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a backend is drawn."""
+
+    colour: str
+    marker: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure in both formats.
+
+    Attributes
+    ----------
+    name : str
+        Of its files.
+    title : str
+        Heading.
+    alt : str
+        What it shows, in words, from the data.
+    svg, png : bytes
+        The picture.
+    """
+
+    name: str
+    title: str
+    alt: str
+    svg: bytes
+    png: bytes
+
+
+def styles(backends: Sequence[str]) -> dict[str, Style]:
+    """Colour, marker and line of each backend: the same in every figure of a report."""
+    return {
+        backend: Style(
+            COLOURS[index % len(COLOURS)],
+            MARKERS[index % len(MARKERS)],
+            LINES[index // len(COLOURS) % len(LINES)],
+        )
+        for index, backend in enumerate(backends)
+    }
+
+
+def phase_figures(summary: pd.DataFrame) -> list[Drawing]:
+    """For each phase the time against the number of images, both axes logarithmic."""
+    style = styles(list(summary["backend"].unique()))
+    drawings = []
+    for phase, meaning in PHASES.items():
+        rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
+        if not rows.empty:
+            drawings.append(_draw(phase, meaning, rows, style))
+    return drawings
+
+
+def _draw(phase: str, meaning: str, rows: pd.DataFrame, style: dict[str, Style]) -> Drawing:
+    figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    words = []
+    for backend, line in style.items():
+        own = rows[rows["backend"] == backend]
+        if own.empty:
+            continue
+        median = own["seconds_median"]
+        reach = [median - own["seconds_low"], own["seconds_high"] - median]
+        axes.errorbar(
+            own["n_images"],
+            median,
+            reach,
+            label=backend,
+            capsize=2,
+            linewidth=1.4,
+            markersize=5,
+            color=line.colour,
+            marker=line.marker,
+            linestyle=line.line,
+        )
+        last = own.iloc[-1]
+        words.append(
+            f"{backend} {format_seconds(last['seconds_median'])} for {images(last['n_images'])}"
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    sizes = sorted(rows["n_images"].unique())
+    axes.set_xticks(sizes, labels=[str(size) for size in sizes])
+    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
+    axes.set_xlabel("images")
+    axes.set_ylabel("time of one call")
+    axes.set_title(f"{phase}: {meaning}", loc="left", fontsize=11)
+    axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    # Beside the axes: over them it would hide lines.
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5)
+    return Drawing(
+        name=phase,
+        title=f"{phase}: time against number of images",
+        alt=f"Time of {phase} against the number of images: {'; '.join(words)}.",
+        svg=_save(figure, "svg"),
+        png=_save(figure, "png"),
+    )
+
+
+def _save(figure: Figure, kind: str) -> bytes:
+    content = io.BytesIO()
+    # No date and fixed ids: the same data give the same file.
+    with mpl.rc_context({"svg.hashsalt": "segbench", "svg.fonttype": "path"}):
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+    return content.getvalue()

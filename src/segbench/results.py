@@ -1,0 +1,252 @@
+"""Every source of results (own runs, ASV, pytest-benchmark) as one tidy table of samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from segbench.backends.registry import BackendSpec
+from segbench.errors import InputError
+from segbench.runfile import FILE_NAME, Sample, read_run, sample_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+COLUMNS = [field.name for field in dataclasses.fields(Sample)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Samples taken on one machine with one set of versions.
+
+    Attributes
+    ----------
+    name : str
+        Where they come from.
+    kind : str
+        ``segbench``, ``asv`` or ``pytest-benchmark``.
+    paired : bool
+        Whether samples of one block were taken side by side, so that ratios may be formed in it.
+    started : str
+        When, as the source says it.
+    machine, versions, settings, dataset : dict
+        As the source describes them.
+    samples : DataFrame
+        One row a :class:`segbench.runfile.Sample`, and ``backend``, their joined names.
+    """
+
+    name: str
+    kind: str
+    paired: bool
+    started: str
+    machine: dict[str, Any]
+    versions: dict[str, Any]
+    settings: dict[str, Any]
+    dataset: dict[str, Any]
+    samples: pd.DataFrame
+
+
+def read_sources(path: Path) -> list[Source]:
+    """Read whatever a path holds.
+
+    Parameters
+    ----------
+    path : Path
+        A run folder, a ``run.jsonl``, a pytest-benchmark JSON file, an ASV results folder, or a
+        folder that holds runs or ASV results: of several, the newest of each kind.
+
+    Returns
+    -------
+    list of Source
+        At least one.
+
+    Raises
+    ------
+    InputError
+        If there are no results, or they can't be understood.
+    """
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}; give a run folder or a results file")
+    if path.is_file():
+        return [read_run_folder(path.parent) if path.name == FILE_NAME else read_pytest(path)]
+    if (path / FILE_NAME).exists():
+        return [read_run_folder(path)]
+    runs = sorted(path.glob(f"*/{FILE_NAME}"), key=_modified)
+    asv = sorted(
+        (
+            file
+            for machine in path.glob("*/machine.json")
+            for file in machine.parent.glob("*.json")
+            if file != machine
+        ),
+        key=_modified,
+    )
+    found = [read_run_folder(file.parent) for file in runs[-1:]]
+    found.extend(read_asv(file) for file in asv[-1:])
+    if not found:
+        raise InputError(f"{path}: no {FILE_NAME} and no ASV results in it; measure first")
+    return found
+
+
+def read_run_folder(folder: Path) -> Source:
+    """Read what ``segbench run`` wrote."""
+    header, samples = read_run(folder)
+    return Source(
+        name=str(folder),
+        kind="segbench",
+        paired=True,
+        started=header.started,
+        machine=header.machine,
+        versions=header.versions,
+        settings=header.settings,
+        dataset=header.dataset,
+        samples=tidy(samples),
+    )
+
+
+def read_pytest(path: Path) -> Source:
+    """Read a JSON file of pytest-benchmark, written by ``tests/benchmarks``."""
+    content = _read_json(path)
+    try:
+        samples = list(_pytest_samples(content["benchmarks"]))
+        machine = content["machine_info"]
+        started = str(content["datetime"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a pytest-benchmark file of segbench ({error!r})") from error
+    if not samples:
+        raise InputError(f"{path}: no benchmark in it; run with --benchmark-enable")
+    return Source(
+        name=path.name,
+        kind="pytest-benchmark",
+        paired=False,
+        started=started,
+        machine={
+            "system": f"{machine.get('system')} {machine.get('release')}",
+            "cpu": machine.get("cpu", {}).get("brand_raw", machine.get("processor")),
+            "python": machine.get("python_version"),
+        },
+        versions={},
+        settings={},
+        dataset={},
+        samples=tidy(samples),
+    )
+
+
+def read_asv(path: Path) -> Source:
+    """Read a result file of ASV, written by ``benchmarks/``: one commit in one environment."""
+    content = _read_json(path)
+    try:
+        columns = content["result_columns"]
+        tables = {
+            name.rpartition(".")[2]: dict(_asv_values(dict(zip(columns, row, strict=False))))
+            for name, row in content["results"].items()
+        }
+        samples = list(_asv_samples(tables))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
+    if not samples:
+        raise InputError(f"{path}: no timed benchmark in it; run `asv run`")
+    return Source(
+        name=f"{path.parent.parent.name}/{path.parent.name}/{path.name}",
+        kind="asv",
+        paired=False,
+        started=pd.Timestamp(content.get("date", 0), unit="ms", tz="UTC").isoformat(),
+        machine=content.get("params", {}),
+        versions={"commit": content.get("commit_hash", ""), "python": content.get("python", "")},
+        settings={},
+        dataset={"name": "smear"},
+        samples=tidy(samples),
+    )
+
+
+def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
+    """Samples as a table, with the column ``backend`` beside their fields."""
+    frame = pd.DataFrame([dataclasses.asdict(sample) for sample in samples], columns=COLUMNS)
+    frame["seconds"] = frame["seconds"].astype(float)
+    frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
+    return frame
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read as JSON ({error})") from error
+
+
+def _backend(text: str) -> BackendSpec:
+    return BackendSpec(*text.split("/"))
+
+
+def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
+    for benchmark in benchmarks:
+        case, stats = benchmark["extra_info"], benchmark["stats"]
+        for seconds in stats.get("data") or [stats["median"]]:
+            yield sample_of(
+                _backend(case["backend"]),
+                phase=case["phase"],
+                n_images=case["n_images"],
+                block=1,
+                seconds=seconds,
+                status="ok",
+                calls=1,
+                objects=case.get("objects"),
+            )
+
+
+# A value of ASV's belongs to a backend and a size: the two axes of every benchmark.
+_Key = tuple[str, int]
+
+
+def _asv_values(result: dict[str, Any]) -> Iterator[tuple[_Key, list[float]]]:
+    """The samples of each parameter combination; its one value where ASV kept no samples."""
+    if result["result"] is None:
+        return
+    backends, sizes = result["params"]
+    combinations = list(itertools.product(backends, sizes))
+    samples = result.get("samples") or [None] * len(combinations)
+    for (backend, size), value, kept in zip(combinations, result["result"], samples, strict=True):
+        values = [number for number in kept or [value] if number is not None]
+        if values and not math.isnan(values[0]):
+            yield (backend.strip("'\""), int(size)), values
+
+
+def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]:
+    wrong = {
+        backend
+        for (backend, _), (count, *_) in tables.get("track_wrong_images", {}).items()
+        if count
+    }
+    for name, values in tables.items():
+        if not name.startswith("time_"):
+            continue
+        phase = name.removeprefix("time_")
+        for (backend, size), seconds in values.items():
+            objects = tables.get("track_objects", {}).get((backend, size))
+            peak = tables.get(f"peakmem_{phase}", {}).get((backend, size))
+            for value in seconds:
+                yield sample_of(
+                    _backend(backend),
+                    phase=phase,
+                    n_images=size,
+                    block=1,
+                    seconds=value,
+                    status="wrong-result" if backend in wrong else "ok",
+                    cause="track_wrong_images is not 0" if backend in wrong else "",
+                    calls=1,
+                    objects=int(objects[0])
+                    if objects and phase in ("process", "pipeline")
+                    else None,
+                    peak_mib=round(peak[0] / 2**20, 1) if peak else None,
+                )

@@ -1,0 +1,72 @@
+"""The pipeline as a tool: files to a table of cells and label images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segbench import datasets, files
+from segbench.backends import phases, registry, schedulers
+from segbench.backends.interface import Backend
+from segbench.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segbench.pipeline import PipelineParams
+
+
+def segment_files(
+    images: str,
+    *,
+    backend: str,
+    params: PipelineParams,
+    workers: int,
+    out: Path,
+    labels: Path | None,
+) -> int:
+    """Segment all images of a folder or pattern.
+
+    Parameters
+    ----------
+    images : str
+        Folder, glob pattern or file.
+    backend : str
+        ``reader/processor/scheduler``.
+    params : PipelineParams
+        Of the pipeline.
+    workers : int
+        Threads or processes of the scheduler.
+    out : Path
+        CSV file: image (file name), label, area (pixels).
+    labels : Path or None
+        Folder for label images, int32 TIFF, named after the images.
+
+    Returns
+    -------
+    int
+        Number of cells.
+
+    Raises
+    ------
+    InputError
+        If the backend can't be used or the images can't be read.
+    """
+    spec = registry.parse_spec(backend)
+    try:
+        reader, processor = registry.load(spec)
+    except registry.UnavailableError as error:
+        raise InputError(str(error)) from error
+    dataset = datasets.from_images(images)
+    pattern = datasets.lay_out(dataset, len(dataset.files))
+    with schedulers.start(spec.scheduler, workers=workers) as scheduler:
+        found = phases.run_pipeline(Backend(reader, processor, scheduler), pattern, params)
+    names = np.array([file.name for file in dataset.files])
+    table = found.table()
+    table["image"] = names[table["image"]]
+    if labels:
+        for name, image in zip(names, found.labels, strict=True):
+            datasets.save_label_image(labels / f"{name}.tif", image)
+    files.write_text(out, table.to_csv(index=False, lineterminator="\n"))
+    return found.count
