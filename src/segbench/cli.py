@@ -369,7 +369,8 @@ def _progress(console: Console) -> Iterator[_ProgressWatcher]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    shown = console.is_terminal  # a log is no place for a bar
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         yield _ProgressWatcher(progress)
 
 

@@ -19,7 +19,7 @@ from segbench.backends.interface import Processor, Reader
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 P = TypeVar("P", Reader, Processor)
 
@@ -123,20 +123,21 @@ def load(spec: BackendSpec) -> tuple[Reader, Processor]:
 
 def parts() -> list[Part]:
     """Every reader, processor and scheduler, and what is missing for it here."""
-    found = []
-    for kind in (Reader, Processor):
-        for name, entry in sorted(_entry_points(kind).items()):
-            try:
-                _load(kind, name)
-                missing = ""
-            except UnavailableError as error:
-                missing = str(error)
-            found.append(Part(_word(kind), name, _package(entry), missing))
-    found.extend(
+    started = (
         Part("scheduler", name, "segbench", _missing_scheduler(name))
         for name in schedulers.SCHEDULERS
     )
-    return found
+    return [*_parts_of(Reader), *_parts_of(Processor), *started]
+
+
+def _parts_of(kind: type[P]) -> Iterator[Part]:
+    for name, entry in sorted(_entry_points(kind).items()):
+        try:
+            _load(kind, name)
+            missing = ""
+        except UnavailableError as error:
+            missing = str(error)
+        yield Part(_word(kind), name, _package(entry), missing)
 
 
 def _word(kind: type[Reader | Processor]) -> str:
