@@ -225,7 +225,7 @@ def _asv_values(result: dict[str, Any]) -> Iterator[tuple[_Key, list[float]]]:
 def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]:
     wrong = {
         backend
-        for (backend, _), (count, *_) in tables.get("track_wrong_images", {}).items()
+        for (backend, _), (count, *_) in tables.get("track_wrong_result", {}).items()
         if count
     }
     for name, values in tables.items():
@@ -243,7 +243,7 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
                     block=1,
                     seconds=value,
                     status="wrong-result" if backend in wrong else "ok",
-                    cause="track_wrong_images is not 0" if backend in wrong else "",
+                    cause="track_wrong_result is not 0" if backend in wrong else "",
                     calls=1,
                     objects=int(objects[0])
                     if objects and phase in ("process", "pipeline")

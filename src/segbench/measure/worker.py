@@ -9,15 +9,15 @@ import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from segbench import agreement, datasets
-from segbench.backends import phases, registry, schedulers
-from segbench.backends.interface import Backend
+from segbench.backends import phases, registry
+from segbench.backends.start import started
 from segbench.errors import InputError
 from segbench.measure import memory
 from segbench.measure.protocol import (
@@ -145,14 +145,6 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def warm_up(backend: str, image: str, params: PipelineParams) -> None:
-    """Run the pipeline of a backend once on one image, without its scheduler."""
-    reader, processor = registry.load(registry.parse_spec(backend))
-    name = "synchronous" if reader.uses_dask or processor.uses_dask else "serial"
-    with schedulers.start(name, workers=1) as scheduler:
-        phases.run_pipeline(Backend(reader, processor, scheduler), image, params)
-
-
 def _serve(requests: TextIO, replies: TextIO) -> None:
     def reply(message: Reply) -> None:
         replies.write(encode(message))
@@ -162,14 +154,11 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
     assert isinstance(start, Start)  # noqa: S101  (the engine's first request)
     spec = registry.parse_spec(start.backend)
     params = PipelineParams(**start.params)  # type: ignore[arg-type]  # JSON's values
-    prepare = partial(warm_up, start.backend, start.image, params)
     with ExitStack() as stack:
         try:
-            reader, processor = registry.load(spec)
-            scheduler = stack.enter_context(
-                schedulers.start(spec.scheduler, workers=start.workers, prepare=prepare)
+            backend = stack.enter_context(
+                started(spec, workers=start.workers, image=start.image, params=params)
             )
-            prepare()
         except InputError as error:
             reply(Refused(str(error)))
             return
@@ -179,7 +168,7 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
         except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
             reply(Failed("error", _one_line(error)))
             return
-        worker = _Worker(Backend(reader, processor, scheduler), params)
+        worker = _Worker(backend, params)
         # What the libraries made when they were imported stays: no collection need look at it again.
         gc.collect()
         gc.freeze()

@@ -1,0 +1,153 @@
+"""Time, peak memory and tracked values of every backend and size, over commits and versions.
+
+The axes are literals: asv matches the values of a commit with those of another by their position,
+so a default that changes in the package must not move them. A test holds them equal to the
+package's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+# An import that fails stops the discovery of all benchmarks, and a commit may lack a module. Here,
+# rather than in `setup`, so that asv's fork server imports the libraries once.
+try:
+    from segbench import datasets
+    from segbench.agreement import first_difference
+    from segbench.backends import phases, registry
+    from segbench.backends.start import started
+    from segbench.pipeline import PipelineParams
+
+    PARAMS = PipelineParams()
+    registry.parts()  # imports the libraries of all of them
+except ImportError:
+    registry = None  # type: ignore[assignment]  # looked at in `setup`
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from segbench.backends.interface import Backend
+
+# By backend and size: objects, whether they differ from the reference's, tasks.
+Found = dict[tuple[str, int], tuple[int, bool, int]]
+
+BACKENDS = [
+    "skimage/skimage/serial",
+    "skimage/skimage/thread-pool",
+    "skimage/skimage/process-pool",
+    "skimage/dask-blocks/synchronous",
+    "dask-image/dask-image/threads",
+    "dask-array-pims/dask-blocks/threads",
+    "dask-array-skimage/dask-blocks/threads",
+    "dask-array-skimage/dask-blocks/processes",
+]
+SIZES = [1, 20, 50, 200, 500]
+WORKERS = 2
+
+
+@functools.cache
+def _start(name: str) -> Backend:
+    """Start a backend, once in a process: asv repeats `setup` before every sample."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    image = datasets.lay_out(datasets.smear(max(SIZES)), 1)
+    spec = registry.parse_spec(name)
+    return stack.enter_context(started(spec, workers=WORKERS, image=image, params=PARAMS))
+
+
+@functools.cache
+def _pixels(pattern: str, name: str) -> NDArray[Any]:
+    return phases.read_images(_start(name), pattern)
+
+
+class _Cases:
+    """The axes, and what asv is to do once for each of their combinations."""
+
+    params = (BACKENDS, SIZES)
+    param_names = ("backend", "n_images")
+    timeout = 300
+
+    # Otherwise asv calls a benchmark twelve times and more.
+    number = 1
+    repeat = 3
+    rounds = 1
+    warmup_time = 0
+
+    def setup(self, name: str, n_images: int) -> None:
+        """Start the backend and lay out the files."""
+        if registry is None:
+            raise NotImplementedError("this commit has no such backends")
+        self.pattern = datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+        try:
+            self.backend = _start(name)
+        except registry.UnavailableError as error:
+            raise NotImplementedError(str(error)) from error
+
+
+class Files(_Cases):
+    """What starts from files."""
+
+    def time_open(self, *_: object) -> None:
+        """Phase open."""
+        phases.open_images(self.backend, self.pattern)
+
+    def time_read(self, *_: object) -> None:
+        """Phase read."""
+        phases.read_images(self.backend, self.pattern)
+
+    def time_pipeline(self, *_: object) -> None:
+        """Phase pipeline."""
+        phases.run_pipeline(self.backend, self.pattern, PARAMS)
+
+    def peakmem_pipeline(self, *_: object) -> None:
+        """Phase pipeline; asv counts the process itself, not those of its pool."""
+        phases.run_pipeline(self.backend, self.pattern, PARAMS)
+
+
+class Pixels(_Cases):
+    """What starts from pixels in memory."""
+
+    def setup(self, name: str, n_images: int) -> None:
+        """Read the pixels too."""
+        super().setup(name, n_images)
+        self.pixels = _pixels(self.pattern, name)
+
+    def time_process(self, *_: object) -> None:
+        """Phase process."""
+        phases.process_images(self.backend, self.pixels, PARAMS)
+
+
+class Cells(_Cases):
+    """What a backend finds, and the size of its task graph: computed once for all."""
+
+    def setup_cache(self) -> Found:
+        """Objects, whether they differ from the reference, and tasks, for each backend and size."""
+        found: Found = {}
+        for n_images in SIZES:
+            pattern = datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+            reference = phases.run_pipeline(_start(BACKENDS[0]), pattern, PARAMS)
+            for name in BACKENDS:
+                backend = _start(name)
+                cells = phases.run_pipeline(backend, pattern, PARAMS)
+                tasks = phases.count_tasks(backend, pattern, PARAMS)
+                wrong = first_difference(cells, reference) is not None
+                found[name, n_images] = cells.count, wrong, tasks
+        return found
+
+    def setup(self, _found: object, name: str, n_images: int) -> None:  # type: ignore[override]  # asv puts the cache first
+        """Look nothing up that is not there."""
+
+    def track_objects(self, found: Found, name: str, n_images: int) -> int:
+        """Objects found."""
+        return found[name, n_images][0]
+
+    def track_wrong_result(self, found: Found, name: str, n_images: int) -> int:
+        """1 where the cells differ from the reference's, otherwise 0."""
+        return int(found[name, n_images][1])
+
+    def track_tasks(self, found: Found, name: str, n_images: int) -> int:
+        """Tasks in the graph of the pipeline, as Dask is to run it."""
+        return found[name, n_images][2]
