@@ -53,14 +53,18 @@ def _start(name: str) -> Backend:
     """Start a backend, once in a process: asv repeats `setup` before every sample."""
     stack = ExitStack()
     atexit.register(stack.close)
-    image = datasets.lay_out(datasets.smear(max(SIZES)), 1)
+    image = _pattern(1)
     spec = registry.parse_spec(name)
     return stack.enter_context(started(spec, workers=WORKERS, image=image, params=PARAMS))
 
 
 @functools.cache
-def _pixels(pattern: str, name: str) -> NDArray[Any]:
-    return phases.read_images(_start(name), pattern)
+def _pixels(pattern: str) -> NDArray[Any]:
+    return phases.read_images(_start(BACKENDS[0]), pattern)
+
+
+def _pattern(n_images: int) -> str:
+    return datasets.lay_out(datasets.smear(max(SIZES)), n_images)
 
 
 class _Cases:
@@ -80,7 +84,7 @@ class _Cases:
         """Start the backend and lay out the files."""
         if registry is None:
             raise NotImplementedError("this commit has no such backends")
-        self.pattern = datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+        self.pattern = _pattern(n_images)
         try:
             self.backend = _start(name)
         except registry.UnavailableError as error:
@@ -102,6 +106,16 @@ class Files(_Cases):
         """Phase pipeline."""
         phases.run_pipeline(self.backend, self.pattern, PARAMS)
 
+
+class Memory(_Cases):
+    """Peaks, which asv counts from the start of `setup`, so that holds no pixels.
+
+    The largest size is left out: it would take as long as the others together, and the peak grows
+    along a line.
+    """
+
+    params = (BACKENDS, SIZES[:-1])
+
     def peakmem_pipeline(self, *_: object) -> None:
         """Phase pipeline; asv counts the process itself, not those of its pool."""
         phases.run_pipeline(self.backend, self.pattern, PARAMS)
@@ -113,7 +127,7 @@ class Pixels(_Cases):
     def setup(self, name: str, n_images: int) -> None:
         """Read the pixels too."""
         super().setup(name, n_images)
-        self.pixels = _pixels(self.pattern, name)
+        self.pixels = _pixels(self.pattern)
 
     def time_process(self, *_: object) -> None:
         """Phase process."""
@@ -127,7 +141,7 @@ class Cells(_Cases):
         """Objects, whether they differ from the reference, and tasks, for each backend and size."""
         found: Found = {}
         for n_images in SIZES:
-            pattern = datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+            pattern = _pattern(n_images)
             reference = phases.run_pipeline(_start(BACKENDS[0]), pattern, PARAMS)
             for name in BACKENDS:
                 backend = _start(name)

@@ -128,9 +128,14 @@ def truth_agreement(labels: NDArray[Any], truth: NDArray[Any]) -> TruthAgreement
     from skimage.metrics import adapted_rand_error  # noqa: PLC0415
 
     scores = np.array(
-        [adapted_rand_error(true, found) for true, found in zip(truth, labels, strict=True)]
+        [
+            # The score counts pairs of pixels in one true cell: without any it would be 0/0.
+            adapted_rand_error(true, found) if np.any(np.bincount(true.flat)[1:] > 1) else (0, 1, 1)
+            for true, found in zip(truth, labels, strict=True)
+        ]
     )
-    error, precision, recall = scores.mean(axis=0)
+    # scikit-image returns recall before precision, against its documentation (its issue 6485).
+    error, recall, precision = scores.mean(axis=0)
     return TruthAgreement(
         images=len(truth),
         rand_error=float(error),

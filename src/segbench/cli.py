@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from segbench import __version__, datasets
+from segbench import __version__, datasets, runfile
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
 from segbench.measure import cases
@@ -48,6 +48,11 @@ class _Group(click.Group):
         except (InputError, click.ClickException) as error:
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"segbench: {' '.join(text.split())}", err=True)
+            sys.exit(2)
+        except OSError as error:
+            # A file or folder of the user's: bad input of another module is an InputError.
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"segbench: {where}{error.strerror or error}", err=True)
             sys.exit(2)
         except (click.Abort, KeyboardInterrupt):
             click.echo("segbench: interrupted", err=True)
@@ -197,6 +202,7 @@ def run(
         seed=seed,
     )
     folder = out or Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    runfile.refuse_existing(folder)
     console = Console(stderr=True)
     interrupted = False
     with _progress(console) as watcher:

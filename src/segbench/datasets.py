@@ -72,13 +72,14 @@ def cache_folder() -> Path:
     InputError
         If its path holds characters that a reader would take for a pattern.
     """
-    folder = Path(os.environ.get("SEGBENCH_CACHE_DIR") or platformdirs.user_cache_path("segbench"))
+    named = os.environ.get("SEGBENCH_CACHE_DIR") or platformdirs.user_cache_path("segbench")
+    folder = Path(named).absolute()
     if glob.has_magic(str(folder)):
         raise InputError(
             f"cache folder {folder}: readers would take *, ? and [ for patterns; "
             "set SEGBENCH_CACHE_DIR to a path without them"
         )
-    return folder.absolute()
+    return folder
 
 
 def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
@@ -167,8 +168,7 @@ def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
         If there is nothing to read, or a file can't be read or does not fit the others.
     """
     files = _find(pattern)[:limit]
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = _digest(files=stats)
+    key = _digest(files=[(str(file), *_size_and_time(file)) for file in files])
     checked = cache_folder() / f"images-{key}" / "checked.json"
     if not checked.exists():
         shape, dtype = _check(files)
@@ -229,11 +229,13 @@ def parse_shape(text: str) -> tuple[int, int]:
     Raises
     ------
     InputError
-        If it is something else, or less than 16 pixels a side.
+        If it is something else, or not from 16 to 8192 pixels a side.
     """
     words = text.lower().split("x")
-    if len(words) != 2 or not all(word.isdecimal() and int(word) >= 16 for word in words):
-        raise InputError(f"shape {text!r}: give height x width in pixels, from 16, such as 192x256")
+    if len(words) != 2 or not all(word.isdecimal() and 16 <= int(word) <= 8192 for word in words):
+        raise InputError(
+            f"shape {text!r}: give height x width in pixels, from 16 to 8192, such as 192x256"
+        )
     return int(words[0]), int(words[1])
 
 
@@ -306,6 +308,14 @@ def _find(pattern: str) -> list[Path]:
     return images
 
 
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+    except OSError as error:  # a link to nowhere, for one
+        raise InputError(f"{file}: can't be opened ({error.strerror}); remove it") from error
+    return stat.st_size, stat.st_mtime_ns
+
+
 def _check(files: Sequence[Path]) -> tuple[tuple[int, ...], str]:
     """Decode every file; all must be of the shape and dtype of the first."""
     first = _decode(files[0])
@@ -329,12 +339,17 @@ def _decode(file: Path) -> NDArray[Any]:
     if file.stat().st_size == 0:
         raise InputError(f"{file}: the file is empty; remove or replace it")
     try:
+        unlike = _unlike_its_pixels(file)
         pixels = np.asarray(imread(file))
     except Exception as error:  # a decoder may raise anything on damaged input
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{file}: can't be read as an image ({reason}); remove or replace it"
         ) from error
+    if unlike:
+        raise InputError(
+            f"{file}: {unlike}; segbench reads gray, RGB and RGBA images, one in a file: convert it"
+        )
     colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
     if not (pixels.ndim == 2 or colour) or str(pixels.dtype) not in ("uint8", "uint16"):
         raise InputError(
@@ -342,6 +357,26 @@ def _decode(file: Path) -> NDArray[Any]:
             "one in a file: convert it"
         )
     return pixels
+
+
+def _unlike_its_pixels(file: Path) -> str:
+    """Why a file is not what its array of pixels looks like; empty where it is."""
+    if file.suffix.lower() not in (".tif", ".tiff"):
+        with Image.open(file) as image:
+            return "CMYK colours" if image.mode == "CMYK" else ""  # would pass for RGBA
+    from tifffile import PHOTOMETRIC, TiffFile  # noqa: PLC0415  (scikit-image's own reader of TIFF)
+
+    with TiffFile(file) as tiff:
+        page = tiff.pages.first
+        if len(tiff.pages) > 1:
+            # scikit-image takes three or four gray pages for the channels of one image.
+            return f"{len(tiff.pages)} pages"
+        if page.planarconfig != 1:
+            # scikit-image puts the channels last, pims leaves them first.
+            return "channels stored one after the other"
+        if page.photometric not in (1, 2, 6):  # gray (0 is black), RGB, YCbCr
+            return f"{PHOTOMETRIC(page.photometric).name} colours"
+    return ""
 
 
 def _link(link: Path, file: Path) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, replacing what is there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    # A short name of its own: beside a name of the greatest length there is no room for a longer.
+    handle, beside = tempfile.mkstemp(prefix=".segbench-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -29,8 +30,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` as UTF-8 to `path`, replacing what is there in one step."""
-    write_bytes(path, content.encode())
+    """Write `content` as UTF-8 to `path`, replacing what is there in one step.
+
+    Names of files that are not UTF-8 keep their bytes.
+    """
+    write_bytes(path, content.encode(errors="surrogateescape"))
 
 
 @contextmanager
@@ -46,7 +50,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         An empty folder beside `path` to write into.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    beside = Path(tempfile.mkdtemp(prefix=".segbench-", dir=path.parent))
     try:
         yield beside
         try:

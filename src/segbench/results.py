@@ -13,10 +13,10 @@ import pandas as pd
 
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.runfile import FILE_NAME, Sample, read_run, sample_of
+from segbench.runfile import FILE_NAME, Sample, problem_of, read_run, sample_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 COLUMNS = [field.name for field in dataclasses.fields(Sample)]
@@ -115,10 +115,15 @@ def read_pytest(path: Path) -> Source:
     """Read a JSON file of pytest-benchmark, written by ``tests/benchmarks``."""
     content = _read_json(path)
     try:
-        samples = list(_pytest_samples(content["benchmarks"]))
+        samples = _checked(_pytest_samples(content["benchmarks"]))
         machine = content["machine_info"]
+        described = {
+            "system": f"{machine.get('system')} {machine.get('release')}",
+            "cpu": machine.get("cpu", {}).get("brand_raw", machine.get("processor")),
+            "python": machine.get("python_version"),
+        }
         started = str(content["datetime"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a pytest-benchmark file of segbench ({error!r})") from error
     if not samples:
         raise InputError(f"{path}: no benchmark in it; run with --benchmark-enable")
@@ -127,11 +132,7 @@ def read_pytest(path: Path) -> Source:
         kind="pytest-benchmark",
         paired=False,
         started=started,
-        machine={
-            "system": f"{machine.get('system')} {machine.get('release')}",
-            "cpu": machine.get("cpu", {}).get("brand_raw", machine.get("processor")),
-            "python": machine.get("python_version"),
-        },
+        machine=described,
         versions={},
         settings={},
         dataset={},
@@ -148,7 +149,9 @@ def read_asv(path: Path) -> Source:
             name.rpartition(".")[2]: dict(_asv_values(dict(zip(columns, row, strict=False))))
             for name, row in content["results"].items()
         }
-        samples = list(_asv_samples(tables))
+        samples = _checked(_asv_samples(tables))
+        machine = dict(content["params"])
+        started = pd.to_datetime(content["date"], unit="ms", utc=True).isoformat()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
     if not samples:
@@ -157,8 +160,8 @@ def read_asv(path: Path) -> Source:
         name=f"{path.parent.parent.name}/{path.parent.name}/{path.name}",
         kind="asv",
         paired=False,
-        started=pd.Timestamp(content.get("date", 0), unit="ms", tz="UTC").isoformat(),
-        machine=content.get("params", {}),
+        started=started,
+        machine=machine,
         versions={"commit": content.get("commit_hash", ""), "python": content.get("python", "")},
         settings={},
         dataset={"name": "smear"},
@@ -181,8 +184,17 @@ def _modified(path: Path) -> float:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as JSON ({error})") from error
+
+
+def _checked(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples of somebody else's file, once they are known to be such as a run writes."""
+    samples = list(samples)
+    for sample in samples:
+        if problem := problem_of(sample):
+            raise ValueError(problem)
+    return samples
 
 
 def _backend(text: str) -> BackendSpec:
@@ -210,24 +222,30 @@ _Key = tuple[str, int]
 
 
 def _asv_values(result: dict[str, Any]) -> Iterator[tuple[_Key, list[float]]]:
-    """The samples of each parameter combination; its one value where ASV kept no samples."""
-    if result["result"] is None:
-        return
+    """The samples of each parameter combination; its one value where ASV kept no samples.
+
+    None at all where the call failed; what ASV skipped is left out.
+    """
     backends, sizes = result["params"]
     combinations = list(itertools.product(backends, sizes))
+    results = result["result"] or [None] * len(combinations)
     samples = result.get("samples") or [None] * len(combinations)
-    for (backend, size), value, kept in zip(combinations, result["result"], samples, strict=True):
+    for (backend, size), value, kept in zip(combinations, results, samples, strict=True):
         values = [number for number in kept or [value] if number is not None]
-        if values and not math.isnan(values[0]):
+        if not any(math.isnan(number) for number in values):
             yield (backend.strip("'\""), int(size)), values
 
 
 def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]:
-    wrong = {
-        backend
-        for (backend, _), (count, *_) in tables.get("track_wrong_result", {}).items()
-        if count
-    }
+    # Status and cause of a backend whose result is not the reference's, or not known to be.
+    refused: dict[str, tuple[str, str]] = {}
+    for name, values in tables.items():
+        if name.startswith("track_wrong"):
+            for (backend, _), counts in values.items():
+                if any(counts):
+                    refused[backend] = "wrong-result", f"{name} is not 0"
+                elif not counts:
+                    refused.setdefault(backend, ("error", f"{name} failed: nothing was compared"))
     for name, values in tables.items():
         if not name.startswith("time_"):
             continue
@@ -235,6 +253,16 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
         for (backend, size), seconds in values.items():
             objects = tables.get("track_objects", {}).get((backend, size))
             peak = tables.get(f"peakmem_{phase}", {}).get((backend, size))
+            if not seconds:
+                yield sample_of(
+                    _backend(backend),
+                    phase=phase,
+                    n_images=size,
+                    block=0,
+                    status="error",
+                    cause=f"{name} failed; see the output of asv",
+                )
+            status, cause = refused.get(backend, ("ok", ""))
             for value in seconds:
                 yield sample_of(
                     _backend(backend),
@@ -242,8 +270,8 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
                     n_images=size,
                     block=1,
                     seconds=value,
-                    status="wrong-result" if backend in wrong else "ok",
-                    cause="track_wrong_result is not 0" if backend in wrong else "",
+                    status=status,
+                    cause=cause,
                     calls=1,
                     objects=int(objects[0])
                     if objects and phase in ("process", "pipeline")

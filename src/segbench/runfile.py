@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -111,10 +110,8 @@ class RunWriter:
     def __init__(self, folder: Path, header: Header) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
-        try:
-            self._file = self.path.open("x", encoding="utf-8")
-        except FileExistsError:
-            raise InputError(f"{self.path} exists: give another --out, or remove it") from None
+        refuse_existing(folder)
+        self._file = self.path.open("x", encoding="utf-8")
         self._append(dataclasses.asdict(header))
 
     def __enter__(self) -> Self:
@@ -137,6 +134,18 @@ class RunWriter:
         self._file.flush()
 
 
+def refuse_existing(folder: Path) -> None:
+    """Look whether a run may be written to a folder.
+
+    Raises
+    ------
+    InputError
+        If it holds a run already: what was measured is never overwritten.
+    """
+    if (folder / FILE_NAME).exists():
+        raise InputError(f"{folder / FILE_NAME} exists: give another --out, or remove it")
+
+
 def read_run(folder: Path) -> tuple[Header, list[Sample]]:
     """Read a run folder.
 
@@ -147,7 +156,9 @@ def read_run(folder: Path) -> tuple[Header, list[Sample]]:
     """
     path = folder / FILE_NAME
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # By line feeds alone: str.splitlines would also cut at characters that JSON strings may hold.
+        with path.open(encoding="utf-8") as file:
+            lines = list(file)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: can't be read ({error})") from error
     if not lines:
@@ -155,10 +166,13 @@ def read_run(folder: Path) -> tuple[Header, list[Sample]]:
     header = _parse(lines[0], Header, f"{path}, line 1")
     if header.schema != SCHEMA:
         raise InputError(f"{path}: schema {header.schema}, but this segbench reads {SCHEMA}")
+    for name in ("machine", "versions", "settings", "dataset"):
+        if not isinstance(getattr(header, name), dict):
+            raise InputError(f"{path}, line 1: {name} is not an object")
     samples = []
     for number, line in enumerate(lines[1:], start=2):
         sample = _parse(line, Sample, f"{path}, line {number}")
-        if problem := _problem(sample):
+        if problem := problem_of(sample):
             raise InputError(f"{path}, line {number}: {problem}")
         samples.append(sample)
     return header, samples
@@ -168,16 +182,32 @@ def _parse(line: str, kind: type[T], where: str) -> T:
     try:
         values = json.loads(line)
         return kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{where}: not a {kind.__name__.lower()} of a run ({error})") from error
 
 
-def _problem(sample: Sample) -> str:
+def problem_of(sample: Sample) -> str:
+    """Why a sample that was read from a file can't be used; empty where it can."""
+    values: dict[str, object] = dataclasses.asdict(sample)  # whatever JSON held
+    for name in ("phase", "reader", "processor", "scheduler", "status", "cause"):
+        if not isinstance(values[name], str):
+            return f"{name} is not text: {values[name]!r}"
     if sample.status not in STATUSES:
         return f"unknown status {sample.status!r}"
-    if sample.status == "ok":
-        seconds: object = sample.seconds  # whatever JSON held
-        number = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
-        if not number:
-            return f"a sample that is ok needs seconds above 0, not {seconds!r}"
+    for name, lowest in (("n_images", 1), ("block", 0), ("calls", 0)):
+        value = values[name]
+        if not _is_number(value) or not isinstance(value, int) or value < lowest:
+            return f"{name} is not a whole number from {lowest} up: {value!r}"
+    for name in ("seconds", "objects", "peak_mib"):
+        if values[name] is not None and not _is_number(values[name]):
+            return f"{name} is not a number: {values[name]!r}"
+    if sample.status == "ok" and not (sample.seconds and sample.seconds > 0):
+        return f"a sample that is ok needs seconds above 0, not {sample.seconds!r}"
     return ""
+
+
+def _is_number(value: object) -> bool:
+    """Whether a column of numbers can hold a value: neither NaN nor beyond 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -(2**63) < value < 2**63

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ def segment_files(
     workers : int
         Threads or processes of the scheduler.
     out : Path
-        CSV file: image (file name), label, area (pixels).
+        CSV file: image (file name, below the folder that all share), label, area (pixels).
     labels : Path or None
         Folder for label images, int32 TIFF, named after the images.
 
@@ -62,7 +63,9 @@ def segment_files(
     pattern = datasets.lay_out(dataset, len(dataset.files))
     with schedulers.start(spec.scheduler, workers=workers) as scheduler:
         found = phases.run_pipeline(Backend(reader, processor, scheduler), pattern, params)
-    names = np.array([file.name for file in dataset.files])
+    # The name alone where all lie in one folder; `**/*.png` may find the same name in several.
+    above = os.path.commonpath([file.parent for file in dataset.files])
+    names = np.array([file.relative_to(above).as_posix() for file in dataset.files])
     table = found.table()
     table["image"] = names[table["image"]]
     if labels:

@@ -15,6 +15,7 @@ import numpy as np
 from segbench.backends import skimage
 from segbench.backends.interface import Processor
 from segbench.backends.stacks import map_grayscale, map_measure
+from segbench.errors import InputError
 from segbench.pipeline import MODE, SIGMA, TRUNCATE
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def blur(gray: da.Array) -> da.Array:
 def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
     """Local threshold of each image."""
     size = params.block_size
+    # As far as dask-image lets a filter reach into neighbouring chunks; Dask refuses to let it reach
+    # beyond the next one, though here each image is a chunk and there is nothing to reach for.
+    reach = int(TRUNCATE * (size - 1) / 6 + 0.5) + 1 if params.method == "gaussian" else size // 2
+    if reach > min(blurred.shape[1:]):
+        raise InputError(
+            f"dask-image can't filter images of {blurred.shape[1]}x{blurred.shape[2]} pixels with "
+            f"block size {size}: use a smaller --block-size, or another processor (dask-blocks)"
+        )
     if params.method == "mean":
         # Not threshold_local(method="mean"): that is a generic filter, which calls numpy.mean in
         # Python for every pixel. Two passes of a box are the same mean.

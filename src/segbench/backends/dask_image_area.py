@@ -35,7 +35,8 @@ def measure(labels: da.Array) -> da.Array:
     """
     labels = labels.persist()
     index = np.arange(1, int(labels.max().compute()) + 1)
-    areas = dask_image.ndmeasure.area(labels, labels, index)
+    # Without a label, area() would fail on its empty index.
+    areas = dask_image.ndmeasure.area(labels, labels, index) if index.size else index
     return da.concatenate(
         [
             da.from_delayed(

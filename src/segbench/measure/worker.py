@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from segbench.backends.interface import Backend
+
 # Ground truth is compared for so many images at the most: 50 tell as much as 500, in a second.
 TRUTH_IMAGES = 50
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from segbench.report.tables import PHASES, format_seconds, images
 
@@ -92,7 +92,7 @@ def _draw(phase: str, meaning: str, rows: pd.DataFrame, style: dict[str, Style])
             own["n_images"],
             median,
             reach,
-            label=backend,
+            label=_label(backend),
             capsize=2,
             linewidth=1.4,
             markersize=5,
@@ -108,7 +108,14 @@ def _draw(phase: str, meaning: str, rows: pd.DataFrame, style: dict[str, Style])
     axes.set_yscale("log")
     sizes = sorted(rows["n_images"].unique())
     axes.set_xticks(sizes, labels=[str(size) for size in sizes])
-    axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
+    low, high = axes.get_ylim()
+    if high < 4 * low:  # room for two labelled ticks at least
+        middle = (low * high) ** 0.5
+        axes.set_ylim(middle / 2, middle * 2)
+    if high < 100 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
     axes.set_xlabel("images")
     axes.set_ylabel("time of one call")
@@ -124,6 +131,11 @@ def _draw(phase: str, meaning: str, rows: pd.DataFrame, style: dict[str, Style])
         svg=_save(figure, "svg"),
         png=_save(figure, "png"),
     )
+
+
+def _label(backend: str) -> str:
+    """A backend's name for the legend, which reads dollars as mathematics and has little room."""
+    return (backend if len(backend) <= 60 else f"{backend[:59]}…").replace("$", r"\$")
 
 
 def _save(figure: Figure, kind: str) -> bytes:

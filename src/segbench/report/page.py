@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,8 @@ METHOD = tuple(
         sample. The thread pools of native libraries hold one thread unless the settings say
         otherwise.""",
         """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
-        compare two medians and have no spread.""",
+        compare two medians and have no spread. ASV compares the cells in a benchmark of its own
+        (track_wrong_result), the pytest suite after timing them.""",
         """Files were read through the page cache of the operating system: these are not the times
         of a cold disk.""",
     )
@@ -185,6 +188,7 @@ def _render(template: str, sections: Sequence[Section]) -> str:
     )
     environment.filters["data_uri"] = _data_uri
     environment.filters["markdown_cell"] = _markdown_cell
+    environment.filters["by_heading"] = _by_heading
     return environment.get_template(template).render(
         sections=sections,
         baseline=str(BASELINE),
@@ -198,7 +202,12 @@ def _data_uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
+def _by_heading(rows: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
+    """Rows that follow each other under the same heading, together."""
+    return [list(group) for _, group in itertools.groupby(rows, key=operator.itemgetter(0))]
+
+
 def _markdown_cell(text: str) -> str:
     """Text that a Markdown table shows as it is."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    return "".join(f"\\{letter}" if letter in "\\|`*_[]" else letter for letter in text)
+    text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines())
+    return "".join(f"\\{letter}" if letter in "\\|`*_[]~" else letter for letter in text)

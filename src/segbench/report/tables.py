@@ -13,6 +13,8 @@ from segbench.runfile import STATUSES
 from segbench.stats import Spread, paired_ratio, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segbench.results import Source
 
 PHASES = {
@@ -80,6 +82,7 @@ def summarize(source: Source) -> pd.DataFrame:
     wrong_cause = dict(zip(wrong["backend"], wrong["cause"], strict=True))
     cases = samples.groupby(["phase", "n_images", "backend"], sort=False)
     timed = {key: case[case["status"] == "ok"].set_index("block") for key, case in cases}
+    against = {} if str(BASELINE) in wrong_cause else timed
     rows = []
     for key, case in cases:
         phase, n_images, backend = key
@@ -95,7 +98,7 @@ def summarize(source: Source) -> pd.DataFrame:
             row |= {"status": "ok", "samples": len(times), "cause": ""}
             row |= _columns("seconds", spread(times["seconds"]))
             row |= _columns(
-                "ratio", _ratio(times, timed.get((phase, n_images, str(BASELINE))), source)
+                "ratio", _ratio(times, against.get((phase, n_images, str(BASELINE))), source)
             )
             row["objects"] = times["objects"].iloc[0]
             row["peak_mib"] = times["peak_mib"].max()
@@ -137,17 +140,19 @@ def _ratio(times: pd.DataFrame, baseline: pd.DataFrame | None, source: Source) -
 
 def format_seconds(seconds: float) -> str:
     """Three significant digits in the unit that suits them."""
-    if seconds >= 1:
-        return f"{seconds:#.3g} s".replace(". ", " ")
-    if seconds >= 1e-3:
-        return f"{seconds * 1e3:#.3g} ms".replace(". ", " ")
-    return f"{seconds * 1e6:#.3g} µs".replace(". ", " ")
+    seconds = float(f"{seconds:.2e}")  # first, since 999.9 ms are 1.00 s
+    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
+        if seconds * scale >= 1 or unit == "ns":
+            break
+    value = seconds * scale
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{decimals}f} {unit}"
 
 
 def format_ratio(row: pd.Series[Any]) -> str:
     """Ratio to the baseline with its lowest and highest."""
     if pd.isna(row["ratio_median"]):
-        return ""
+        return "–"
     text = f"{row['ratio_median']:.2f}×"
     if pd.isna(row["ratio_low"]) or row["ratio_low"] == row["ratio_high"] == 1:
         return text
@@ -207,16 +212,16 @@ def presentation_table(summary: pd.DataFrame) -> Table | None:
         rows.append((name, "presentation", *(f"{value:.3f} ms" for value in milliseconds)))
         for phase, times in measured.items():
             cells = (f"{times[size] * 1e3:.3f} ms" if size in times else "–" for size in sizes)
-            rows.append(("", f"this run, {phase}", *cells))
+            rows.append((name, f"this run, {phase}", *cells))
     if not rows:
         return None
     return Table(
         "presentation-read",
         "Performance Comparison of Reading Images",
-        "The presentation's rows and columns. Its figures are nearer to `open`, which decodes nothing "
-        "(for Dask it builds the task graph), than to `read`, which has all pixels in memory. "
+        "The presentation's rows and columns. Its figures are nearer to open, which decodes nothing "
+        "(for Dask it builds the task graph), than to read, which has all pixels in memory. "
         "Its machine and library versions were other ones; compare the rows, not the milliseconds.",
-        ("Process", "Figure", *(images(size) for size in sizes)),
+        ("Process", "Source", *(images(size) for size in sizes)),
         tuple(rows),
     )
 
@@ -234,14 +239,18 @@ def _reader_times(summary: pd.DataFrame, phase: str, reader: str) -> dict[int, f
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """What has no figure, and why."""
     failed = summary[summary["status"] != "ok"]
+    # A backend that is out is so in every phase and at every larger size: one row says it.
+    together = ["backend", "status", "cause"]
+    by_size = failed.groupby([*together, "n_images"], sort=False, as_index=False)
+    phases = by_size.agg(phase=("phase", ", ".join))
+    by_phases = phases.groupby([*together, "phase"], sort=False, as_index=False)
     rows = [
-        (row["backend"], row["phase"], images(row["n_images"]), row["status"], row["cause"])
-        for _, row in failed.iterrows()
+        (row["backend"], row["phase"], _sizes(row["n_images"]), row["status"], row["cause"])
+        for _, row in by_phases.agg(n_images=("n_images", list)).iterrows()
     ]
     if left_out := source.settings.get("sizes_left_out"):
-        sizes = ", ".join(str(size) for size in left_out)
-        held = f"the dataset holds {images(source.dataset['images'])}"
-        rows.append(("all", "all", f"{sizes} images", "left out", held))
+        held = images(source.dataset["images"]) if "images" in source.dataset else "fewer"
+        rows.append(("all", "all", _sizes(left_out), "left out", f"the dataset holds {held}"))
     if not rows:
         return None
     meanings = "; ".join(
@@ -254,6 +263,11 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         ("Backend", "Phase", "Size", "Status", "Cause"),
         tuple(rows),
     )
+
+
+def _sizes(sizes: Sequence[int]) -> str:
+    *others, last = sizes
+    return ", ".join([*(str(size) for size in others), images(last)])
 
 
 def truth_table(source: Source) -> Table | None:
@@ -289,12 +303,24 @@ def environment_table(source: Source) -> Table:
         if key != "truth"
     ]
     return Table(
-        "environment", "Environment", f"Started {source.started}.", ("", "", ""), tuple(rows)
+        "environment",
+        "Environment",
+        f"Started {source.started}.",
+        ("Part", "What", "Value"),
+        tuple(rows),
     )
 
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
+        inner = list(value.values())
+        # Such as the thread pools of each backend.
+        if (
+            len(inner) > 1
+            and isinstance(inner[0], list | tuple)
+            and inner.count(inner[0]) == len(inner)
+        ):
+            return f"{_value(inner[0])} (all {len(inner)})"
         return "; ".join(f"{key}: {_value(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_value(inner) for inner in value)

@@ -1,0 +1,86 @@
+"""The cases as pytest benchmarks: run once each as tests, timed with ``--benchmark-enable``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from segbench import datasets
+from segbench.agreement import first_difference, first_different_image
+from segbench.backends import phases, registry
+from segbench.backends.registry import BASELINE, BackendSpec
+from segbench.backends.start import started
+from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.pipeline import PipelineParams, Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from segbench.backends.interface import Backend
+
+PARAMS = PipelineParams()
+WORKERS = 2
+
+
+def pattern(n_images: int) -> str:
+    """The files of a size; the dataset is made once for all."""
+    return datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+
+
+@pytest.fixture(scope="module", params=BACKENDS, ids=str)
+def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backend]]:
+    """Each backend in turn, started."""
+    spec: BackendSpec = request.param
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(
+                started(spec, workers=WORKERS, image=pattern(1), params=PARAMS)
+            )
+        except registry.UnavailableError as error:
+            pytest.skip(str(error))
+        yield spec, running
+
+
+@pytest.fixture(scope="module")
+def references() -> dict[int, tuple[NDArray[Any], Segmentation]]:
+    """Pixels and cells of each size, by the baseline."""
+    with started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
+        pixels = {size: phases.read_images(running, pattern(size)) for size in SIZES}
+        return {
+            size: (array, phases.process_images(running, array, PARAMS))
+            for size, array in pixels.items()
+        }
+
+
+@pytest.mark.parametrize("n_images", SIZES)
+@pytest.mark.parametrize("phase", PHASES)
+def test_case(
+    phase: str,
+    n_images: int,
+    backend: tuple[BackendSpec, Backend],
+    references: dict[int, tuple[NDArray[Any], Segmentation]],
+    benchmark: BenchmarkFixture,
+) -> None:
+    """A case gives the reference's pixels or cells, however it is timed."""
+    spec, running = backend
+    pixels, cells = references[n_images]
+    files = pattern(n_images)
+    calls = {
+        "open": lambda: phases.open_images(running, files),
+        "read": lambda: phases.read_images(running, files),
+        "process": lambda: phases.process_images(running, pixels, PARAMS),
+        "pipeline": lambda: phases.run_pipeline(running, files, PARAMS),
+    }
+    benchmark.extra_info.update(backend=str(spec), phase=phase, n_images=n_images)
+    benchmark.group = f"{phase}, {n_images} images"
+    result = benchmark.pedantic(calls[phase], rounds=3, iterations=1, warmup_rounds=1)
+    if phase == "read":
+        assert first_different_image(result, pixels) is None
+    elif isinstance(result, Segmentation):
+        assert first_difference(result, cells) is None
+        benchmark.extra_info["objects"] = result.count

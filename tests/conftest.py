@@ -1,0 +1,31 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests make out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEGBENCH_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Path:
+    """Folder of real photographs of cells, which the repository does not hold."""
+    folder = os.environ.get("SEGBENCH_REAL_IMAGES")
+    if not folder:
+        pytest.skip("SEGBENCH_REAL_IMAGES names no folder of real images")
+    if not Path(folder).is_dir():
+        pytest.skip(f"SEGBENCH_REAL_IMAGES: no such folder: {folder}")
+    return Path(folder)

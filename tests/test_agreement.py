@@ -1,0 +1,230 @@
+"""Agreement: the same cells agree whatever their ids, and every other difference is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from segbench.agreement import (
+    Difference,
+    first_difference,
+    first_different_image,
+    truth_agreement,
+)
+from segbench.backends.skimage import measure
+from segbench.pipeline import Segmentation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STACKS = hnp.arrays(np.int32, st.just((3, 4, 5)), elements=st.integers(0, 6))
+
+
+def measured(labels: NDArray[Any]) -> Segmentation:
+    """Put the table that belongs to label images with them."""
+    labels = labels.astype(np.int32)
+    return Segmentation(labels, tuple(measure(image) for image in labels))
+
+
+@pytest.fixture
+def reference() -> Segmentation:
+    """Give three images, each with two objects of two pixels and one of four."""
+    image = [[1, 1, 0, 2, 2], [0, 0, 0, 0, 0], [3, 3, 3, 3, 0]]
+    return measured(np.array([image] * 3))
+
+
+def changed(reference: Segmentation, image: int, labels: list[list[int]]) -> NDArray[np.int32]:
+    """Copy the labels with one image replaced."""
+    stack = reference.labels.copy()
+    stack[image] = labels
+    return stack
+
+
+@settings(max_examples=50, deadline=None)
+@given(labels=STACKS, data=st.data())
+def test_permuted_ids_agree(labels: NDArray[np.int32], data: st.DataObject) -> None:
+    """The same partition agrees whatever its ids and the order of its table, in both directions."""
+    reference = measured(labels)
+    renamed = np.zeros_like(labels)
+    for image, out in zip(labels, renamed, strict=True):
+        ids = data.draw(st.permutations(range(1, 40)))
+        out[:] = np.array([0, *ids])[image]
+    result = measured(renamed)
+    shuffled = Segmentation(result.labels, tuple(rows[::-1] for rows in result.objects))
+    assert first_difference(result, reference) is None
+    assert first_difference(reference, result) is None
+    assert first_difference(shuffled, reference) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(labels=STACKS, other=STACKS)
+def test_agreement_is_sameness_of_partition(
+    labels: NDArray[np.int32], other: NDArray[np.int32]
+) -> None:
+    """Two label images agree just where any two pixels are of one object in both or in neither."""
+
+    def pairs(image: NDArray[np.int32]) -> Any:
+        flat = image.ravel()
+        return (flat[:, None] == flat) & (flat > 0)
+
+    different = [i for i in range(3) if not np.array_equal(pairs(labels[i]), pairs(other[i]))]
+    found = first_difference(measured(labels), measured(other))
+    assert (found.image if found else None) == (different[0] if different else None)
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_split_is_found(reference: Segmentation, image: int) -> None:
+    """An object split in two is found, whether or not the table tells of it."""
+    stack = changed(reference, image, [[1, 1, 0, 2, 2], [0] * 5, [3, 3, 4, 4, 0]])
+    assert str(first_difference(measured(stack), reference)) == (
+        f"image {image}: 4 objects in the table, not 3"
+    )
+    found = first_difference(Segmentation(stack, reference.objects), reference)
+    assert found == Difference(image, "an object of the reference is split")
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_join_is_found(reference: Segmentation, image: int) -> None:
+    """Two objects joined to one are found, whether or not the table tells of it."""
+    stack = changed(reference, image, [[1, 1, 0, 1, 1], [0] * 5, [3, 3, 3, 3, 0]])
+    found = first_difference(measured(stack), reference)
+    assert found == Difference(image, "2 objects in the table, not 3")
+    found = first_difference(Segmentation(stack, reference.objects), reference)
+    assert found == Difference(image, "an object of the reference is joined with another")
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_split_and_join_are_found(reference: Segmentation, image: int) -> None:
+    """A split and a join that leave the number of objects as it was are found."""
+    stack = changed(reference, image, [[1, 1, 0, 1, 1], [0] * 5, [3, 3, 2, 2, 0]])
+    found = first_difference(measured(stack), reference)
+    assert found is not None
+    assert found.image == image
+    assert "split" in found.what
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_moved_pixel_is_found(reference: Segmentation, image: int) -> None:
+    """A pixel that moves into the background is found, though areas and counts are the same."""
+    stack = changed(reference, image, [[1, 1, 0, 2, 2], [0] * 5, [0, 3, 3, 3, 3]])
+    found = first_difference(measured(stack), reference)
+    assert found == Difference(image, "2 pixels are foreground in one label image only")
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_pixel_of_another_object_is_found(image: int) -> None:
+    """A pixel that goes from one object to its neighbour is found."""
+    stack = np.array([[[1, 1, 1, 2, 2]]] * 3)
+    own = stack.copy()
+    own[image, 0, 2] = 2
+    found = first_difference(measured(own), measured(stack))
+    assert found is not None
+    assert found.image == image
+
+
+@pytest.mark.parametrize("image", [0, 1, 2])
+def test_wrong_area_is_found(reference: Segmentation, image: int) -> None:
+    """An area in the table that is not that of the object is found; so is a wrong id."""
+    objects = [rows.copy() for rows in reference.objects]
+    objects[image][2, 1] = 5
+    found = first_difference(Segmentation(reference.labels, tuple(objects)), reference)
+    assert found == Difference(image, "an object of 4 pixels has the area 5 in the table")
+    objects[image][2] = [8, 4]
+    found = first_difference(Segmentation(reference.labels, tuple(objects)), reference)
+    assert found == Difference(image, "an object of 4 pixels has the area None in the table")
+
+
+def test_exchanged_areas_are_found(reference: Segmentation) -> None:
+    """Areas that belong to other objects of the image are found."""
+    objects = [rows.copy() for rows in reference.objects]
+    objects[1][:, 1] = objects[1][::-1, 1]
+    found = first_difference(Segmentation(reference.labels, tuple(objects)), reference)
+    assert found is not None
+    assert found.image == 1
+
+
+def test_missing_image_is_found(reference: Segmentation) -> None:
+    """Fewer images, in the labels or in the table, differ as a whole."""
+    fewer = Segmentation(reference.labels[:2], reference.objects[:2])
+    found = first_difference(fewer, reference)
+    assert found == Difference(-1, "labels of shape (2, 3, 5), not (3, 3, 5)")
+    found = first_difference(Segmentation(reference.labels, reference.objects[:2]), reference)
+    assert str(found) == "objects of 2 images, not 3"
+
+
+def test_first_of_several_is_named(reference: Segmentation) -> None:
+    """Of several images that differ the first is named."""
+    stack = reference.labels.copy()
+    stack[1:] = 0
+    found = first_difference(measured(stack), reference)
+    assert found is not None
+    assert found.image == 1
+
+
+@pytest.mark.parametrize("image", [0, 2])
+def test_one_value_read_otherwise_is_found(image: int) -> None:
+    """A single value that a reader gets wrong is found, and counted."""
+    reference = np.random.default_rng(0).integers(0, 255, (3, 4, 5, 3), np.uint8)
+    assert first_different_image(reference.copy(), reference) is None
+    pixels = reference.copy()
+    pixels[image, 1, 2, 0] += 1
+    found = first_different_image(pixels, reference)
+    assert found == Difference(image, "1 of 60 values read differ")
+
+
+def test_pixels_of_other_shape_or_type_are_found() -> None:
+    """Pixels of another shape or another type differ, even where their values are equal."""
+    pixels = np.zeros((2, 4, 5), np.uint8)
+    for other in (pixels[:1], pixels.astype(np.uint16), pixels[..., np.newaxis]):
+        found = first_different_image(other, pixels)
+        assert found is not None
+        assert str(found).startswith("pixels of shape")
+
+
+@settings(max_examples=25, deadline=None)
+@given(labels=STACKS)
+def test_truth_agrees_with_itself(labels: NDArray[np.int32]) -> None:
+    """Labels that are the truth have no error, full precision and full recall."""
+    labels[:, 0] = 1  # a metric of nothing has no value
+    labels[:, 1] = 2
+    found = truth_agreement(labels, labels)
+    assert found.rand_error == pytest.approx(0, abs=1e-12)
+    assert (found.rand_precision, found.rand_recall) == pytest.approx((1, 1))
+    assert found.images == 3
+    count = sum(len(np.unique(image[image > 0])) for image in labels)
+    assert found.found_objects == found.true_objects == count
+
+
+def test_truth_tells_split_from_join() -> None:
+    """Splitting the true cells costs recall, joining them precision; objects are counted."""
+    one = np.repeat([[[1, 1, 1, 1]]], 4, axis=1)
+    two = np.repeat([[[1, 1, 2, 2]]], 4, axis=1)
+    split, joined = truth_agreement(two, one), truth_agreement(one, two)
+    assert (split.rand_precision, joined.rand_recall) == pytest.approx((1, 1))
+    assert split.rand_recall < 0.6
+    assert joined.rand_precision < 0.6
+    assert split.rand_error > 0.2
+    assert (split.true_objects, split.found_objects) == (1, 2)
+
+
+@pytest.mark.parametrize("cells", [[], [1], [1, 2]])
+def test_truth_without_pairs_of_pixels(cells: list[int]) -> None:
+    """An image without a true cell of two pixels, where the score is 0/0, counts as perfect."""
+    truth, labels = np.zeros((1, 4, 4), np.int32), np.ones((1, 4, 4), np.int32)
+    truth[0, 0, : len(cells)] = cells
+    found = truth_agreement(labels, truth)
+    assert (found.rand_error, found.rand_precision, found.rand_recall) == (0, 1, 1)
+    assert (found.true_objects, found.found_objects) == (len(cells), 1)
+
+
+def test_truth_agreement_is_a_mean_of_images() -> None:
+    """Scores are means over the images, each of which counts the same."""
+    one, two = np.repeat([[1, 1, 1, 1]], 4, axis=0), np.repeat([[1, 1, 2, 2]], 4, axis=0)
+    both = truth_agreement(np.stack([one, two]), np.stack([one, one]))
+    alone = truth_agreement(two[np.newaxis], one[np.newaxis])
+    assert both.rand_error == pytest.approx(alone.rand_error / 2)

@@ -1,0 +1,325 @@
+"""The command line: what it prints, how it ends, and that bad input writes nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from skimage.io import imread
+
+from segbench import __version__, datasets
+from segbench.backends.skimage import measure
+from segbench.cli import main
+from segbench.smear import smear_image
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+COMMANDS = ("run", "report", "segment", "backends", "info")
+ODD_NAMES = ("with space.png", "[1].png", "star*.png", "ünï 細胞.png", "a,b.JPG", "UPPER.TIF")
+
+
+def segbench(*arguments: str | Path) -> Result:
+    """Call the command line."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give two images in a folder, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(2):
+        Image.fromarray(smear_image(index, shape=(32, 40)).pixels).save(folder / f"{index}.png")
+    return folder
+
+
+def assert_refused(result: Result) -> None:
+    """Bad input ends with status 2 and one line, which says who speaks."""
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("segbench: ")
+    assert result.stderr.endswith("\n")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(command: tuple[str, ...], option: str) -> None:
+    """Every command explains itself and ends with status 0."""
+    result = segbench(*command, option)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+    assert result.stderr == ""
+    # Each of its own options says what it is for.
+    if command:
+        assert len(result.stdout.split("\n\n")[1].strip()) > 20
+
+
+def test_help_names_the_commands() -> None:
+    """The help of segbench lists every command."""
+    listed = segbench("--help").stdout.split("Commands:")[1]
+    assert set(COMMANDS) <= set(listed.split())
+
+
+def test_version() -> None:
+    """The version is printed."""
+    result = segbench("--version")
+    assert result.exit_code == 0
+    assert __version__ in result.stdout
+
+
+def test_no_command_shows_the_help() -> None:
+    """Without a command the help is shown, with the status of bad usage."""
+    result = segbench()
+    assert result.exit_code == 2
+    assert "Commands:" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backends", "skimage/skimage/seriel"], "unknown scheduler 'seriel'"),
+        (
+            ["--backends", "skimag/skimage/serial"],
+            "unknown reader 'skimag' (did you mean skimage?)",
+        ),
+        (["--backends", "skimage/skimage/serial,"], "backend ''"),
+        (["--backends", "dask-image"], "write reader/processor/scheduler"),
+        (["--backends", "dask-image/dask-image/serial"], "builds a Dask graph, which serial can't"),
+        (["--phases", "reed"], "unknown phase 'reed': choose from open, read, process, pipeline"),
+        (["--phases", ""], "unknown phase ''"),
+        (["--sizes", "0"], "size '0': give whole numbers from 1 up"),
+        (["--sizes", "-5"], "size '-5'"),
+        (["--sizes", "ten"], "size 'ten'"),
+        (["--sizes", "1.5"], "size '1.5'"),
+        (["--sizes", "1,,2"], "size ''"),
+        (["--method", "otsu"], "'otsu' is not one of"),
+        (["--foreground", "white"], "'white' is not one of"),
+        (["--block-size", "50"], "block size 50: give an odd number"),
+        (["--block-size", "big"], "'big' is not a valid integer"),
+        (["--offset", "nan"], "offset nan: give a finite number"),
+        (["--min-area", "0"], "minimal area 0"),
+        (["--blocks", "0"], "0 is not in the range"),
+        (["--blocks", "some"], "'some' is not a valid integer"),
+        (["--workers", "0"], "0 is not in the range"),
+        (["--time-limit", "0"], "0.0 is not in the range"),
+        (["--seed", "-1"], "-1 is not in the range"),
+        (["--shape", "10x10"], "shape '10x10'"),
+        (["--shape", "100000x100000"], "shape '100000x100000'"),
+        (["--shape", "wide"], "shape 'wide'"),
+        (["--dataset", "cells"], "'cells' is not one of"),
+        (["--dataset", "tissue", "--shape", "600x600"], "the tissue photograph is 512x512"),
+        (["--images", "nowhere"], "no such folder or file: nowhere"),
+        (["--images", "nowhere/*.png"], "pattern nowhere/*.png holds no image"),
+        (["--images", "images", "--shape", "32x32"], "--shape is for images to make"),
+        (["--colour"], "No such option"),
+        (["images"], "Got unexpected extra argument"),
+    ],
+)
+def test_run_refuses_bad_usage(folder: Path, arguments: list[str], message: str) -> None:
+    """Bad usage of `run` ends with status 2 and one line, before anything is written."""
+    result = segbench("run", "--sizes", "1", "--out", "out", *arguments)
+    assert_refused(result)
+    assert message in result.stderr
+    assert list(Path().iterdir()) == [Path(folder.name)]
+
+
+def test_run_refuses_a_folder_with_a_run(folder: Path) -> None:
+    """A folder that holds a run already is refused and left as it is."""
+    (folder.parent / "out").mkdir()
+    run = folder.parent / "out" / "run.jsonl"
+    run.write_text("an earlier run\n")
+    result = segbench(
+        *("run", "--images", folder, "--sizes", "1", "--out", "out"),
+        *("--backends", "skimage/skimage/serial", "--phases", "read"),
+    )
+    assert_refused(result)
+    assert "run.jsonl" in result.stderr
+    assert [file.name for file in run.parent.iterdir()] == ["run.jsonl"]
+    assert run.read_text() == "an earlier run\n"
+
+
+def test_run_refuses_a_file_for_a_folder(folder: Path) -> None:
+    """An output folder that is a file is refused."""
+    Path("out").write_text("a file")
+    result = segbench("run", "--images", folder, "--sizes", "1", "--out", "out")
+    assert_refused(result)
+    assert Path("out").read_text() == "a file"
+
+
+def test_run_refuses_more_images_than_there_are(folder: Path) -> None:
+    """A size of more images than given is refused, and nothing is written."""
+    result = segbench("run", "--images", folder, "--sizes", "3", "--out", "out")
+    assert_refused(result)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("command", [["run", "--sizes", "2", "--images"], ["segment"]])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("2.png", b""),
+        ("2.png", b"text\nin lines\n"),
+        ("2.jpg", b"\xff\xd8\xff\xe0"),
+        ("0.jpg", b"\xff\xd8\xff\xe0"),
+        ("0.tif", b"II*\0"),
+    ],
+)
+def test_bad_image_is_named(folder: Path, command: list[str], name: str, content: bytes) -> None:
+    """An image that can't be read ends a command with one line that names it; nothing is written."""
+    (folder / name).write_bytes(content)
+    if command[0] == "run":
+        command = ["run", "--sizes", "3", "--images"]
+    result = segbench(*command, folder, "--out", "out")
+    assert_refused(result)
+    assert str(folder / name) in result.stderr
+    assert list(Path().iterdir()) == [Path(folder.name)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument"),
+        (["nowhere"], "no such folder or file: nowhere"),
+        (["images/*.tif"], "pattern images/*.tif holds no image"),
+        (["images", "--backend", "a/b/c"], "unknown reader 'a'"),
+        (["images", "--backend", "skimage/skimage/threads"], "neither part uses Dask"),
+        (["images", "--backend", "skimage/dask-image/serial"], "builds a Dask graph"),
+        (["images", "--workers", "none"], "'none' is not a valid integer"),
+        (["images", "--min-area", "-1"], "minimal area -1"),
+        (["images", "--labels", "images/0.png"], "is a file"),
+        (["images", "--out", "images"], "is a directory"),
+        (
+            ["images", "--backend", "skimage/dask-image/threads"],
+            "images of 32x40 pixels with block size 51: use a smaller --block-size",
+        ),
+    ],
+)
+def test_segment_refuses_bad_usage(folder: Path, arguments: list[str], message: str) -> None:
+    """Bad usage of `segment` ends with status 2 and one line, and nothing is written."""
+    result = segbench("segment", *arguments)
+    assert_refused(result)
+    assert message in result.stderr
+    assert list(Path().iterdir()) == [Path(folder.name)]
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["images"], ["images/0.png"]])
+def test_report_refuses_what_is_no_result(folder: Path, arguments: list[str]) -> None:
+    """A source without results is refused, and no report is written."""
+    assert_refused(segbench("report", *arguments))
+    assert list(Path().iterdir()) == [Path(folder.name)]
+
+
+def test_unknown_command_is_refused() -> None:
+    """An unknown command is bad usage."""
+    result = segbench("ran")
+    assert_refused(result)
+    assert "ran" in result.stderr
+
+
+def test_cache_folder_with_a_pattern_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache folder that readers would take for a pattern is bad input, in one line."""
+    monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(folder.parent / "[cache]"))
+    assert_refused(segbench("segment", folder))
+    assert list(Path().iterdir()) == [Path(folder.name)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("backend", ["skimage/skimage/serial", "dask-image/dask-image/threads"])
+def test_segment_keeps_the_names(folder: Path, backend: str) -> None:
+    """The table and the label images bear the names of the images, however odd."""
+    for name in ODD_NAMES:
+        Image.fromarray(smear_image(len(name), shape=(32, 40)).pixels).save(folder / name)
+    result = segbench(
+        *("segment", folder, "--backend", backend, "--labels", "labels", "--block-size", "21")
+    )
+    assert result.exit_code == 0, result.output
+    names = {file.name for file in folder.iterdir()}
+    assert len(names) == 8
+    assert {file.name for file in Path("labels").iterdir()} == {f"{name}.tif" for name in names}
+    with Path("cells.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert list(rows[0]) == ["image", "label", "area"]
+    assert result.stdout == f"{len(rows)} cells: cells.csv\n"
+    for name in names:
+        labels = imread(Path("labels") / f"{name}.tif")
+        assert labels.shape == (32, 40)
+        assert labels.dtype == np.int32
+        written = [[int(row["label"]), int(row["area"])] for row in rows if row["image"] == name]
+        assert written == measure(labels).tolist()
+    assert sum(row["image"] in names for row in rows) == len(rows)
+
+
+def test_segment_tells_images_of_one_name_apart(folder: Path) -> None:
+    """Images of one name in several folders are told apart by their folders, in both outputs."""
+    for name, file in (("a", "0.png"), ("b", "1.png")):
+        (folder / name).mkdir()
+        (folder / name / "0.png").write_bytes((folder / file).read_bytes())
+    result = segbench("segment", folder / "*" / "*.png", "--labels", "labels")
+    assert result.exit_code == 0, result.output
+    with Path("cells.csv").open(newline="") as table:
+        assert {row["image"] for row in csv.DictReader(table)} == {"a/0.png", "b/0.png"}
+    found = sorted(path.relative_to("labels").as_posix() for path in Path("labels").rglob("*.tif"))
+    assert found == ["a/0.png.tif", "b/0.png.tif"]
+
+
+def test_segment_takes_the_parameters(folder: Path) -> None:
+    """Options of the pipeline reach it: fewer cells are as large as asked."""
+    counts = []
+    for area in ("1", "40"):
+        result = segbench("segment", folder, "--out", "out/cells.csv", "--min-area", area)
+        assert result.exit_code == 0, result.output
+        with Path("out/cells.csv").open(newline="") as file:
+            areas = [int(row["area"]) for row in csv.DictReader(file)]
+        assert min(areas) >= int(area)
+        counts.append(len(areas))
+    assert counts[0] > counts[1] > 0
+
+
+def test_segment_of_images_without_cells(folder: Path) -> None:
+    """Images without cells give a table with its header alone."""
+    for file in folder.iterdir():
+        Image.fromarray(np.full((32, 40), 200, np.uint8)).save(file)
+    result = segbench("segment", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "0 cells: cells.csv\n"
+    assert Path("cells.csv").read_bytes() == b"image,label,area\n"
+
+
+def test_backends_are_listed() -> None:
+    """`backends` lists each part by kind, and what is measured by default."""
+    result = segbench("backends")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = [line.split() for line in result.stdout.splitlines()]
+    for kind, name in (
+        ("reader", "dask-array-pims"),
+        ("processor", "opencv"),
+        ("scheduler", "process-pool"),
+    ):
+        assert [kind, name, "segbench"] in [line[:3] for line in lines]
+    assert ["skimage/skimage/serial"] in lines
+
+
+def test_info_is_printed() -> None:
+    """`info` prints the versions and the cache folder."""
+    result = segbench("info")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    for word in ("python", "dask", "numpy"):
+        assert word in result.stdout
+    assert str(datasets.cache_folder()) in result.stdout

@@ -1,0 +1,594 @@
+"""Datasets: made ones are reproducible, found ones are checked, and both are laid out in order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.io import imread
+
+from segbench import datasets
+from segbench import smear as generator
+from segbench.datasets import Dataset, from_images, lay_out
+from segbench.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+SHAPE = (32, 40)
+ODD_NAMES = ("with space.jpg", "[1].jpg", "star*.jpg", "what?.jpg", "ünï 細胞.jpg", "a'b\"c;,.jpg")
+FLAVOURS = ("smear", "tissue")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give an empty folder for images."""
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+def noise(shape: tuple[int, ...], dtype: str = "uint8", seed: int = 0) -> NDArray[Any]:
+    """Random pixels."""
+    random = np.random.default_rng(seed)
+    return random.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def save(path: Path, pixels: NDArray[Any] | None = None) -> Path:
+    """Write pixels (by default RGB ones) in the format of the suffix."""
+    pixels = noise((*SHAPE, 3)) if pixels is None else pixels
+    if path.suffix.lower() in (".tif", ".tiff"):
+        tifffile.imwrite(path, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+    else:
+        Image.fromarray(pixels).save(path)
+    return path
+
+
+def make(name: str, count: int, **options: Any) -> Dataset:
+    """Make a small dataset by its name."""
+    made: Callable[..., Dataset] = getattr(datasets, name)
+    return made(count, **{"shape": SHAPE, **options})
+
+
+def pixels_of(dataset: Dataset) -> list[NDArray[Any]]:
+    """Decode all images and labels."""
+    return [imread(file) for file in (*dataset.files, *dataset.truth)]
+
+
+def refusal(pattern: Path | str) -> str:
+    """Get the message that an input is refused with, which is one line."""
+    with pytest.raises(InputError) as caught:
+        from_images(str(pattern))
+    message = str(caught.value)
+    assert message
+    assert len(message.splitlines()) == 1
+    return message
+
+
+# Made datasets
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_same_seed_same_pixels(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset made again from its seed has the same pixels, and from another seed others."""
+    made = []
+    for cache, seed in (("one", 3), ("two", 3), ("three", 4)):
+        monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(tmp_path / cache))
+        made.append(pixels_of(make(name, 2, seed=seed)))
+    for first, again, other in zip(*made, strict=True):
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_prefix_does_not_depend_on_the_count(name: str) -> None:
+    """The first images of a large dataset are those of a small one, and no two images are alike."""
+    small, large = make(name, 2), make(name, 4)
+    assert small.key != large.key
+    for file, same in zip(small.files, large.files, strict=False):
+        assert file.read_bytes() == same.read_bytes()
+    assert len({file.read_bytes() for file in large.files}) == 4
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_made_files_are_as_described(name: str, cache: Path) -> None:
+    """Files lie in order in the cache, have the shape and dtype that the dataset says."""
+    dataset = make(name, 3)
+    assert dataset.name == name
+    assert [file.stem for file in dataset.files] == ["000000", "000001", "000002"]
+    for file in dataset.files:
+        assert file.is_relative_to(cache)
+        assert (imread(file).shape, str(imread(file).dtype)) == (dataset.shape, dataset.dtype)
+    assert dataset.shape == (*SHAPE, 3)
+
+
+def test_smear_has_its_truth() -> None:
+    """Every smear image has its label image, with the generator's labels."""
+    dataset = make("smear", 2, seed=5)
+    truth = datasets.read_labels(dataset.truth)
+    assert truth.dtype == np.int32
+    for index, labels in enumerate(truth):
+        expected = generator.smear_image(index, seed=5, shape=SHAPE).truth
+        np.testing.assert_array_equal(labels, expected)
+        assert labels.max() > 0
+
+
+def test_smear_images_are_the_generators() -> None:
+    """A smear file holds the generator's pixels, but for what JPEG loses."""
+    dataset = make("smear", 1, seed=5)
+    expected = generator.smear_image(0, seed=5, shape=SHAPE).pixels
+    assert np.abs(imread(dataset.files[0]).astype(int) - expected).mean() < 4
+
+
+def test_tissue_is_cut_from_the_photograph() -> None:
+    """A tissue image is a part of the photograph, perhaps flipped; the whole one fits too."""
+    whole = imread(make("tissue", 1, shape=(512, 512)).files[0])
+    crop = imread(make("tissue", 1).files[0])
+    height, width = SHAPE
+    assert any(
+        np.array_equal(flipped[top : top + height, left : left + width], crop)
+        for flipped in (whole, whole[::-1], whole[:, ::-1], whole[::-1, ::-1])
+        for top, left in np.argwhere((flipped == crop[0, 0]).all(axis=2))
+    )
+
+
+def test_tissue_is_no_larger_than_the_photograph() -> None:
+    """A tissue image of more than the photograph's 512 pixels is refused."""
+    with pytest.raises(InputError, match="513x20: the tissue photograph is 512x512"):
+        datasets.tissue(1, shape=(513, 20))
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_made_once(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second call gives the same dataset and writes nothing."""
+    first = make(name, 2)
+    before = {file: file.stat().st_mtime_ns for file in cache.rglob("*")}
+    monkeypatch.setattr(datasets, "_save", pytest.fail)
+    assert make(name, 2) == first
+    assert {file: file.stat().st_mtime_ns for file in cache.rglob("*")} == before
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"shape": (40, 32)}, {"count": 3}])
+def test_another_wish_gives_another_dataset(other: dict[str, Any]) -> None:
+    """Seed, shape and count each change the key, so that nothing stale is taken."""
+    wish: dict[str, Any] = {"count": 2, "seed": 0, "shape": SHAPE}
+    assert make("smear", **wish).key != make("smear", **{**wish, **other}).key
+
+
+def test_another_generator_gives_another_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of an older generator are not taken for those of a newer one."""
+    old = make("smear", 1).key
+    monkeypatch.setattr(generator, "VERSION", generator.VERSION + 1)
+    assert make("smear", 1).key != old
+
+
+def test_broken_making_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt while a dataset is made leaves nothing, and the next call makes it whole."""
+    smear_image = generator.smear_image
+
+    def interrupted(index: int, **options: Any) -> generator.Smear:
+        if index == 1:
+            raise KeyboardInterrupt
+        return smear_image(index, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "smear_image", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make("smear", 2)
+    assert list(cache.iterdir()) == []
+    assert len(make("smear", 2).files) == 2
+
+
+def test_made_while_another_makes_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that make a dataset at once both get it whole, and nothing else is left."""
+    smear_image = generator.smear_image
+    other: list[Dataset] = []
+
+    def overtaken(index: int, **options: Any) -> generator.Smear:
+        monkeypatch.undo()
+        monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(cache))
+        other.append(make("smear", 2))
+        return smear_image(index, **options)
+
+    monkeypatch.setattr(generator, "smear_image", overtaken)
+    own = make("smear", 2)
+    assert [own] == other
+    assert len(pixels_of(own)) == 4
+    assert [folder.name for folder in cache.iterdir()] == [own.key]
+
+
+def test_two_processes_at_once(cache: Path) -> None:
+    """Two processes may make, check and lay out the same images at the same time."""
+    code = (
+        "from segbench import datasets as d\n"
+        f"made = d.smear(3, shape={SHAPE})\n"
+        "found = d.from_images(str(made.files[0].parent))\n"
+        "print(made.key, d.lay_out(made, 3), found.key, d.lay_out(found, 2))\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)  # noqa: S603
+        for _ in range(2)
+    ]
+    first, second = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert first == second != ""
+    assert not [file for file in cache.rglob("*") if file.name.startswith(".")]
+
+
+# Found datasets
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype"),
+    [
+        (f"a{suffix}", shape, dtype)
+        for suffix, shapes, dtypes in (
+            (".jpg", ((), (3,)), ("uint8",)),
+            (".jpeg", ((), (3,)), ("uint8",)),
+            (".png", ((), (3,), (4,)), ("uint8",)),
+            (".png", ((),), ("uint16",)),
+            (".tif", ((), (3,), (4,)), ("uint8", "uint16")),
+            (".tiff", ((), (3,), (4,)), ("uint8", "uint16")),
+        )
+        for shape in shapes
+        for dtype in dtypes
+    ],
+)
+def test_formats(folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> None:
+    """JPEG, PNG and TIFF, gray, RGB and RGBA, of 8 and 16 bit, are found with shape and dtype."""
+    file = save(folder / name, noise((*SHAPE, *shape), dtype))
+    dataset = from_images(str(folder))
+    assert dataset.files == (file,)
+    assert dataset.shape == (*SHAPE, *shape)
+    assert dataset.dtype == dtype
+    assert dataset.truth == ()
+
+
+@pytest.mark.parametrize("suffix", [".JPG", ".Jpeg", ".PNG", ".TIF", ".TIFF"])
+def test_upper_case_suffixes(folder: Path, suffix: str) -> None:
+    """Suffixes in upper case are images too, and are laid out in lower case."""
+    save(folder / f"a{suffix}")
+    dataset = from_images(str(folder))
+    assert dataset.shape == (*SHAPE, 3)
+    assert Path(lay_out(dataset, 1)).suffix == suffix.lower()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    """A name that looks like a pattern, has spaces or is not ASCII is one name, of file or folder."""
+    folder = tmp_path / name.removesuffix(".jpg")
+    folder.mkdir()
+    # Names that it would match, were it taken for a pattern.
+    decoy = folder.parent / "star1"
+    decoy.mkdir()
+    save(decoy / "1.jpg")
+    file = save(folder / name)
+    save(folder / "1.jpg")
+    assert from_images(str(folder)).files == tuple(sorted([file, folder / "1.jpg"]))
+    dataset = from_images(str(file))
+    assert dataset.files == (file,)
+    np.testing.assert_array_equal(imread(lay_out(dataset, 1)), imread(file))
+
+
+def test_pattern(folder: Path) -> None:
+    """A pattern takes what it matches, sorted by name, and leaves what is no image."""
+    for name in ("b10.png", "b2.png", "a1.png"):
+        save(folder / name)
+    (folder / "b3.txt").write_text("no image")
+    assert [file.name for file in from_images(str(folder / "b*")).files] == ["b10.png", "b2.png"]
+
+
+def test_recursive_pattern(folder: Path) -> None:
+    """Two asterisks go into folders."""
+    (folder / "in" / "in").mkdir(parents=True)
+    files = [save(folder / "a.png"), save(folder / "in" / "a.png"), save(folder / "in/in/a.png")]
+    assert from_images(str(folder / "**" / "*.png")).files == tuple(sorted(files))
+
+
+def test_relative_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path and a relative pattern give absolute files, which links need."""
+    save(folder / "a.png")
+    monkeypatch.chdir(folder.parent)
+    assert from_images(folder.name).files == (folder / "a.png",)
+    assert from_images(f"{folder.name}/*.png").files == (folder / "a.png",)
+
+
+def test_other_files_are_ignored(folder: Path) -> None:
+    """Hidden files, files of other kinds and folders below are not taken for images."""
+    save(folder / "a.png")
+    save(folder / ".hidden.png")
+    (folder / "._a.jpg").write_text("what macOS leaves")
+    (folder / "Thumbs.db").write_text("what Windows leaves")
+    (folder / "notes").mkdir()
+    save(folder / "notes" / "b.png")
+    assert [file.name for file in from_images(str(folder)).files] == ["a.png"]
+
+
+def test_limit_spares_the_rest(folder: Path) -> None:
+    """With a limit the first images by name are taken, and the others are not even opened."""
+    save(folder / "a.png")
+    save(folder / "b.png")
+    (folder / "c.png").write_text("no image")
+    assert [file.name for file in from_images(str(folder), limit=2).files] == ["a.png", "b.png"]
+    assert "c.png" in refusal(folder)
+
+
+def test_found_images_are_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images that were good and have not changed are not decoded again."""
+    save(folder / "a.png")
+    first = from_images(str(folder))
+    monkeypatch.setattr(datasets, "_decode", pytest.fail)
+    assert from_images(str(folder)) == first
+
+
+def test_changed_content_gives_another_key(folder: Path) -> None:
+    """Other content under the same name gives another key and the shape of the new content."""
+    file = save(folder / "a.png")
+    old = from_images(str(folder))
+    os.utime(save(file, noise((*SHAPE, 3), seed=1)), ns=(0, 0))
+    assert from_images(str(folder)).key != old.key
+    save(file, noise((20, 20)))
+    new = from_images(str(folder))
+    assert new.key != old.key
+    assert new.shape == (20, 20)
+
+
+def test_changed_image_may_be_refused(folder: Path) -> None:
+    """That an image was good once does not let it pass when it is damaged later."""
+    file = save(folder / "a.png")
+    from_images(str(folder))
+    file.write_text("no image")
+    assert "a.png" in refusal(folder)
+
+
+# Laid out
+
+
+def test_links_are_in_order(folder: Path) -> None:
+    """Links are numbered with zeros in front, so that letters and numbers sort them as the dataset."""
+    for index in range(12):
+        save(folder / f"{index}.png", np.full(SHAPE, index, np.uint8))
+    dataset = from_images(str(folder))
+    pattern = Path(lay_out(dataset, 12))
+    links = sorted(pattern.parent.glob(pattern.name))
+    assert [link.name for link in links] == [f"{index:06d}.png" for index in range(12)]
+    for link, file in zip(links, dataset.files, strict=True):
+        np.testing.assert_array_equal(imread(link), imread(file))
+    assert not list(pattern.parent.parent.glob(".*"))
+
+
+def test_first_images_are_laid_out(folder: Path) -> None:
+    """A part of a dataset is its first images."""
+    for index in range(3):
+        save(folder / f"{index}.png", np.full(SHAPE, index, np.uint8))
+    dataset = from_images(str(folder))
+    pattern = Path(lay_out(dataset, 2))
+    links = sorted(pattern.parent.glob(pattern.name))
+    assert [int(imread(link)[0, 0]) for link in links] == [0, 1]
+    assert lay_out(dataset, 2) == str(pattern)
+
+
+def test_one_image_is_passed_by_its_path(folder: Path) -> None:
+    """One image is passed by its path, since dask-image fails on a pattern that one file matches."""
+    save(folder / "a.png")
+    path = lay_out(from_images(str(folder)), 1)
+    assert Path(path).name == "000000.png"
+    assert Path(path).is_file()
+
+
+def test_mixed_suffixes_keep_their_order(folder: Path) -> None:
+    """JPEG, PNG and TIFF files of one shape may lie in one folder, and keep their order."""
+    for name in ("c.tif", "a.png", "b.JPG"):
+        save(folder / name)
+    pattern = Path(lay_out(from_images(str(folder)), 3))
+    names = sorted(link.name for link in pattern.parent.glob(pattern.name))
+    assert names == ["000000.png", "000001.jpg", "000002.tif"]
+
+
+@pytest.mark.parametrize("refused", [["symlink"], ["symlink", "link"]])
+def test_without_links(folder: Path, refused: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where links can't be made the files are linked hard, or copied."""
+
+    def no_right(*_: object) -> None:
+        raise PermissionError
+
+    dataset = from_images(str(save(folder / "a.png")))
+    for name in refused:
+        monkeypatch.setattr(os, name, no_right)
+    path = Path(lay_out(dataset, 1))
+    assert not path.is_symlink()
+    np.testing.assert_array_equal(imread(path), imread(dataset.files[0]))
+
+
+# Bad input
+
+
+def cut(path: Path, share: float) -> None:
+    """Cut the end of a file off."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def tiff(path: Path, pixels: NDArray[Any], **options: Any) -> None:
+    """Write a TIFF that is not plain."""
+    tifffile.imwrite(path, pixels, **{"photometric": "minisblack", **options})
+
+
+def channels_first(path: Path) -> None:
+    """Write an RGB TIFF whose channels are stored one after the other."""
+    tiff(path, noise((3, *SHAPE)), photometric="rgb", planarconfig="separate")
+
+
+def encoded(path: Path, mode: str) -> None:
+    """Write an image of one of Pillow's modes."""
+    Image.fromarray(noise((*SHAPE, 3))).convert(mode).save(path)
+
+
+BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "corrupt JPEG": ("b.jpg", lambda path: path.write_bytes(b"\xff\xd8\xff\xe0" * 50), "read"),
+    "cut-off JPEG": ("b.jpg", lambda path: cut(save(path), 0.5), "can't be read as an image"),
+    "slightly cut JPEG": ("b.jpg", lambda path: cut(save(path), 0.95), "can't be read as an image"),
+    "cut-off PNG": ("b.png", lambda path: cut(save(path), 0.5), "can't be read as an image"),
+    "cut-off TIFF": ("b.tif", lambda path: cut(save(path), 0.5), "can't be read as an image"),
+    "empty JPEG": ("b.jpg", lambda path: path.write_bytes(b""), "the file is empty"),
+    "empty TIFF": ("b.tif", lambda path: path.write_bytes(b""), "the file is empty"),
+    "text named JPEG": ("b.jpg", lambda path: path.write_text("a\nb\n" * 99), "can't be read"),
+    "text named TIFF": ("b.tif", lambda path: path.write_text("a\nb\n" * 99), "can't be read"),
+    "text named PNG": ("b.png", lambda path: path.write_text("a\nb\n" * 99), "can't be read"),
+    "other size": ("b.png", lambda path: save(path, noise((9, 8, 3))), "9x8x3 uint8, but a.png is"),
+    "turned": ("b.png", lambda path: save(path, noise((*SHAPE[::-1], 3))), "40x32x3"),
+    "gray among RGB": ("b.png", lambda path: save(path, noise(SHAPE)), "32x40 uint8, but a.png is"),
+    "RGBA among RGB": ("b.png", lambda path: save(path, noise((*SHAPE, 4))), "32x40x4 uint8, but"),
+    "16 bit": ("b.tif", lambda path: save(path, noise((*SHAPE, 3), "uint16")), "x3 uint16, but"),
+    "five pages": ("b.tif", lambda path: tiff(path, noise((5, *SHAPE))), "5 pages"),
+    # scikit-image takes three or four pages for the channels of one image.
+    "three pages": ("b.tif", lambda path: tiff(path, noise((3, *SHAPE))), "3 pages"),
+    "four pages": ("b.tif", lambda path: tiff(path, noise((4, *SHAPE))), "4 pages"),
+    # pims leaves the channels first, scikit-image puts them last.
+    "channels first": ("b.tif", channels_first, "channels stored one after the other"),
+    "float": ("b.tif", lambda path: tiff(path, noise(SHAPE).astype("f4")), "32x40 float32"),
+    "32 bit": ("b.tif", lambda path: tiff(path, noise(SHAPE).astype("u4")), "32x40 uint32"),
+    "gray and alpha": ("b.png", lambda path: encoded(path, "LA"), "32x40x2 uint8"),
+    "1 bit": ("b.png", lambda path: encoded(path, "1"), "32x40 bool"),
+    "CMYK JPEG": ("b.jpg", lambda path: encoded(path, "CMYK"), "CMYK colours"),
+    "CMYK TIFF": ("b.tif", lambda path: encoded(path, "CMYK"), "SEPARATED colours"),
+    "palette TIFF": ("b.tif", lambda path: encoded(path, "P"), "PALETTE colours"),
+    "link to nowhere": ("b.png", lambda path: path.symlink_to("nowhere.png"), "can't be opened"),
+    "folder named as an image": ("b.png", lambda path: path.mkdir(), "can't be read as an image"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_image_is_named(folder: Path, what: str) -> None:
+    """An image that can't be used is refused in one line that names it and says what is wrong."""
+    name, write, reason = BAD[what]
+    save(folder / "a.png")
+    write(folder / name)
+    message = refusal(folder)
+    assert str(folder / name) in message
+    assert reason in message
+
+
+@pytest.mark.parametrize("what", ["three pages", "channels first", "CMYK JPEG", "palette TIFF"])
+def test_bad_image_alone_is_named(folder: Path, what: str) -> None:
+    """An image that readers would misread is refused when there is no other to compare it with."""
+    name, write, reason = BAD[what]
+    write(folder / name)
+    assert reason in refusal(folder / name)
+
+
+@settings(max_examples=20, deadline=None)
+@given(share=st.floats(0, 0.97))
+def test_jpeg_cut_off_anywhere_is_named(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    """A JPEG is refused wherever its end was lost."""
+    file = save(tmp_path_factory.mktemp("cut") / "photo.jpg")
+    cut(file, share)
+    assert str(file) in refusal(file)
+
+
+@pytest.mark.parametrize("end", ["", "*.png", "a.png", "[a-z]/x.png"])
+def test_nothing_there(tmp_path: Path, end: str) -> None:
+    """A folder, file or pattern with nothing there is refused by its name."""
+    assert str(tmp_path / "nowhere" / end) in refusal(tmp_path / "nowhere" / end)
+
+
+def test_folder_without_images(folder: Path) -> None:
+    """A folder without images is refused with the suffixes that would be read."""
+    (folder / "notes.txt").write_text("no image")
+    assert refusal(folder) == (
+        f"folder {folder} holds no image: segbench reads .jpg, .jpeg, .png, .tif, .tiff"
+    )
+
+
+def test_file_that_is_no_image(folder: Path) -> None:
+    """A file of another kind is refused by its name."""
+    (folder / "notes.txt").write_text("no image")
+    assert str(folder / "notes.txt") in refusal(folder / "notes.txt")
+
+
+def test_refused_images_are_not_kept(cache: Path, folder: Path) -> None:
+    """Nothing is remembered of images that were refused."""
+    (folder / "a.png").write_text("no image")
+    refusal(folder)
+    assert not cache.exists() or list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["[cache]", "cache*", "cache?"])
+def test_cache_folder_is_no_pattern(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache folder that readers would take for a pattern is refused, with the way out."""
+    monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(tmp_path / name))
+    with pytest.raises(InputError, match="set SEGBENCH_CACHE_DIR"):
+        datasets.cache_folder()
+
+
+def test_relative_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative cache folder counts from the working directory, which may be a pattern too."""
+    monkeypatch.setenv("SEGBENCH_CACHE_DIR", "cache")
+    monkeypatch.chdir(tmp_path)
+    assert datasets.cache_folder() == tmp_path / "cache"
+    (tmp_path / "[work]").mkdir()
+    monkeypatch.chdir(tmp_path / "[work]")
+    with pytest.raises(InputError, match="set SEGBENCH_CACHE_DIR"):
+        datasets.cache_folder()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "192x", "15x256", "192x256x3", "axb", "-16x16", "9e9x9"]
+)
+def test_bad_shape(text: str) -> None:
+    """A shape that is not two whole numbers of pixels in range is refused."""
+    with pytest.raises(InputError, match="give height x width in pixels"):
+        datasets.parse_shape(text)
+    with pytest.raises(InputError, match="16 to 8192"):
+        datasets.parse_shape("16x8193")
+
+
+def test_good_shape() -> None:
+    """A shape is height times width."""
+    assert datasets.parse_shape("16x8192") == (16, 8192)
+    assert datasets.parse_shape("192X256") == (192, 256)
+
+
+# Label images
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), top=st.sampled_from([1, 255, 65535, 65536, 2**31 - 1]))
+def test_label_images_keep_every_id(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, top: int
+) -> None:
+    """A label image is read back as it was, whatever its ids."""
+    labels = np.random.default_rng(seed).integers(0, top, SHAPE, np.int32, endpoint=True)
+    path = tmp_path_factory.mktemp("labels") / "below" / "a.tif"
+    datasets.save_label_image(path, labels)
+    np.testing.assert_array_equal(datasets.read_labels([path])[0], labels)
+
+
+def test_real_images_are_a_dataset(real_images: Path) -> None:
+    """Real photographs are found, alike and good."""
+    dataset = from_images(str(real_images), limit=3)
+    assert dataset.files
+    assert imread(dataset.files[0]).shape == dataset.shape

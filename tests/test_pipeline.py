@@ -1,0 +1,221 @@
+"""The pipeline: its parameters, its steps in their order, and what it finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segbench.backends.skimage import PROCESSOR
+from segbench.errors import InputError
+from segbench.pipeline import PipelineParams, Segmentation, label_objects, segmentation
+from segbench.smear import smear_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def disc(background: float, inside: float, *, radius: int = 6) -> NDArray[np.float64]:
+    """Draw a disc in the middle of an image of 64 x 80 pixels."""
+    y, x = np.ogrid[:64, :80]
+    return np.where((y - 32) ** 2 + (x - 40) ** 2 <= radius**2, inside, background)
+
+
+def find(image: NDArray[Any], **params: Any) -> Segmentation:
+    """Segment one image with the reference's operations."""
+    chosen = PipelineParams(**params)
+    labels, objects = label_objects(image, PROCESSOR, chosen)
+    return segmentation(labels[np.newaxis], [objects], chosen)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"block_size": 50}, "block size 50: give an odd number from 3 up"),
+        ({"block_size": 1}, "block size 1: give an odd number from 3 up"),
+        ({"block_size": -3}, "block size -3: give an odd number from 3 up"),
+        ({"method": "median "}, "method 'median ': give gaussian, mean or median"),
+        ({"foreground": "white"}, "foreground 'white': give dark or bright"),
+        ({"offset": float("nan")}, "offset nan: give a finite number"),
+        ({"offset": float("inf")}, "offset inf: give a finite number"),
+        ({"min_area": 0}, "minimal area 0: give a number of pixels from 1 up"),
+    ],
+)
+def test_bad_parameters_are_refused(bad: dict[str, Any], message: str) -> None:
+    """A value that the filters can't take is refused with its name and what to give."""
+    with pytest.raises(InputError) as caught:
+        PipelineParams(**bad)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("foreground", ["dark", "bright"])
+@pytest.mark.parametrize("method", ["gaussian", "mean", "median"])
+@pytest.mark.parametrize("value", [0, 1, 77, 255])
+def test_flat_image_has_no_objects(value: int, method: str, foreground: str) -> None:
+    """An image of one value has no objects, whatever the value and however sums are rounded."""
+    flat = np.full((64, 80), value, np.uint8)
+    found = find(flat, method=method, foreground=foreground)
+    assert found.count == 0
+    assert not found.labels.any()
+
+
+@pytest.mark.parametrize(
+    ("foreground", "background", "inside"), [("dark", 0.9, 0.2), ("bright", 0.1, 0.8)]
+)
+def test_foreground(foreground: str, background: float, inside: float) -> None:
+    """A disc is one object, to a pixel, where cells are as it is, and background otherwise."""
+    image = disc(background, inside)
+    found = find(image, foreground=foreground)
+    middle = found.labels[0, 32, 40]
+    assert middle > 0
+    same = found.labels[0] == middle
+    assert same[image == inside].all()
+    assert not same[disc(0, 1, radius=8) == 0].any()
+    other = find(image, foreground="bright" if foreground == "dark" else "dark")
+    assert not other.labels[0, 32, 40]
+
+
+def test_offset_moves_the_threshold() -> None:
+    """An offset is taken off the threshold, so a disc less dark than it is not found."""
+    image = disc(0.6, 0.5)
+    assert find(image, offset=0.05).labels[0, 32, 40]
+    assert not find(image, offset=0.2).count
+
+
+def test_methods_differ() -> None:
+    """Gaussian, mean and median are three thresholds, and the block size is theirs."""
+    image = smear_image(0, shape=(64, 80)).pixels
+    found = [find(image, method=method).labels for method in ("gaussian", "mean", "median")]
+    found.append(find(image, block_size=21).labels)
+    masks = {(labels > 0).tobytes() for labels in found}
+    assert len(masks) == 4
+
+
+def test_flat_saturated_part_has_no_cells() -> None:
+    """A saturated background beside cells does not become cells by the rounding of sums."""
+    image = np.full((192, 400, 3), 255, np.uint8)
+    image[:, :200] = smear_image(1, shape=(192, 200)).pixels
+    for foreground in ("dark", "bright"):
+        for method in ("gaussian", "mean"):
+            found = find(image, foreground=foreground, method=method)
+            # The threshold reaches 33 pixels, four sigma of the gaussian, the blur four.
+            assert not found.labels[:, :, 240:].any()
+            assert found.labels[:, :, :200].any()
+
+
+@settings(max_examples=25, deadline=None)
+@given(min_area=st.integers(1, 400), index=st.integers(0, 5))
+def test_minimal_area_drops_small_objects(min_area: int, index: int) -> None:
+    """Objects under the minimal area are in neither labels nor table; all others are as before."""
+    image = smear_image(index, shape=(64, 80)).pixels
+    whole, large = find(image), find(image, min_area=min_area)
+    rows = whole.objects[0]
+    expected = rows[rows[:, 1] >= min_area]
+    np.testing.assert_array_equal(large.objects[0], expected)
+    kept = np.isin(whole.labels, expected[:, 0])
+    np.testing.assert_array_equal(large.labels, np.where(kept, whole.labels, 0))
+    assert large.labels.dtype == np.int32
+
+
+def test_minimal_area_is_the_smallest_that_stays() -> None:
+    """An object of exactly the minimal area stays."""
+    labels = np.array([[[1, 1, 0, 2, 2, 2]]])
+    objects = [np.array([[1, 2], [2, 3]])]
+    found = segmentation(labels, objects, PipelineParams(min_area=3))
+    assert found.labels.tolist() == [[[0, 0, 0, 2, 2, 2]]]
+    assert found.objects[0].tolist() == [[2, 3]]
+
+
+def test_minimal_area_is_of_each_image() -> None:
+    """The same id may stay in one image and be dropped from the next."""
+    labels = np.array([[[1, 1, 0]], [[1, 0, 0]]])
+    objects = [np.array([[1, 2]]), np.array([[1, 1]])]
+    found = segmentation(labels, objects, PipelineParams(min_area=2))
+    assert found.labels.tolist() == [[[1, 1, 0]], [[0, 0, 0]]]
+    assert [rows.tolist() for rows in found.objects] == [[[1, 2]], []]
+
+
+def test_objects_are_4_connected_and_their_areas_counted() -> None:
+    """The table holds each object's pixels, and pixels that touch at a corner are two objects."""
+    mask = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], bool)
+    labels = PROCESSOR.label(mask)
+    assert sorted(PROCESSOR.measure(labels)[:, 1]) == [1, 1, 2]
+
+
+def test_table() -> None:
+    """A table has one row an object: image from 0, label, area, all of them integers."""
+    objects = (np.array([[1, 5], [2, 7]]), np.empty((0, 2), np.int64), np.array([[9, 3]]))
+    found = Segmentation(np.zeros((3, 2, 2), np.int32), objects)
+    table = found.table()
+    assert list(table.columns) == ["image", "label", "area"]
+    assert table.to_numpy().tolist() == [[0, 1, 5], [0, 2, 7], [2, 9, 3]]
+    assert {dtype.kind for dtype in table.dtypes} == {"i"}
+    assert found.count == 3
+
+
+def test_table_of_nothing() -> None:
+    """Without objects the table has its columns and no row."""
+    table = Segmentation(np.zeros((1, 2, 2), np.int32), (np.empty((0, 2), np.int64),)).table()
+    assert list(table.columns) == ["image", "label", "area"]
+    assert len(table) == 0
+
+
+def test_segmentation_has_its_types() -> None:
+    """Labels become int32 and objects int64, whatever a backend hands over."""
+    found = segmentation(
+        np.ones((1, 1, 2), np.int64), [np.array([[1, 2]], np.uint8)], PipelineParams()
+    )
+    assert found.labels.dtype == np.int32
+    assert found.objects[0].dtype == np.int64
+    assert found.objects[0].shape == (1, 2)
+
+
+class Recorder:
+    """Operations that note who was called with what, and give back something to tell apart."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def grayscale(self, images: Any) -> Any:
+        """Note the call."""
+        self.calls.append(("grayscale", images))
+        return "gray"
+
+    def blur(self, gray: Any) -> Any:
+        """Note the call."""
+        self.calls.append(("blur", gray))
+        return np.array([1.0, 2.0, 3.0])
+
+    def threshold(self, blurred: Any, params: PipelineParams) -> Any:
+        """Note the call."""
+        self.calls.append(("threshold", (blurred.tolist(), params)))
+        return np.array([2.0, 2.0, 2.0])
+
+    def label(self, mask: Any) -> Any:
+        """Note the call."""
+        self.calls.append(("label", mask.tolist()))
+        return "labels"
+
+    def measure(self, labels: Any) -> Any:
+        """Note the call."""
+        self.calls.append(("measure", labels))
+        return "objects"
+
+
+@pytest.mark.parametrize(
+    ("foreground", "mask"), [("dark", [True, False, False]), ("bright", [False, False, True])]
+)
+def test_step_order(foreground: Any, mask: list[bool]) -> None:
+    """Each step is called once, in order, with what the step before gave; equal is background."""
+    recorder, params = Recorder(), PipelineParams(foreground=foreground)
+    assert label_objects("images", recorder, params) == ("labels", "objects")
+    assert recorder.calls == [
+        ("grayscale", "images"),
+        ("blur", "gray"),
+        ("threshold", ([1.0, 2.0, 3.0], params)),
+        ("label", mask),
+        ("measure", "labels"),
+    ]

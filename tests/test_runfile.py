@@ -1,0 +1,238 @@
+"""``run.jsonl``, which other programs read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segbench.errors import InputError
+from segbench.runfile import FILE_NAME, STATUSES, Header, RunWriter, Sample, read_run
+
+HEADER = Header(
+    started="2024-01-02T03:04:05+00:00",
+    machine={"cpus": 2},
+    versions={"dask": "2024.8.0"},
+    settings={"sizes": [1, 20]},
+    dataset={"name": "smear"},
+)
+SAMPLE = Sample(
+    phase="read",
+    reader="skimage",
+    processor="skimage",
+    scheduler="serial",
+    n_images=20,
+    block=1,
+    seconds=0.25,
+    status="ok",
+    objects=None,
+    peak_mib=100.5,
+    calls=1,
+)
+
+# The keys that the design promises to other programs.
+HEADER_KEYS = {"schema", "started", "machine", "versions", "settings", "dataset"}
+SAMPLE_KEYS = {
+    *("phase", "reader", "processor", "scheduler", "n_images", "block"),
+    *("seconds", "status", "objects", "peak_mib"),
+}
+
+sizes = st.floats(min_value=0, exclude_min=True, max_value=1e15, allow_subnormal=False)
+samples = st.builds(
+    Sample,
+    phase=st.sampled_from(["open", "read", "process", "pipeline"]),
+    reader=st.text(),
+    processor=st.text(),
+    scheduler=st.text(),
+    n_images=st.integers(1, 10**6),
+    block=st.integers(0, 100),
+    seconds=sizes,
+    status=st.sampled_from(sorted(STATUSES)),
+    objects=st.none() | st.integers(0, 10**9),
+    peak_mib=st.none() | sizes,
+    calls=st.integers(0, 100),
+    cause=st.text(),
+)
+
+
+def write(folder: Path, *written: Sample) -> list[str]:
+    """Write a run; its lines."""
+    with RunWriter(folder, HEADER) as writer:
+        for sample in written:
+            writer.append(sample)
+    return (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+
+
+def write_lines(folder: Path, *lines: str) -> Path:
+    """Write a file by hand."""
+    path = folder / FILE_NAME
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def line(values: Any = SAMPLE, **changed: Any) -> str:
+    """A header or sample as JSON, some of its values changed."""
+    return json.dumps({**dataclasses.asdict(values), **changed})
+
+
+def test_lines_have_the_promised_keys(tmp_path: Path) -> None:
+    """Line 1 is the header, every other a sample, each a JSON object with the design's keys."""
+    first, *others = [json.loads(text) for text in write(tmp_path, SAMPLE, SAMPLE)]
+    assert first.keys() >= HEADER_KEYS
+    assert first["schema"] == 1
+    assert len(others) == 2
+    assert all(other.keys() >= SAMPLE_KEYS for other in others)
+    assert others[0]["seconds"] == 0.25
+
+
+def test_statuses_are_the_promised_ones() -> None:
+    """Other programs know these statuses."""
+    assert set(STATUSES) == {
+        *("ok", "timeout", "memory", "crashed", "error", "wrong-result", "unavailable"),
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(written=st.lists(samples, max_size=5))
+def test_round_trip(written: list[Sample]) -> None:
+    """What is read is what was written, whatever the text in it."""
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), *written)
+        assert read_run(Path(name)) == (HEADER, written)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cause=st.text() | st.sampled_from(["a\u2028b", "a\x85b", "a\x1cb"]))
+def test_text_may_be_written_as_it_is(cause: str) -> None:
+    """A program that doesn't escape text beyond ASCII writes lines that can be read, too."""
+    values = {**dataclasses.asdict(SAMPLE), "cause": cause}
+    with tempfile.TemporaryDirectory() as name:
+        text = json.dumps(values, ensure_ascii=False)
+        try:
+            write_lines(Path(name), line(HEADER), text)
+        except UnicodeEncodeError:
+            return  # half a surrogate pair: no text at all
+        assert read_run(Path(name))[1][0].cause == cause
+
+
+def test_keys_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    """Keys that this version does not know are no error, in the header or in a sample."""
+    write_lines(tmp_path, line(HEADER, energy="?"), line(watts=[1, 2]))
+    assert read_run(tmp_path) == (HEADER, [SAMPLE])
+
+
+def test_keys_that_were_added_may_be_missing(tmp_path: Path) -> None:
+    """A sample with no more than the promised keys can be read."""
+    values = {key: value for key, value in json.loads(line()).items() if key in SAMPLE_KEYS}
+    write_lines(tmp_path, line(HEADER), json.dumps(values))
+    (sample,) = read_run(tmp_path)[1]
+    assert sample == dataclasses.replace(SAMPLE, calls=0)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_nan_is_never_written(tmp_path: Path, number: float) -> None:
+    """A value that JSON has no word for is refused, and leaves nothing in the file."""
+    with RunWriter(tmp_path, HEADER) as writer, pytest.raises(ValueError, match="JSON compliant"):
+        writer.append(dataclasses.replace(SAMPLE, seconds=number))
+    assert read_run(tmp_path) == (HEADER, [])
+
+
+def test_samples_are_on_disk_before_the_next(tmp_path: Path) -> None:
+    """While a run goes on, another program sees every sample that was appended."""
+    with RunWriter(tmp_path, HEADER) as writer:
+        assert read_run(tmp_path) == (HEADER, [])
+        for count in range(1, 4):
+            writer.append(SAMPLE)
+            assert read_run(tmp_path) == (HEADER, [SAMPLE] * count)
+
+
+def test_existing_run_is_refused(tmp_path: Path) -> None:
+    """A run never overwrites another, and says what to do."""
+    before = write(tmp_path, SAMPLE)
+    with pytest.raises(InputError, match="exists: give another --out"):
+        RunWriter(tmp_path, HEADER)
+    assert (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines() == before
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        line()[:-9],
+        "[]",
+        "3",
+        "null",
+        '"text"',
+        "[" * 100_000,
+        '{"phase": "read"}',
+        line(status="fine"),
+        line(status=None),
+        line(status="ok", seconds=None),
+        line(status="ok", seconds=0),
+        line(status="ok", seconds=-1.0),
+        line(status="ok", seconds="0.1"),
+        line(status="ok", seconds=True),
+        line(status="ok", seconds=float("nan")),
+        line(status="error", seconds="never"),
+        line(n_images="20"),
+        line(n_images=0),
+        line(n_images=10**400),
+        line(block=1.5),
+        line(peak_mib=float("inf")),
+        line(reader=7),
+        line(cause=None),
+    ],
+)
+def test_damaged_line_is_named(tmp_path: Path, damaged: str) -> None:
+    """A line that can't be used is an input error of one line that names the file and the line."""
+    path = write_lines(tmp_path, line(HEADER), line(), damaged, line())
+    with pytest.raises(InputError) as caught:
+        read_run(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}, line 3: ")
+    assert "\n" not in message
+
+
+def test_unknown_status_is_said(tmp_path: Path) -> None:
+    """The message on an unknown status shows it."""
+    write_lines(tmp_path, line(HEADER), line(status="fine"))
+    with pytest.raises(InputError, match="unknown status 'fine'"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [line(), "{", "[]", line(HEADER, machine=None), line(HEADER, settings=[]), line(HEADER)[:40]],
+)
+def test_damaged_header_is_named(tmp_path: Path, header: str) -> None:
+    """A first line that is no header is an input error that names line 1."""
+    path = write_lines(tmp_path, header, line())
+    with pytest.raises(InputError) as caught:
+        read_run(tmp_path)
+    assert str(caught.value).startswith(f"{path}, line 1: ")
+
+
+def test_other_schema_is_refused(tmp_path: Path) -> None:
+    """A file of another schema is refused, and both schemas are said."""
+    write_lines(tmp_path, line(HEADER, schema=2), line())
+    with pytest.raises(InputError, match="schema 2, but this segbench reads 1"):
+        read_run(tmp_path)
+
+
+def test_missing_and_empty_files(tmp_path: Path) -> None:
+    """No file, an empty one, and one that is not text are input errors that name the file."""
+    path = tmp_path / FILE_NAME
+    with pytest.raises(InputError, match="can't be read"):
+        read_run(tmp_path)
+    path.touch()
+    with pytest.raises(InputError, match="empty"):
+        read_run(tmp_path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="can't be read"):
+        read_run(tmp_path)
