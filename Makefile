@@ -1,0 +1,37 @@
+# `make bench` and `make test` need Python 3.11 or newer, git and make; nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BENCH_ARGS ?= --quick
+TEST_ARGS ?=
+
+BIN = $(VENV)/bin
+
+.PHONY: bench test lint clean
+
+bench: $(VENV)/installed
+	$(BIN)/segbench run $(BENCH_ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sp-repo-review .
+
+clean:
+	rm -rf $(VENV) .asv
+
+# The folder is a virtual environment once; it is installed into anew when the requirements change.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("segbench needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@ $(VENV)/installed

@@ -1,0 +1,254 @@
+"""The engine: isolation, blocks, agreement, limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from segbench import datasets
+from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
+from segbench.errors import InputError
+from segbench.measure import engine
+from segbench.measure.cases import PHASES
+from segbench.measure.settings import Settings
+from segbench.runfile import Sample, read_run
+from tests import plugins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segbench.datasets import Dataset
+
+THREADS = BackendSpec("skimage", "skimage", "thread-pool")
+
+
+class Notes:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.planned = 0
+        self.done = 0
+        self.notes: list[str] = []
+
+    def plan(self, steps: int) -> None:
+        """Keep it."""
+        self.planned += steps
+
+    def step(self, text: str, *, steps: int = 1) -> None:  # noqa: ARG002  (the interface's)
+        """Keep it."""
+        self.done += steps
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def images() -> Dataset:
+    """Three small images."""
+    return datasets.smear(3, shape=(48, 64))
+
+
+def measure(images: Dataset, out: Path, *specs: BackendSpec, **settings: object) -> list[Sample]:
+    """Run the baseline and some backends on 1 and 3 images in 2 blocks."""
+    asked = Settings(
+        **{"sizes": (1, 3), "blocks": 2, "workers": 2, "backends": (BASELINE, *specs), **settings}  # type: ignore[arg-type]
+    )
+    return engine.run(images, asked, out=out, watcher=Notes(), command="a test")
+
+
+def misbehaving(name: str) -> BackendSpec:
+    """A backend with one of the misbehaving processors."""
+    return parse_spec(f"skimage/{name}/serial")
+
+
+def of(samples: list[Sample], backend: BackendSpec) -> list[Sample]:
+    """The samples of a backend."""
+    return [
+        s
+        for s in samples
+        if (s.reader, s.processor, s.scheduler)
+        == (backend.reader, backend.processor, backend.scheduler)
+    ]
+
+
+def test_every_case_is_sampled_once_a_block(images: Dataset, tmp_path: Path) -> None:
+    """Each phase, backend and size has one ok sample in each block, and the file holds them all."""
+    backends = (THREADS, parse_spec("dask-image/dask-blocks/processes"))
+    samples = measure(images, tmp_path, *backends)
+    assert {s.status for s in samples} == {"ok"}
+    cases = {(s.phase, s.n_images, s.block, s.reader, s.scheduler) for s in samples}
+    assert len(cases) == len(samples) == len(PHASES) * 3 * 2 * 2
+    header, written = read_run(tmp_path)
+    assert written == samples
+    assert header.dataset["truth"]["images"] == 3
+
+
+def test_objects_are_those_of_the_reference(images: Dataset, tmp_path: Path) -> None:
+    """Process and pipeline say how many objects they found; open and read find none."""
+    samples = measure(images, tmp_path, THREADS)
+    header, _ = read_run(tmp_path)
+    found = {s.objects for s in samples if s.n_images == 3 and s.phase in ("process", "pipeline")}
+    assert found == {header.dataset["objects"]}
+    assert {s.objects for s in samples if s.phase in ("open", "read")} == {None}
+
+
+def test_the_order_is_random_and_recorded(images: Dataset, tmp_path: Path) -> None:
+    """The same seed gives the same order of the arms; within a run the order changes."""
+
+    def order(folder: str, seed: int) -> list[str]:
+        samples = measure(
+            images, tmp_path / folder, THREADS, phases=("open",), blocks=12, sizes=(1,), seed=seed
+        )
+        return [s.scheduler for s in samples]
+
+    first = order("a", 1)
+    assert first == order("b", 1)
+    assert first[::2] != [first[0]] * 12
+    assert read_run(tmp_path / "a")[0].settings["seed"] == 1
+
+
+def test_each_arm_has_a_process_of_its_own(images: Dataset, tmp_path: Path) -> None:
+    """No two backends share an interpreter, so no two readers share graph keys."""
+    backends = tuple(
+        parse_spec(f"{reader}/dask-blocks/threads")
+        for reader in ("dask-array-pims", "dask-array-skimage")
+    )
+    asked = Settings(sizes=(1,), backends=(BASELINE, *backends), workers=2)
+    running = engine._Engine(images, asked, str(tmp_path), Notes())
+    try:
+        running.start()
+        assert len({arm.worker._process.pid for arm in running.arms}) == 3
+    finally:
+        running.stop()
+
+
+def test_no_process_is_left(images: Dataset, tmp_path: Path) -> None:
+    """After a run all workers and the processes of their pools have ended."""
+    measure(images, tmp_path, parse_spec("skimage/skimage/process-pool"), sizes=(1,))
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_native_pools_are_pinned_unless_asked(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BLAS, OpenMP and OpenCV have one thread, the header says so, and --native-threads leaves them."""
+    opencv = parse_spec("skimage/opencv/serial")
+    # What a user's shell may hold.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        monkeypatch.setenv(name, "2")
+    for native, threads in ((False, "1"), (True, "2")):
+        out = tmp_path / threads
+        measure(images, out, opencv, sizes=(1,), phases=("open",), native_threads=native)
+        pools = read_run(out)[0].settings["thread_pools"]["skimage/opencv/serial"]
+        assert any(pool.startswith("opencv") for pool in pools)
+        assert {pool.split()[-1] for pool in pools} == {threads}
+
+
+def test_wrong_results_are_never_timed(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that finds other cells is wrong-result in every phase, with the first image."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    wrong = misbehaving("wrong")
+    rows = of(measure(images, tmp_path / "out", wrong), wrong)
+    assert {row.status for row in rows} == {"wrong-result"}
+    assert {row.seconds for row in rows} == {None}
+    assert len(rows) == len(PHASES) * 2
+    assert all("image 0" in row.cause for row in rows)
+
+
+def test_a_result_that_changes_later_is_found(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each timed call's number of objects is compared too."""
+    # The warm-up, then process and pipeline when they are compared.
+    plugins.install(tmp_path / "plugins", monkeypatch, right_calls=3)
+    drifting = misbehaving("drifting")
+    rows = of(measure(images, tmp_path / "out", drifting, sizes=(1,)), drifting)
+    assert rows[-1].status == "wrong-result"
+    assert "objects" in rows[-1].cause
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "cause"),
+    [
+        ("raising", "error", "RuntimeError: no luck"),
+        ("sleeping", "timeout", "longer than"),
+        ("dying", "crashed", "exit status 7"),
+        ("absent", "unavailable", 'pip install "misbehaving[all]"'),
+    ],
+)
+def test_a_backend_that_fails_does_not_stop_the_others(
+    name: str,
+    status: str,
+    cause: str,
+    images: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A failure becomes rows with its status and cause, and the other arms go on."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    monkeypatch.setattr(engine, "START_SECONDS", 5.0)
+    failing = misbehaving(name)
+    samples = measure(images, tmp_path / "out", failing, time_limit=1.0)
+    rows = of(samples, failing)
+    assert {row.status for row in rows} == {status}
+    assert cause in rows[0].cause
+    assert {row.n_images for row in rows} == {1, 3}
+    assert {row.status for row in of(samples, BASELINE)} == {"ok"}
+    assert len(of(samples, BASELINE)) == len(PHASES) * 2 * 2
+
+
+def test_larger_sizes_of_a_failed_arm_are_not_tried(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of larger sizes say that they were not tried."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    wrong = misbehaving("wrong")
+    rows = of(measure(images, tmp_path / "out", wrong), wrong)
+    assert all(row.cause.startswith("not tried: ") == (row.n_images == 3) for row in rows)
+
+
+def test_what_a_library_prints_does_not_disturb(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend may print: the replies go their own way."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    printing = misbehaving("printing")
+    rows = of(measure(images, tmp_path / "out", printing, sizes=(1,)), printing)
+    assert {row.status for row in rows} == {"ok"}
+
+
+def test_an_impossible_backend_is_refused_before_anything_is_written(
+    images: Dataset, tmp_path: Path
+) -> None:
+    """A combination that makes no sense ends the run with its reason."""
+    with pytest.raises(InputError, match="which serial can't run"):
+        measure(images, tmp_path / "out", parse_spec("dask-image/skimage/serial"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_sizes_without_images_are_left_out(images: Dataset, tmp_path: Path) -> None:
+    """A size that the dataset has no images for is left out, and the header says so."""
+    samples = measure(images, tmp_path, sizes=(1, 3, 20), phases=("open",))
+    assert {s.n_images for s in samples} == {1, 3}
+    assert read_run(tmp_path)[0].settings["sizes_left_out"] == [20]
+    with pytest.raises(InputError, match="holds 3 images"):
+        measure(images, tmp_path / "none", sizes=(20,))
+
+
+def test_short_calls_are_repeated_within_a_sample(images: Dataset, tmp_path: Path) -> None:
+    """A call far below 5 ms is made many times in one sample."""
+    samples = measure(images, tmp_path, sizes=(1,), phases=("open",))
+    assert all(s.calls > 1 for s in samples)
+
+
+def test_every_step_is_counted(images: Dataset, tmp_path: Path) -> None:
+    """The progress bar ends where it said it would."""
+    watcher = Notes()
+    asked = Settings(sizes=(1,), blocks=2, backends=(BASELINE, THREADS), workers=2)
+    engine.run(images, asked, out=tmp_path, watcher=watcher, command="a test")
+    assert watcher.done == watcher.planned

@@ -1,0 +1,324 @@
+"""The traps of ``docs/traps.md``: that each is there, and that segbench does not step into it.
+
+A test that only shows a trap upstream would say when it is gone; the others fail when the guard is
+taken out.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import dask.array.image
+import dask_image.imread
+import dask_image.ndfilters
+import dask_image.ndmeasure
+import numpy as np
+import pytest
+import skimage.filters
+import skimage.io
+from scipy import ndimage
+
+from segbench import datasets
+from segbench.agreement import first_difference
+from segbench.backends import dask_image as stack_backend
+from segbench.backends import phases, registry
+from segbench.backends import skimage as image_backend
+from segbench.backends.readers import DASK_ARRAY_PIMS, DASK_ARRAY_SKIMAGE
+from segbench.backends.registry import BASELINE, parse_spec
+from segbench.backends.start import started
+from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.process import NATIVE_POOLS, worker_environment
+from segbench.pipeline import PipelineParams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from segbench.backends.interface import Backend
+
+ROOT = Path(__file__).parents[1]
+PARAMS = PipelineParams()
+READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
+SMALL = (64, 80)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> datasets.Dataset:
+    """Four small photographs."""
+    return datasets.smear(4, shape=SMALL)
+
+
+@contextmanager
+def running(spec: str, image: str) -> Iterator[Backend]:
+    """A started backend."""
+    with started(parse_spec(spec), workers=2, image=image, params=PARAMS) as backend:
+        yield backend
+
+
+def spec_of(reader: str) -> str:
+    """The plainest backend with a reader."""
+    return str(BASELINE) if reader == "skimage" else f"{reader}/dask-blocks/synchronous"
+
+
+# Lazy against read
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_open_decodes_nothing_and_read_decodes_all(
+    reader: str, photographs: datasets.Dataset, tmp_path: Path
+) -> None:
+    """`open` does not see that the last file is cut off; `read` does: they are two phases."""
+    files = [tmp_path / f"{i:06d}.jpg" for i in range(3)]
+    for source, file in zip(photographs.files, files, strict=False):
+        content = source.read_bytes()
+        file.write_bytes(content if file != files[-1] else content[: len(content) // 2])
+    pattern = str(tmp_path / "*.*")
+    with running(spec_of(reader), str(files[0])) as backend:
+        phases.open_images(backend, pattern)
+        with pytest.raises(Exception, match=r"truncated|handlers"):
+            phases.read_images(backend, pattern)
+    assert PHASES[:2] == ("open", "read")
+
+
+# dask_image.imread(nframes=5)
+
+
+@pytest.mark.filterwarnings("ignore:`nframes` does not nicely divide:RuntimeWarning")
+def test_dask_image_drops_files_with_nframes(photographs: datasets.Dataset) -> None:
+    """Upstream: with several frames a chunk one file a chunk is read, the others are dropped."""
+    images = dask_image.imread.imread(datasets.lay_out(photographs, 4), nframes=2)
+    assert images.shape[0] == 4
+    assert images.compute(scheduler="synchronous").shape[0] == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("reader", READERS)
+def test_readers_read_every_file(reader: str, count: int, photographs: datasets.Dataset) -> None:
+    """Every reader gives as many images as there are files, in their order."""
+    expected = np.stack([skimage.io.imread(file) for file in photographs.files[:count]])
+    with running(spec_of(reader), datasets.lay_out(photographs, 1)) as backend:
+        pixels = phases.read_images(backend, datasets.lay_out(photographs, count))
+    np.testing.assert_array_equal(pixels, expected)
+
+
+# dask.array.image.imread
+
+
+def test_dask_array_image_shares_keys_between_readers(photographs: datasets.Dataset) -> None:
+    """Upstream: the graph keys ignore `imread=`, so two readers computed together are the same."""
+    pattern = datasets.lay_out(photographs, 4)
+    assert DASK_ARRAY_PIMS.open(pattern).name == DASK_ARRAY_SKIMAGE.open(pattern).name
+    plain = dask.array.image.imread(pattern, imread=skimage.io.imread)
+    inverted = dask.array.image.imread(pattern, imread=lambda file: 255 - skimage.io.imread(file))
+    first, second = dask.compute(plain, inverted, scheduler="synchronous")
+    np.testing.assert_array_equal(first, second)
+    # The guard, one reader a process, is tested in test_engine.py.
+
+
+# Defaults differ
+
+
+def edge_image() -> NDArray[np.float64]:
+    """Random values, so that the border matters."""
+    return np.random.default_rng(0).random(SMALL)
+
+
+@pytest.mark.parametrize("processor", ["skimage", "dask-image", "dask-blocks", "opencv"])
+def test_borders_are_reflected(processor: str) -> None:
+    """Every processor blurs as scipy.ndimage does with `reflect`, which is not scikit-image's default."""
+    image = edge_image()
+    expected = ndimage.gaussian_filter(image, 1, mode="reflect", truncate=4)
+    assert not np.allclose(skimage.filters.gaussian(image, 1), expected)
+    _, operations = (
+        registry.load(parse_spec(f"skimage/{processor}/serial"))
+        if processor
+        in (
+            "skimage",
+            "opencv",
+        )
+        else registry.load(parse_spec(f"skimage/{processor}/threads"))
+    )
+    given = da.from_array(image[np.newaxis], chunks=-1) if operations.uses_dask else image
+    np.testing.assert_allclose(
+        np.asarray(operations.blur(given)).reshape(SMALL), expected, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("processor", ["skimage", "dask-image", "dask-blocks", "opencv"])
+def test_objects_are_4_connected(processor: str) -> None:
+    """Two pixels that touch at a corner are two objects, with every processor."""
+    mask = np.zeros(SMALL, dtype=bool)
+    mask[3, 3] = mask[4, 4] = True
+    assert skimage.measure.label(mask).max() == 1
+    scheduler = "serial" if processor in ("skimage", "opencv") else "threads"
+    _, operations = registry.load(parse_spec(f"skimage/{processor}/{scheduler}"))
+    given = da.from_array(mask[np.newaxis], chunks=-1) if operations.uses_dask else mask
+    assert np.asarray(operations.label(given)).max() == 2
+
+
+def test_stack_filters_work_in_float64() -> None:
+    """dask-image keeps uint8, in which a blurred value is cut off; the pipeline turns to float64 first."""
+    pixels = da.from_array(np.full((1, *SMALL), 3, np.uint8), chunks=-1)
+    assert dask_image.ndfilters.gaussian_filter(pixels, (0, 1, 1)).dtype == np.uint8
+    assert stack_backend.blur(stack_backend.grayscale(pixels)).dtype == np.float64
+
+
+# Stacks
+
+
+@pytest.mark.parametrize("processor", ["dask-image", "dask-image-area", "dask-blocks"])
+def test_nothing_leaks_from_one_image_into_the_next(processor: str) -> None:
+    """An image's cells are the same alone and between two others, even where cells overlie."""
+    random = np.random.default_rng(1)
+    images = (random.random((3, *SMALL)) > 0.5).repeat(1, axis=0).astype(np.uint8) * 200
+    with running(
+        f"skimage/{processor}/synchronous", datasets.lay_out(datasets.smear(1, shape=SMALL), 1)
+    ) as backend:
+        together = phases.process_images(backend, images, PARAMS)
+        alone = phases.process_images(backend, images[1:2], PARAMS)
+    np.testing.assert_array_equal(together.labels[1] > 0, alone.labels[0] > 0)
+    assert sorted(together.objects[1][:, 1]) == sorted(alone.objects[0][:, 1])
+
+
+def test_dask_image_joins_neighbours_by_default() -> None:
+    """Upstream: the default structure joins an object with the one above it in the next image."""
+    mask = da.from_array(np.ones((2, 4, 4), bool), chunks=(1, 4, 4))
+    joined, _ = dask_image.ndmeasure.label(mask)
+    apart = stack_backend.label(mask)
+    assert joined.max().compute(scheduler="synchronous") == 1
+    assert apart.max().compute(scheduler="synchronous") == 2
+
+
+# Label ids
+
+
+def test_ids_differ_and_partitions_agree(photographs: datasets.Dataset) -> None:
+    """dask-image numbers its objects through the stack: other ids, the same cells."""
+    pattern, image = datasets.lay_out(photographs, 4), datasets.lay_out(photographs, 1)
+    with running(str(BASELINE), image) as backend:
+        reference = phases.run_pipeline(backend, pattern, PARAMS)
+    with running("dask-image/dask-image/synchronous", image) as backend:
+        result = phases.run_pipeline(backend, pattern, PARAMS)
+    assert not np.array_equal(result.labels, reference.labels)
+    assert first_difference(result, reference) is None
+
+
+# threshold_local(method="mean") and ndmeasure.area
+
+
+def test_the_mean_is_no_generic_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dask-image's generic filter, which calls Python for every pixel, is never used."""
+
+    def generic_filter(*_: object, **__: object) -> None:
+        pytest.fail("a generic filter")
+
+    monkeypatch.setattr(dask_image.ndfilters._generic, "generic_filter", generic_filter)
+    params = PipelineParams(method="mean", block_size=5)
+    blurred = edge_image()
+    mean = stack_backend.threshold(da.from_array(blurred[np.newaxis], chunks=-1), params)
+    np.testing.assert_allclose(np.asarray(mean)[0], image_backend.threshold(blurred, params))
+
+
+def test_the_graph_does_not_grow_with_the_objects(photographs: datasets.Dataset) -> None:
+    """`dask-image` makes as many tasks for many objects as for none; `area` makes one for each."""
+    image = datasets.lay_out(photographs, 1)
+    flat = np.full((2, *SMALL), 100, np.uint8)
+    speckled = (np.random.default_rng(2).random((2, *SMALL)) > 0.5).astype(np.uint8) * 200
+
+    def tasks(spec: str, pixels: NDArray[Any]) -> int:
+        with running(spec, image) as backend:
+            labels, objects = phases._task_graph(backend, pixels, PARAMS)
+            return len(dict(labels.__dask_graph__()) | dict(objects.__dask_graph__()))
+
+    # Dask may merge a task or two that compute the same.
+    few = tasks("skimage/dask-image/synchronous", flat)
+    assert abs(tasks("skimage/dask-image/synchronous", speckled) - few) <= 2
+    grown = tasks("skimage/dask-image-area/synchronous", speckled)
+    assert grown > 100 + tasks("skimage/dask-image-area/synchronous", flat)
+    assert "dask-image-area" not in {backend.processor for backend in BACKENDS}
+
+
+# Threads inside threads
+
+
+def test_workers_pin_native_pools_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's environment pins every native pool to one thread, or leaves the user's."""
+    for name in NATIVE_POOLS:
+        monkeypatch.setenv(name, "8")
+    pinned = worker_environment(native_threads=False)
+    left = worker_environment(native_threads=True)
+    assert {pinned[name] for name in NATIVE_POOLS} == {"1"}
+    assert {left[name] for name in NATIVE_POOLS} == {"8"}
+    assert os.environ["OMP_NUM_THREADS"] == "8"
+
+
+# asv
+
+
+def assignments(path: Path) -> dict[str, ast.expr]:
+    """What the names at the top of a module are assigned, as written."""
+    body = ast.parse(path.read_text()).body
+    return {
+        target.id: node.value
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_asv_axes_are_literals_and_equal_to_the_packages() -> None:
+    """The axes in benchmarks/ are written out, and are those of `segbench run`."""
+    written = assignments(ROOT / "benchmarks" / "segmentation.py")
+    assert ast.literal_eval(written["BACKENDS"]) == [str(backend) for backend in BACKENDS]
+    assert ast.literal_eval(written["SIZES"]) == list(SIZES)
+
+
+def test_asv_discovery_survives_a_failing_import() -> None:
+    """Every import of segbench in benchmarks/ stands in a `try` or under TYPE_CHECKING."""
+    top = ast.parse((ROOT / "benchmarks" / "segmentation.py").read_text()).body
+    imported = [
+        name.name
+        for node in top
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names
+        )
+    ]
+    assert imported
+    assert not [
+        name for name in imported if name.startswith(("segbench", "numpy", "dask", "skimage"))
+    ]
+
+
+def test_asv_calls_are_few_and_its_memory_holds_no_pixels() -> None:
+    """number, repeat, rounds and warmup_time are set; the peak is of a class without pixels."""
+    module = ast.parse((ROOT / "benchmarks" / "segmentation.py").read_text())
+    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    names = {
+        target.id
+        for node in classes["_Cases"].body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert {"number", "repeat", "rounds", "warmup_time"} <= names
+    assert "pixels" not in ast.unparse(classes["_Cases"])
+    holders = [name for name, node in classes.items() if "peakmem" in ast.unparse(node)]
+    assert holders == ["Memory"]
+    assert "pixels" not in ast.unparse(classes["Memory"].body[-1])
+
+
+def test_asv_builds_the_package_alone() -> None:
+    """The build command is set: asv's default collects the wheels of the dependencies too."""
+    configuration = json.loads((ROOT / "asv.conf.json").read_text())
+    assert "--no-deps" in configuration["build_command"][0]
+    assert configuration["results_dir"] == "results"
+    assert configuration["html_dir"] == "reports/asv"
