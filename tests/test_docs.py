@@ -1,0 +1,61 @@
+"""What the README and the documents say can be done."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from segbench.cli import main
+from segbench.measure.cases import QUICK_SIZES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(section: str) -> list[str]:
+    """The commands under a heading of the README."""
+    text = README.split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
+    return [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+
+
+def test_the_quick_start_is_two_commands_of_the_makefile() -> None:
+    """`make bench` and `make test`, and the Makefile has both."""
+    assert commands("Quick start") == ["make bench", "make test"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(r"^bench:.*\n\t.*segbench run \$\(BENCH_ARGS\)", makefile, re.MULTILINE)
+    assert "BENCH_ARGS ?= --quick" in makefile
+    assert re.search(r"^test:.*\n\t.*pytest", makefile, re.MULTILINE)
+
+
+def test_the_readme_names_the_quick_sizes() -> None:
+    """The sizes that the README gives for `make bench` are those of --quick."""
+    *first, last = QUICK_SIZES
+    assert f"the sizes {', '.join(map(str, first))} and {last}" in " ".join(README.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        line
+        for line in re.findall(r"^\$ (.*)$", README, re.MULTILINE)
+        if line.startswith("segbench ")
+    ],
+)
+def test_the_commands_of_the_readme_are_accepted(command: str) -> None:
+    """Each segbench command of the README has options that the command line knows."""
+    _, name, *words = shlex.split(command)
+    context = main.make_context("segbench", [name])
+    subcommand = main.get_command(context, name)
+    assert subcommand is not None
+    subcommand.make_context(name, words)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link of a document is a file of the repository."""
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
