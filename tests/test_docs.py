@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segbench.cli import main
-from segbench.measure.cases import QUICK_SIZES
+from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,10 +31,15 @@ def test_the_quick_start_is_two_commands_of_the_makefile() -> None:
     assert re.search(r"^test:.*\n\t.*pytest", makefile, re.MULTILINE)
 
 
-def test_the_readme_names_the_quick_sizes() -> None:
-    """The sizes that the README gives for `make bench` are those of --quick."""
+def test_the_readme_names_what_is_quick() -> None:
+    """The sizes and the number of backends that the README gives for `make bench` are --quick's."""
+    assert len(QUICK_BACKENDS) == 5
+    assert {backend.reader for backend in QUICK_BACKENDS} == {
+        backend.reader for backend in BACKENDS
+    }
     *first, last = QUICK_SIZES
-    assert f"the sizes {', '.join(map(str, first))} and {last}" in " ".join(README.split())
+    sizes = f"the sizes {', '.join(map(str, first))} and {last} with five backends"
+    assert sizes in " ".join(README.split())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,7 @@ def test_the_commands_of_the_readme_are_accepted(command: str) -> None:
     context = main.make_context("segbench", [name])
     subcommand = main.get_command(context, name)
     assert subcommand is not None
-    subcommand.make_context(name, words)
+    subcommand.make_context(name, words, parent=context)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

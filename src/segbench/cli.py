@@ -129,7 +129,11 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--backends", metavar="SPEC,...", help="See `segbench backends`.  [default: a selection]"
 )
-@click.option("--quick", is_flag=True, help="The sizes 1,20,50 unless --sizes is given.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="The sizes 1,20,50 and no backend with processes, unless --sizes or --backends say otherwise.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -190,10 +194,11 @@ def run(
     from segbench.measure import engine, settings
 
     default_sizes = cases.QUICK_SIZES if quick else cases.SIZES
+    default_backends = cases.QUICK_BACKENDS if quick else cases.BACKENDS
     asked = settings.Settings(
         sizes=cases.parse_sizes(sizes) if sizes is not None else default_sizes,
         phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
-        backends=cases.parse_backends(backends) if backends is not None else cases.BACKENDS,
+        backends=cases.parse_backends(backends) if backends is not None else default_backends,
         params=PipelineParams(**pipeline),
         blocks=blocks,
         time_limit=time_limit,

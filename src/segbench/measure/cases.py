@@ -24,6 +24,11 @@ BACKENDS = (
     BackendSpec("dask-array-skimage", "dask-blocks", "processes"),
 )
 
+# A quick run starts measuring within seconds: no process has to be started but a worker a backend.
+QUICK_BACKENDS = tuple(
+    backend for backend in BACKENDS if backend.scheduler in ("serial", "thread-pool", "threads")
+)
+
 
 def parse_sizes(text: str) -> tuple[int, ...]:
     """Read numbers of images, ``1,20,50``.

@@ -96,6 +96,9 @@ def run(
         If a backend makes no sense, or no size fits the dataset.
     """
     sizes, left_out = fitting_sizes(settings.sizes, dataset)
+    if left_out:
+        words = ", ".join(str(size) for size in left_out)
+        watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
