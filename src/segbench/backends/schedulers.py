@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,7 +43,8 @@ class Scheduler:
     workers : int
         How many threads or processes work at once (1 for `serial` and `synchronous`).
     pool : Executor, optional
-        The pool that `map` spreads over; without one it is a plain loop.
+        The pool that `map` spreads over; without one it computes under Dask's scheduler where that
+        has several workers, and is a plain loop otherwise.
     """
 
     name: str
@@ -51,12 +53,24 @@ class Scheduler:
 
     def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
         """Apply `function` to every item, in order of the items."""
-        if self.pool is None:
-            return [function(item) for item in items]
+        if self.workers == 1:
+            return _apply(function, items)
         # A task of several items: four a worker keeps the workers evenly loaded, and a process is
         # sent the function (with its handle on the files) four times rather than once an image.
         size = max(1, math.ceil(len(items) / (4 * self.workers)))
-        return list(self.pool.map(function, items, chunksize=size))
+        if self.pool is not None:
+            return list(self.pool.map(function, items, chunksize=size))
+        import dask  # noqa: PLC0415  (only backends that use Dask pay for importing it)
+
+        batches = [items[start : start + size] for start in range(0, len(items), size)]
+        # pure=False: otherwise Dask hashes every item, pixels too, to name the task.
+        each = dask.delayed(_apply, pure=False)
+        results = dask.compute(*(each(function, batch) for batch in batches))
+        return [result for batch in results for result in batch]
+
+
+def _apply(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    return [function(item) for item in items]
 
 
 @contextmanager
@@ -66,13 +80,29 @@ def _process_pool(
     """Start a pool whose processes have all started, and prepared, before its first task."""
     # spawn, not fork: forking a process that has threads can deadlock, and macOS and Windows spawn.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=prepare) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(prepare,)
+    ) as pool:
         # A process is started when a task finds all others busy, so tasks are handed out until
         # each process has had one.
         answered: set[int] = set()
         while len(answered) < workers:
             answered.update(pool.map(_busy_for_a_moment, range(workers)))
         yield pool
+
+
+def _begin(prepare: Callable[[], object] | None) -> None:
+    """Prepare a process of a pool, which is to end when its parent does, however that ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if prepare:
+        prepare()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def _busy_for_a_moment(_: int) -> int:

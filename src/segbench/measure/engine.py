@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import random
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec
@@ -40,13 +39,15 @@ if TYPE_CHECKING:
     from segbench.datasets import Dataset
     from segbench.measure.settings import Settings
 
-# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
-# is made of several calls.
-SAMPLE_SECONDS = 0.005
-
 # On top of the limit of a call: a worker imports its libraries and starts its pool, all workers at
 # the same time.
 START_SECONDS = 30.0
+
+# On top of it too: loading the reference and comparing with it.
+COMPARE_SECONDS = 10.0
+
+# What a worker has to put its pool away at the end of a run.
+END_SECONDS = 5.0
 
 
 class Watcher(Protocol):
@@ -99,6 +100,8 @@ def run(
     if left_out:
         words = ", ".join(str(size) for size in left_out)
         watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
+    # Before the workers make the load that a reader would take for somebody else's.
+    started, machine = datetime.now().astimezone(), environment.machine()
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
@@ -106,8 +109,12 @@ def run(
         stack.callback(engine.stop)
         engine.start()
         reference = engine.make_reference(sizes[-1])
-        header = _header(
-            engine, sizes=sizes, left_out=left_out, reference=reference, command=command
+        header = Header(
+            started=started.isoformat(timespec="seconds"),
+            machine=machine,
+            versions=environment.versions(),
+            settings=_describe_settings(engine, sizes, left_out, command),
+            dataset=_describe_dataset(dataset, reference),
         )
         writer = stack.enter_context(RunWriter(out, header))
         return engine.measure(sizes, reference.objects, writer)
@@ -140,8 +147,6 @@ class _Arm:
     backend: BackendSpec
     worker: WorkerProcess
     thread_pools: list[str] = field(default_factory=list)
-    # Seconds of the call of each phase that was compared, at the present size.
-    compared: dict[str, float] = field(default_factory=dict)
     # An arm that failed once is out: nothing more of it is tried.
     failure: Failed | None = None
 
@@ -154,41 +159,57 @@ class _Engine:
         self.settings = settings
         self.folder = folder
         self.watcher = watcher
+        self.workers: list[WorkerProcess] = []
         self.arms: list[_Arm] = []
         self.samples: list[Sample] = []
 
     def start(self) -> None:
         """Start a worker for every backend, all at once, and run each once on one image."""
-        image = datasets.lay_out(self.dataset, 1)
         self.watcher.step("starting the workers", steps=0)
+        # First of all the reference's: a worker of its own, whose memory is in no figure.
+        self.reference = self._launch(BASELINE)
         for backend in self.settings.backends:
-            worker = WorkerProcess(native_threads=self.settings.native_threads)
-            self.arms.append(_Arm(backend, worker))
-            params = dataclasses.asdict(self.settings.params)
-            worker.send(Start(str(backend), self.settings.workers, image, params))
+            self.arms.append(_Arm(backend, self._launch(backend)))
+        limit = START_SECONDS + self.settings.time_limit
+        reply = self.reference.receive(limit=limit)
+        if not isinstance(reply, Started):
+            raise InputError(f"the reference {BASELINE} failed: {_failure(reply).cause}")
         for arm in self.arms:
-            reply = arm.worker.receive(limit=START_SECONDS + self.settings.time_limit)
+            reply = arm.worker.receive(limit=limit)
             if isinstance(reply, Refused):
                 raise InputError(reply.reason)
             if isinstance(reply, Started):
                 arm.thread_pools = reply.thread_pools
             else:
-                arm.failure = _failure(reply)
-                self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
+                self._fail(arm, _failure(reply))
+
+    def _launch(self, backend: BackendSpec) -> WorkerProcess:
+        worker = WorkerProcess(native_threads=self.settings.native_threads)
+        self.workers.append(worker)
+        image = datasets.lay_out(self.dataset, 1)
+        params = dataclasses.asdict(self.settings.params)
+        worker.send(Start(str(backend), self.settings.workers, image, params))
+        return worker
+
+    def _fail(self, arm: _Arm, failure: Failed) -> None:
+        arm.failure = failure
+        self.watcher.note(f"{arm.backend}: {failure.status}, {failure.cause}")
 
     def stop(self) -> None:
         """End all workers."""
-        for arm in self.arms:
-            arm.worker.stop()
+        for worker in self.workers:
+            worker.close()
+        for worker in self.workers:
+            worker.stop(grace=END_SECONDS)
 
     def make_reference(self, count: int) -> Made:
         """Have the baseline segment the images that all others are compared on."""
         self.watcher.step("segmenting with the reference", steps=0)
         pattern = datasets.lay_out(self.dataset, count)
         truth = [str(file) for file in self.dataset.truth[:count]]
-        worker = next(arm.worker for arm in self.arms if arm.backend == BASELINE)
         # No limit: without a reference there is nothing to rank.
-        reply = worker.ask(Reference(pattern, self.folder, truth), limit=None)
+        reply = self.reference.ask(Reference(pattern, self.folder, truth), limit=None)
+        self.reference.stop(grace=END_SECONDS)
         if isinstance(reply, Made):
             return reply
         raise InputError(
@@ -212,44 +233,36 @@ class _Engine:
                     self.watcher.step(f"{size} images: block {block} of {len(blocks)}, {phase}")
                     if arm.failure is None:
                         sample = self._sample(arm, phase, pattern, size, block, sum(objects[:size]))
-                        self._record(sample, writer)
+                        if sample:
+                            self._record(sample, writer)
+                        else:
+                            self._record_failure(arm, size, block, writer)
         return self.samples
 
     def _check(self, arm: _Arm, pattern: str, size: int, writer: RunWriter) -> None:
-        """Run each phase once and compare; an arm that fails gets its rows here."""
-        cause = ""
-        if arm.failure and arm.failure.status != "unavailable":
-            cause = f"not tried: {arm.failure.cause}"
+        """Run each phase once and compare; an arm that fails, or has failed, gets its rows."""
+        if arm.failure:
+            not_tried = "" if arm.failure.status == "unavailable" else "not tried: "
+            self._record_failure(arm, size, 0, writer, prefix=not_tried)
+            return
+        limit = self.settings.time_limit
         # The pipeline in any case: it gives the cells that are compared.
         for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
-            if arm.failure:
-                break
-            reply = arm.worker.ask(
-                Check(phase, pattern, size, self.folder), limit=self.settings.time_limit
-            )
-            if isinstance(reply, Checked) and not reply.difference:
-                arm.compared[phase] = reply.seconds
-            else:
-                arm.failure = _failure(reply, f"{phase} of {size} images")
-                self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
-        if arm.failure:
-            for phase in self.settings.phases:
-                row = sample_of(
-                    arm.backend,
-                    phase=phase,
-                    n_images=size,
-                    block=0,
-                    status=arm.failure.status,
-                    cause=cause or arm.failure.cause,
-                )
-                self._record(row, writer)
+            request = Check(phase, pattern, size, self.folder)
+            reply = arm.worker.ask(request, limit=limit + COMPARE_SECONDS)
+            if isinstance(reply, Checked) and reply.seconds > limit:
+                reply = Failed("timeout", f"took longer than {limit:g} s")
+            if not isinstance(reply, Checked) or reply.difference:
+                self._fail(arm, _failure(reply, f"{phase} of {size} images"))
+                self._record_failure(arm, size, 0, writer)
+                return
 
     def _sample(
         self, arm: _Arm, phase: str, pattern: str, size: int, block: int, objects: int
-    ) -> Sample:
-        calls = max(1, math.ceil(SAMPLE_SECONDS / arm.compared[phase]))
+    ) -> Sample | None:
+        """Take a sample; None where the arm failed."""
         reply = arm.worker.ask(
-            Time(phase, pattern, size, self.folder, calls), limit=self.settings.time_limit
+            Time(phase, pattern, size, self.folder), limit=self.settings.time_limit
         )
         if isinstance(reply, Timed) and reply.objects in (None, objects):
             return sample_of(
@@ -261,18 +274,26 @@ class _Engine:
                 status="ok",
                 objects=reply.objects,
                 peak_mib=reply.peak_mib,
-                calls=calls,
+                calls=reply.calls,
             )
-        arm.failure = _failure(reply, f"{phase} of {size} images")
-        self.watcher.note(f"{arm.backend}: {arm.failure.status}, {arm.failure.cause}")
-        return sample_of(
-            arm.backend,
-            phase=phase,
-            n_images=size,
-            block=block,
-            status=arm.failure.status,
-            cause=arm.failure.cause,
-        )
+        self._fail(arm, _failure(reply, f"{phase} of {size} images"))
+        return None
+
+    def _record_failure(
+        self, arm: _Arm, size: int, block: int, writer: RunWriter, *, prefix: str = ""
+    ) -> None:
+        """Write the failure of an arm as a row of every phase: nothing of this size is ranked."""
+        assert arm.failure is not None  # noqa: S101  (told to the type checker)
+        for phase in self.settings.phases:
+            row = sample_of(
+                arm.backend,
+                phase=phase,
+                n_images=size,
+                block=block,
+                status=arm.failure.status,
+                cause=prefix + arm.failure.cause,
+            )
+            self._record(row, writer)
 
     def _record(self, sample: Sample, writer: RunWriter) -> None:
         writer.append(sample)
@@ -290,35 +311,27 @@ def _failure(reply: Reply, what: str = "start") -> Failed:
     return Failed("error", f"{what}: unexpected answer {type(reply).__name__}")
 
 
-def _header(
-    engine: _Engine,
-    *,
-    sizes: Sequence[int],
-    left_out: Sequence[int],
-    reference: Made,
-    command: str,
-) -> Header:
-    dataset, settings = engine.dataset, engine.settings
-    return Header(
-        started=datetime.now().astimezone().isoformat(timespec="seconds"),
-        machine=environment.machine(),
-        versions=environment.versions(),
-        settings={
-            **dataclasses.asdict(settings),
-            "backends": [str(backend) for backend in settings.backends],
-            "sizes": sizes,
-            "sizes_left_out": left_out,
-            "baseline": str(BASELINE),
-            "command": command,
-            "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
-        },
-        dataset={
-            "name": dataset.name,
-            "images": len(dataset.files),
-            "shape": dataset.shape,
-            "dtype": dataset.dtype,
-            "key": dataset.key,
-            "objects": sum(reference.objects),
-            "truth": reference.truth,
-        },
-    )
+def _describe_settings(
+    engine: _Engine, sizes: Sequence[int], left_out: Sequence[int], command: str
+) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(engine.settings),
+        "backends": [str(backend) for backend in engine.settings.backends],
+        "sizes": sizes,
+        "sizes_left_out": left_out,
+        "baseline": str(BASELINE),
+        "command": command,
+        "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
+    }
+
+
+def _describe_dataset(dataset: Dataset, reference: Made) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "images": len(dataset.files),
+        "shape": dataset.shape,
+        "dtype": dataset.dtype,
+        "key": dataset.key,
+        "objects": sum(reference.objects),
+        "truth": reference.truth,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,19 +94,40 @@ class WorkerProcess:
         self.send(request)
         return self.receive(limit=limit)
 
-    def stop(self) -> None:
-        """End the worker and all its children, whatever they are doing."""
+    def close(self) -> None:
+        """Tell the worker to end when it has answered; `stop` waits for it."""
+        # What could not be sent to a dead worker is lost with it.
+        with contextlib.suppress(OSError, AttributeError):
+            self._process.stdin.close()  # type: ignore[union-attr]  # None has no close: suppressed
+
+    def stop(self, *, grace: float = 0.0) -> None:
+        """End the worker and all its children, whatever they are doing.
+
+        Parameters
+        ----------
+        grace : float
+            Seconds that it has to end by itself, with its pool put away.
+        """
+        self.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=grace)
+        self._kill()
+        self._process.wait()
+        self._errors.close()
+        with contextlib.suppress(OSError, AttributeError):
+            self._process.stdout.close()  # type: ignore[union-attr]  # as above
+
+    def _kill(self) -> None:
+        if hasattr(os, "killpg"):
+            # The worker leads a group: its children are in it even where it is gone already.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            return
         with contextlib.suppress(psutil.NoSuchProcess):
             worker = psutil.Process(self._process.pid)
             for process in [*worker.children(recursive=True), worker]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-        self._process.wait()
-        self._errors.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            # What could not be sent to a dead worker is lost with it.
-            with contextlib.suppress(OSError, AttributeError):
-                pipe.close()  # type: ignore[union-attr]  # None has no close: suppressed
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  (a pipe was asked for)

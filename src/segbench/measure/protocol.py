@@ -56,7 +56,6 @@ class Time:
     pattern: str
     n_images: int
     folder: str
-    calls: int
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,10 @@ class Checked:
 
 @dataclass(frozen=True)
 class Timed:
-    """A sample: seconds of one call, objects found (phases that find some), peak in MiB."""
+    """A sample: seconds of one call, number of calls, objects found (if any), peak in MiB."""
 
     seconds: float
+    calls: int
     objects: int | None
     peak_mib: float | None
 

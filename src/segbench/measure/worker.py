@@ -9,7 +9,6 @@ import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -45,6 +44,10 @@ if TYPE_CHECKING:
 
     from segbench.backends.interface import Backend
 
+# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
+# is made of as many calls as it takes.
+SAMPLE_SECONDS = 0.005
+
 # Ground truth is compared for so many images at the most: 50 tell as much as 500, in a second.
 TRUTH_IMAGES = 50
 
@@ -64,7 +67,7 @@ class _Worker:
         if request.phase == "read":
             return lambda: phases.read_images(backend, pattern)
         if request.phase == "process":
-            pixels = _pixels(request.folder)[: request.n_images]
+            pixels = _load_pixels(request)
             return lambda: phases.process_images(backend, pixels, params)
         return lambda: phases.run_pipeline(backend, pattern, params)
 
@@ -75,8 +78,7 @@ class _Worker:
         seconds = time.perf_counter() - started
         difference = None
         if request.phase == "read":
-            expected = _pixels(request.folder)[: request.n_images]
-            difference = agreement.first_different_image(result, expected)
+            difference = agreement.first_different_image(result, _load_pixels(request))
         elif isinstance(result, Segmentation):
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_difference(result, reference)
@@ -84,19 +86,21 @@ class _Worker:
 
     def time(self, request: Time) -> Timed:
         call = self.call(request)
-        memory.reset_peak()
         gc.collect()
+        memory.reset_peak()
+        calls, seconds = 0, 0.0
         # A collection inside the timed call would be charged to whoever comes last.
         gc.disable()
         try:
             started = time.perf_counter()
-            for _ in range(request.calls):
+            while seconds < SAMPLE_SECONDS:
                 result = call()
-            seconds = (time.perf_counter() - started) / request.calls
+                calls += 1
+                seconds = time.perf_counter() - started
         finally:
             gc.enable()
         objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds, objects, memory.peak_mib())
+        return Timed(seconds / calls, calls, objects, memory.peak_mib())
 
     def make_reference(self, request: Reference) -> Made:
         folder = Path(request.folder)
@@ -120,11 +124,13 @@ class _Worker:
         return self.make_reference(request)
 
 
-@cache
-def _pixels(folder: str) -> NDArray[Any]:
+def _load_pixels(request: Check | Time) -> NDArray[Any]:
     # All workers map the same file, so that its pixels are in memory once. As a plain array, not
     # a memmap: Dask treats a memmap as a file.
-    return np.asarray(np.load(Path(folder) / "pixels.npy", mmap_mode="r"))
+    pixels = np.asarray(np.load(Path(request.folder) / "pixels.npy", mmap_mode="r"))
+    pixels = pixels[: request.n_images]
+    pixels.max()  # touches every page: the timed call is not to wait for the mapping
+    return pixels
 
 
 def _load_reference(folder: str, count: int) -> Segmentation:
