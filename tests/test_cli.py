@@ -122,7 +122,10 @@ def test_no_command_shows_the_help() -> None:
         (["--dataset", "tissue", "--shape", "600x600"], "the tissue photograph is 512x512"),
         (["--images", "nowhere"], "no such folder or file: nowhere"),
         (["--images", "nowhere/*.png"], "pattern nowhere/*.png holds no image"),
-        (["--images", "images", "--shape", "32x32"], "--shape is for images to make"),
+        (
+            ["--images", "images", "--shape", "32x32"],
+            "--dataset and --shape are for images to make",
+        ),
         (["--colour"], "No such option"),
         (["images"], "Got unexpected extra argument"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import engine
+from segbench.measure import engine, process, protocol
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import Settings
 from segbench.runfile import Sample, read_run
@@ -252,3 +252,29 @@ def test_every_step_is_counted(images: Dataset, tmp_path: Path) -> None:
     asked = Settings(sizes=(1,), blocks=2, backends=(BASELINE, THREADS), workers=2)
     engine.run(images, asked, out=tmp_path, watcher=watcher, command="a test")
     assert watcher.done == watcher.planned
+
+
+def test_a_killed_worker_leaves_no_process(images: Dataset) -> None:
+    """Where a worker is killed from outside, its pool ends too, and the cause is the signal."""
+    worker = process.WorkerProcess(native_threads=False)
+    image = datasets.lay_out(images, 1)
+    worker.send(protocol.Start("skimage/skimage/process-pool", 2, image, {}))
+    assert isinstance(worker.receive(limit=60), protocol.Started)
+    running = psutil.Process(worker._process.pid)
+    family = [running, *running.children(recursive=True)]
+    assert len(family) > 2
+    running.kill()
+    reply = worker.ask(protocol.Check("open", image, 1, ""), limit=60)
+    assert reply == protocol.Failed("crashed", "killed by signal 9")
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def test_the_reference_must_start(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the reference itself can't start, the run ends with its cause."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    monkeypatch.setattr(engine, "BASELINE", misbehaving("raising"))
+    with pytest.raises(InputError, match="no luck"):
+        measure(images, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -37,7 +37,7 @@ def find(image: NDArray[Any], **params: Any) -> Segmentation:
         ({"block_size": 50}, "block size 50: give an odd number from 3 up"),
         ({"block_size": 1}, "block size 1: give an odd number from 3 up"),
         ({"block_size": -3}, "block size -3: give an odd number from 3 up"),
-        ({"method": "median "}, "method 'median ': give gaussian, mean or median"),
+        ({"method": "median "}, "method 'median ': give gaussian or mean or median"),
         ({"foreground": "white"}, "foreground 'white': give dark or bright"),
         ({"offset": float("nan")}, "offset nan: give a finite number"),
         ({"offset": float("inf")}, "offset inf: give a finite number"),

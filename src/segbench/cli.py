@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,8 +23,8 @@ from segbench import __version__, datasets, runfile
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
 from segbench.measure import cases
-from segbench.measure.settings import Settings
-from segbench.pipeline import PipelineParams
+from segbench.measure.settings import Settings, available_cpus
+from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--method",
-            type=click.Choice(["gaussian", "mean", "median"]),
+            type=click.Choice(METHODS),
             default=default.method,
             show_default=True,
             help="Of the local threshold.",
@@ -92,7 +93,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--foreground",
-            type=click.Choice(["dark", "bright"]),
+            type=click.Choice(FOREGROUNDS),
             default=default.foreground,
             show_default=True,
             help="Whether cells are darker or brighter than what surrounds them.",
@@ -117,9 +118,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--dataset",
     type=click.Choice(datasets.MADE),
-    default="smear",
-    show_default=True,
-    help="Images to make where you give none.",
+    help="Images to make where you give none.  [default: smear]",
 )
 @click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]")
 @click.option("--sizes", metavar="N,...", help="Numbers of images.  [default: 1,20,50,200,500]")
@@ -173,7 +172,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def run(
     *,
     images: str | None,
-    dataset: str,
+    dataset: str | None,
     shape: str | None,
     sizes: str | None,
     phases: str | None,
@@ -191,18 +190,18 @@ def run(
 
     Ends with status 1 if a backend found other cells than the reference.
     """
-    from segbench.measure import engine, settings
+    from segbench.measure import engine
 
     default_sizes = cases.QUICK_SIZES if quick else cases.SIZES
     default_backends = cases.QUICK_BACKENDS if quick else cases.BACKENDS
-    asked = settings.Settings(
+    asked = Settings(
         sizes=cases.parse_sizes(sizes) if sizes is not None else default_sizes,
         phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
         backends=cases.parse_backends(backends) if backends is not None else default_backends,
         params=PipelineParams(**pipeline),
         blocks=blocks,
         time_limit=time_limit,
-        workers=workers or settings.available_cpus(),
+        workers=workers or available_cpus(),
         native_threads=native_threads,
         seed=seed,
     )
@@ -210,6 +209,8 @@ def run(
     runfile.refuse_existing(folder)
     console = Console(stderr=True)
     interrupted = False
+    # Told to end (a time-out, CI), a run ends as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress(console) as watcher:
         watcher.step("preparing the images", steps=0)
         data = _dataset(images, dataset, shape, count=asked.sizes[-1], seed=seed)
@@ -230,31 +231,33 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
     from segbench import results
     from segbench.report import page
 
-    if interrupted and not (folder / "run.jsonl").exists():
+    if interrupted and not (folder / runfile.FILE_NAME).exists():
         raise KeyboardInterrupt
     source = results.read_run_folder(folder)
-    index = page.build([source], folder / "report")
-    section = page.make_section(source, "")
+    (section,) = page.make_sections([source])
+    index = page.write([section], folder / "report")
     for table in section.tables_for_terminal():
         _print_table(table)
     for sentence in section.findings:
         click.echo(sentence)
     if interrupted:
         console.print("interrupted: the report shows what was measured until then", style="yellow")
-    click.echo(f"Samples: {folder / 'run.jsonl'}")
+    click.echo(f"Samples: {folder / runfile.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if interrupted:
         return INTERRUPTED
     return 1 if (source.samples["status"] == "wrong-result").any() else 0
 
 
-def _dataset(images: str | None, made: str, shape: str | None, *, count: int, seed: int) -> Dataset:
+def _dataset(
+    images: str | None, made: str | None, shape: str | None, *, count: int, seed: int
+) -> Dataset:
     if images is not None:
-        if shape:
-            raise InputError("--shape is for images to make; yours keep their own")
+        if made or shape:
+            raise InputError("--dataset and --shape are for images to make, --images for yours")
         return datasets.from_images(images, limit=count)
     size = datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE
-    make = datasets.smear if made == "smear" else datasets.tissue
+    make = datasets.tissue if made == "tissue" else datasets.smear
     return make(count, seed=seed, shape=size)
 
 
@@ -311,7 +314,6 @@ def segment(
     import warnings
 
     from segbench import tool
-    from segbench.measure.settings import available_cpus
 
     # pims hands scikit-image a deprecated option; its users can do nothing about that.
     warnings.simplefilter("ignore", FutureWarning)

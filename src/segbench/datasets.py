@@ -74,9 +74,10 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("SEGBENCH_CACHE_DIR") or platformdirs.user_cache_path("segbench")
     folder = Path(named).absolute()
-    if glob.has_magic(str(folder)):
+    # scikit-image splits a pattern at the separator of search paths.
+    if glob.has_magic(str(folder)) or os.pathsep in str(folder):
         raise InputError(
-            f"cache folder {folder}: readers would take *, ? and [ for patterns; "
+            f"cache folder {folder}: readers would take *, ?, [ and {os.pathsep} for patterns; "
             "set SEGBENCH_CACHE_DIR to a path without them"
         )
     return folder

@@ -7,7 +7,7 @@ they work on: one image in memory, or a Dask array of many.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+Method = Literal["gaussian", "mean", "median"]
+Foreground = Literal["dark", "bright"]
+METHODS: tuple[str, ...] = get_args(Method)
+FOREGROUNDS: tuple[str, ...] = get_args(Foreground)
 
 SIGMA = 1.0
 TRUNCATE = 4.0
@@ -54,19 +59,19 @@ class PipelineParams:
     """
 
     block_size: int = 51
-    method: Literal["gaussian", "mean", "median"] = "gaussian"
+    method: Method = "gaussian"
     offset: float = 0.0
-    foreground: Literal["dark", "bright"] = "dark"
+    foreground: Foreground = "dark"
     min_area: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values the filters can't take."""
         if self.block_size < 3 or self.block_size % 2 == 0:
             raise InputError(f"block size {self.block_size}: give an odd number from 3 up")
-        if self.method not in ("gaussian", "mean", "median"):
-            raise InputError(f"method {self.method!r}: give gaussian, mean or median")
-        if self.foreground not in ("dark", "bright"):
-            raise InputError(f"foreground {self.foreground!r}: give dark or bright")
+        if self.method not in METHODS:
+            raise InputError(f"method {self.method!r}: give {' or '.join(METHODS)}")
+        if self.foreground not in FOREGROUNDS:
+            raise InputError(f"foreground {self.foreground!r}: give {' or '.join(FOREGROUNDS)}")
         if not np.isfinite(self.offset):
             raise InputError(f"offset {self.offset}: give a finite number")
         if self.min_area < 1:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from segbench.report.tables import Table
     from segbench.results import Source
 
+ENOUGH_BLOCKS = 5
+
 # Paragraphs, for HTML and Markdown alike.
 METHOD = tuple(
     " ".join(paragraph.split())
@@ -36,12 +38,13 @@ METHOD = tuple(
         """segbench run takes samples in blocks: a block is one pass over all backends in random
         order, each in a worker process of its own, its pools started and its libraries imported.
         Ratios are formed within a block, so that a drift of the machine does not move them. Garbage
-        is not collected inside a timed call, and a call shorter than 5 ms is repeated within its
-        sample. The thread pools of native libraries hold one thread unless the settings say
+        is not collected by the worker inside a timed call, and a call shorter than 5 ms is repeated
+        within its sample. The thread pools of native libraries hold one thread unless the settings say
         otherwise.""",
         """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
         compare two medians and have no spread. ASV compares the cells in a benchmark of its own
-        (track_wrong_result), the pytest suite after timing them.""",
+        (track_wrong_result), the pytest suite after timing them; the latter leaves the thread pools
+        of native libraries as they are.""",
         """Files were read through the page cache of the operating system: these are not the times
         of a cold disk.""",
     )
@@ -62,7 +65,7 @@ class Section:
         One row a case.
     findings : tuple of str
         Sentences made from the data.
-    presentation, left_out, truth : Table or None
+    presentation, memory, left_out, truth : Table or None
         None where there is nothing to say.
     phases : tuple of Table
         Times and ratios.
@@ -78,6 +81,7 @@ class Section:
     findings: tuple[str, ...]
     presentation: Table | None
     phases: tuple[Table, ...]
+    memory: Table | None
     truth: Table | None
     left_out: Table | None
     environment: Table
@@ -85,8 +89,8 @@ class Section:
 
     def shown_tables(self) -> list[Table]:
         """All tables of the section, in their order on the page."""
-        several = (self.presentation, *self.phases, self.truth, self.left_out, self.environment)
-        return [table for table in several if table]
+        end = (self.memory, self.truth, self.left_out, self.environment)
+        return [table for table in (self.presentation, *self.phases, *end) if table]
 
     def tables_for_terminal(self) -> list[Table]:
         """What fits a terminal."""
@@ -94,38 +98,54 @@ class Section:
 
 
 def build(sources: Sequence[Source], out: Path) -> Path:
+    """Write a report on some sources; see :func:`write`."""
+    return write(make_sections(sources), out)
+
+
+def write(sections: Sequence[Section], out: Path) -> Path:
     """Write a report.
 
     Parameters
     ----------
-    sources : sequence of Source
+    sections : sequence of Section
         At least one.
     out : Path
-        Folder; files of an earlier report in it are replaced, each in one step.
+        Folder; the files of an earlier report in it are replaced, each in one step, and those that
+        this one has not are removed.
 
     Returns
     -------
     Path
         Of ``index.html``.
     """
-    several = len(sources) > 1
-    sections = [
-        make_section(source, f"{number}-" if several else "")
-        for number, source in enumerate(sources, start=1)
-    ]
+    contents: dict[Path, bytes] = {}
     for section in sections:
         for table in section.shown_tables():
             frame = pd.DataFrame(table.rows, columns=list(table.columns))
-            _write_csv(frame, out / "tables" / f"{section.prefix}{table.name}.csv")
-        _write_csv(section.summary, out / "tables" / f"{section.prefix}summary.csv")
+            contents[out / "tables" / f"{section.prefix}{table.name}.csv"] = _csv(frame)
+        contents[out / "tables" / f"{section.prefix}summary.csv"] = _csv(section.summary)
         for drawing in section.drawings:
             name = f"{section.prefix}{drawing.name}"
-            files.write_bytes(out / "figures" / f"{name}.svg", drawing.svg)
-            files.write_bytes(out / "figures" / f"{name}.png", drawing.png)
-    files.write_text(out / "report.md", _render("report.md.jinja", sections))
+            contents[out / "figures" / f"{name}.svg"] = drawing.svg
+            contents[out / "figures" / f"{name}.png"] = drawing.png
     index = out / "index.html"
-    files.write_text(index, _render("index.html.jinja", sections))
+    contents[out / "report.md"] = _render("report.md.jinja", sections).encode()
+    contents[index] = _render("index.html.jinja", sections).encode()
+    for path, content in contents.items():
+        files.write_bytes(path, content)
+    for pattern in ("tables/*.csv", "figures/*.svg", "figures/*.png"):
+        for path in set(out.glob(pattern)) - set(contents):
+            path.unlink()
     return index
+
+
+def make_sections(sources: Sequence[Source]) -> list[Section]:
+    """One section a source; their files have prefixes where there are several."""
+    several = len(sources) > 1
+    return [
+        make_section(source, f"{number}-" if several else "")
+        for number, source in enumerate(sources, start=1)
+    ]
 
 
 def make_section(source: Source, prefix: str) -> Section:
@@ -135,9 +155,10 @@ def make_section(source: Source, prefix: str) -> Section:
         source=source,
         prefix=prefix,
         summary=summary,
-        findings=tuple(findings(summary)),
+        findings=tuple(findings(source, summary)),
         presentation=tables.presentation_table(summary),
         phases=tuple(tables.phase_tables(source, summary)),
+        memory=tables.memory_table(summary),
         truth=tables.truth_table(source),
         left_out=tables.left_out_table(source, summary),
         environment=tables.environment_table(source),
@@ -145,19 +166,21 @@ def make_section(source: Source, prefix: str) -> Section:
     )
 
 
-def findings(summary: pd.DataFrame) -> list[str]:
+def findings(source: Source, summary: pd.DataFrame) -> list[str]:
     """For each phase a sentence on its fastest backend at the largest size.
 
-    A backend counts as faster than the baseline only where every single block says so.
+    A backend counts as faster than another only where each of at least `ENOUGH_BLOCKS` blocks says
+    so: by chance that happens once in 32 times.
     """
     sentences = []
     for phase in ("pipeline", "process", "read"):
         rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
-        rows = rows[rows["n_images"] == rows["n_images"].max()]
-        ahead = rows[rows["ratio_high"] < 1].sort_values("ratio_median")
-        if len(rows) < 2 or rows["ratio_low"].isna().all():
+        rows = rows[rows["n_images"] == rows["n_images"].max()].sort_values("ratio_median")
+        if len(rows) < 2 or rows["ratio_low"].isna().all() or rows["samples"].min() < ENOUGH_BLOCKS:
             continue
-        where = f"{phase}, {tables.images(rows['n_images'].iloc[0])}"
+        size = rows["n_images"].iloc[0]
+        where = f"{phase}, {tables.images(size)}"
+        ahead = rows[rows["ratio_high"] < 1]
         if ahead.empty:
             sentences.append(f"{where}: nothing was faster than {BASELINE} in every block.")
             continue
@@ -166,16 +189,20 @@ def findings(summary: pd.DataFrame) -> list[str]:
             f"{where}: {best['backend']} took {best['ratio_median']:.2f} times the baseline's time "
             f"({best['ratio_low']:.2f} to {best['ratio_high']:.2f} in the single blocks)"
         )
-        near = ahead.iloc[1:]
-        near = near[near["ratio_low"] <= best["ratio_high"]]
-        if len(near):
-            sentence += f"; not told apart from it: {', '.join(near['backend'])}"
+        near = [
+            backend
+            for backend in rows["backend"]
+            if backend != best["backend"]
+            and tables.ratio_of(source, phase, size, backend, best["backend"]).low <= 1
+        ]
+        if near:
+            sentence += f"; not told apart from it: {', '.join(near)}"
         sentences.append(f"{sentence}.")
     return sentences
 
 
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _render(template: str, sections: Sequence[Section]) -> str:
