@@ -117,7 +117,9 @@ def run(
             dataset=_describe_dataset(dataset, reference),
         )
         writer = stack.enter_context(RunWriter(out, header))
-        return engine.measure(sizes, reference.objects, writer)
+        samples = engine.measure(sizes, reference.objects, writer)
+        engine.stop(grace=END_SECONDS)
+        return samples
 
 
 def fitting_sizes(
@@ -195,12 +197,12 @@ class _Engine:
         arm.failure = failure
         self.watcher.note(f"{arm.backend}: {failure.status}, {failure.cause}")
 
-    def stop(self) -> None:
-        """End all workers."""
+    def stop(self, *, grace: float = 0.0) -> None:
+        """End all workers, after so many seconds in which they may do so themselves."""
         for worker in self.workers:
             worker.close()
         for worker in self.workers:
-            worker.stop(grace=END_SECONDS)
+            worker.stop(grace=grace)
 
     def make_reference(self, count: int) -> Made:
         """Have the baseline segment the images that all others are compared on."""
