@@ -127,8 +127,10 @@ def test_each_arm_has_a_process_of_its_own(images: Dataset, tmp_path: Path) -> N
 
 def test_no_process_is_left(images: Dataset, tmp_path: Path) -> None:
     """After a run all workers and the processes of their pools have ended."""
+    # Other tests may have started what Python keeps, such as its resource tracker.
+    before = set(psutil.Process().children(recursive=True))
     measure(images, tmp_path, parse_spec("skimage/skimage/process-pool"), sizes=(1,))
-    assert psutil.Process().children(recursive=True) == []
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_native_pools_are_pinned_unless_asked(
