@@ -326,3 +326,23 @@ def test_info_is_printed() -> None:
     for word in ("python", "dask", "numpy"):
         assert word in result.stdout
     assert str(datasets.cache_folder()) in result.stdout
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf", "1e308", "0"])
+def test_time_limits_that_mean_nothing_are_refused(limit: str, tmp_path: Path) -> None:
+    """A limit that is no number of seconds ends with status 2, and nothing is written."""
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["run", "--time-limit", limit, "--out", str(out)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("segbench: ")
+    assert result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_table_never_replaces_an_image(tmp_path: Path) -> None:
+    """`segment --out` with the name of an image is refused."""
+    photograph = tmp_path / "a.jpg"
+    photograph.write_bytes(b"precious")
+    result = CliRunner().invoke(main, ["segment", str(tmp_path), "--out", str(photograph)])
+    assert result.exit_code == 2
+    assert photograph.read_bytes() == b"precious"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segbench.datasets import Dataset
     from segbench.report.tables import Table
 
+LONGEST_LIMIT = 86400.0  # seconds: a day
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
@@ -188,7 +189,7 @@ def run(
 ) -> int:
     """Measure backends side by side and write a report.
 
-    Ends with status 1 if a backend found other cells than the reference.
+    Ends with status 1 if a backend found other cells than the reference, or nothing could be timed.
     """
     from segbench.measure import engine
 
@@ -205,8 +206,10 @@ def run(
         native_threads=native_threads,
         seed=seed,
     )
-    folder = out or Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    folder = out or Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
     runfile.refuse_existing(folder)
+    if not time_limit <= LONGEST_LIMIT:  # so that nan, too, is refused
+        raise InputError(f"time limit {time_limit:g}: give seconds, up to {LONGEST_LIMIT:g}")
     console = Console(stderr=True)
     interrupted = False
     # Told to end (a time-out, CI), a run ends as it does on Ctrl-C.
@@ -246,7 +249,8 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
     click.echo(f"Report:  {index}")
     if interrupted:
         return INTERRUPTED
-    return 1 if (source.samples["status"] == "wrong-result").any() else 0
+    statuses = set(source.samples["status"])
+    return 1 if "wrong-result" in statuses or "ok" not in statuses else 0
 
 
 def _dataset(

@@ -54,6 +54,8 @@ def segment_files(
     InputError
         If the backend can't be used or the images can't be read.
     """
+    if out.suffix.lower() in datasets.SUFFIXES:
+        raise InputError(f"{out}: the table would take the name of an image; give a .csv")
     spec = registry.parse_spec(backend)
     try:
         reader, processor = registry.load(spec)
