@@ -13,15 +13,14 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-# As `segbench run` does: the pools of BLAS, OpenMP and OpenCV multiply with the backends' own, and
-# read these when they are loaded.
-for pool in ("OMP", "OPENBLAS", "MKL", "BLIS"):
-    os.environ[f"{pool}_NUM_THREADS"] = "1"
-os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
-
 # An import that fails stops the discovery of all benchmarks, and a commit may lack a module. Here,
 # rather than in `setup`, so that asv's fork server imports the libraries once.
 try:
+    # First of all, and as `segbench run` does: the libraries read these when they are loaded.
+    from segbench.measure.process import NATIVE_POOLS
+
+    os.environ.update(dict.fromkeys(NATIVE_POOLS, "1"))
+
     from segbench import datasets
     from segbench.agreement import first_difference
     from segbench.backends import phases, registry

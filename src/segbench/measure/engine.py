@@ -169,9 +169,10 @@ class _Engine:
         """Start a worker for every backend, all at once, and run each once on one image."""
         self.watcher.step("starting the workers", steps=0)
         # First of all the reference's: a worker of its own, whose memory is in no figure.
-        self.reference = self._launch(BASELINE)
+        image = datasets.lay_out(self.dataset, 1)
+        self.reference = self._launch(BASELINE, image)
         for backend in self.settings.backends:
-            self.arms.append(_Arm(backend, self._launch(backend)))
+            self.arms.append(_Arm(backend, self._launch(backend, image)))
         limit = START_SECONDS + self.settings.time_limit
         reply = self.reference.receive(limit=limit)
         if not isinstance(reply, Started):
@@ -185,10 +186,9 @@ class _Engine:
             else:
                 self._fail(arm, _failure(reply))
 
-    def _launch(self, backend: BackendSpec) -> WorkerProcess:
+    def _launch(self, backend: BackendSpec, image: str) -> WorkerProcess:
         worker = WorkerProcess(native_threads=self.settings.native_threads)
         self.workers.append(worker)
-        image = datasets.lay_out(self.dataset, 1)
         params = dataclasses.asdict(self.settings.params)
         worker.send(Start(str(backend), self.settings.workers, image, params))
         return worker

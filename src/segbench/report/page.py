@@ -189,12 +189,12 @@ def findings(source: Source, summary: pd.DataFrame) -> list[str]:
             f"{where}: {best['backend']} took {best['ratio_median']:.2f} times the baseline's time "
             f"({best['ratio_low']:.2f} to {best['ratio_high']:.2f} in the single blocks)"
         )
-        near = [
-            backend
-            for backend in rows["backend"]
-            if backend != best["backend"]
-            and tables.ratio_of(source, phase, size, backend, best["backend"]).low <= 1
-        ]
+        near = []
+        for backend in rows["backend"].drop(best.name):
+            ratio = tables.ratio_of(source, phase, size, backend, best["backend"])
+            # Without a common block nothing tells them apart.
+            if ratio is None or ratio.low <= 1:
+                near.append(backend)
         if near:
             sentence += f"; not told apart from it: {', '.join(near)}"
         sentences.append(f"{sentence}.")

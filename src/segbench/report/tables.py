@@ -132,10 +132,13 @@ def _ratio(times: pd.DataFrame, baseline: pd.DataFrame | None, source: Source) -
     if not source.paired:
         ratio = float(times["seconds"].median() / baseline["seconds"].median())
         return Spread(ratio, float("nan"), float("nan"), 1)
-    blocks = times.index.intersection(baseline.index)
-    if blocks.empty:
-        return None
-    return paired_ratio(times.loc[blocks, "seconds"], baseline.loc[blocks, "seconds"])
+    return _within_blocks(times["seconds"], baseline["seconds"])
+
+
+def _within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Spread | None:
+    """Spread of the ratios in the blocks that both have; both are indexed by block."""
+    blocks = seconds.index.intersection(other.index)
+    return None if blocks.empty else paired_ratio(seconds.loc[blocks], other.loc[blocks])
 
 
 def format_seconds(seconds: float) -> str:
@@ -288,14 +291,12 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
     )
 
 
-def ratio_of(source: Source, phase: str, n_images: int, backend: str, other: str) -> Spread:
-    """Spread of the within-block ratios of one backend's times to another's."""
+def ratio_of(source: Source, phase: str, n_images: int, backend: str, other: str) -> Spread | None:
+    """Spread of the within-block ratios of one backend's times to another's; None without a pair."""
     samples = source.samples
     case = samples[(samples["phase"] == phase) & (samples["n_images"] == n_images)]
-    own = case[case["backend"] == backend].set_index("block")["seconds"]
-    base = case[case["backend"] == other].set_index("block")["seconds"]
-    blocks = own.index.intersection(base.index)
-    return paired_ratio(own.loc[blocks], base.loc[blocks])
+    seconds = case.set_index("block").groupby("backend")["seconds"]
+    return _within_blocks(seconds.get_group(backend), seconds.get_group(other))
 
 
 def truth_table(source: Source) -> Table | None:
