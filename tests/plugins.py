@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # A processor that is the reference but for one operation, written as a module of its own so that a
 # fresh interpreter can import it.
 _SOURCE = """
-import dataclasses, os, time
+import dataclasses, os, signal, subprocess, sys, time
 import numpy as np
 from segbench.backends import skimage
 
@@ -35,15 +35,59 @@ def sleeping(labels):
 def dying(labels):
     os._exit(7)
 
+def faulting(labels):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def killed(labels):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def hoarding(labels):
+    kept = np.ones((3, 2**26), np.float64)
+    time.sleep(600)
+
+def hoarding_in_a_child(labels):
+    code = "import time; kept = b'1' * (3 * 2**29); time.sleep(600)"
+    subprocess.run([sys.executable, "-c", code])
+
+def out_of_memory(labels):
+    raise MemoryError("no more of it")
+
+def leaving_a_child(labels):
+    code = "import time; time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    time.sleep(600)
+
+def large(labels):
+    kept = np.ones(25 * 2**20)
+    return skimage.measure(labels)
+
+def slow_at_first(labels, calls=[]):
+    calls.append(1)
+    # After the warm-up of a worker's start.
+    if len(calls) == 2:
+        time.sleep(1.1)
+    return skimage.measure(labels)
+
 def printing(labels):
     print("a library that prints")
     return skimage.measure(labels)
 
-for function in (wrong, drifting, raising, sleeping, dying, printing):
-    globals()[function.__name__.upper()] = dataclasses.replace(skimage.PROCESSOR, measure=function)
+for name in {names}:
+    PROCESSOR = dataclasses.replace(skimage.PROCESSOR, measure=globals()[name])
+    globals()[name.upper()] = PROCESSOR
 """
 
-NAMES = ("wrong", "drifting", "raising", "sleeping", "dying", "printing")
+NAMES = (
+    *("wrong", "drifting", "raising", "sleeping", "dying", "printing", "faulting", "killed"),
+    *(
+        "hoarding",
+        "hoarding_in_a_child",
+        "out_of_memory",
+        "leaving_a_child",
+        "large",
+        "slow_at_first",
+    ),
+)
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, right_calls: int = 0) -> None:
@@ -58,6 +102,6 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, right_calls: int =
     (information / "entry_points.txt").write_text(
         "[segbench.processors]\n" + "\n".join(lines) + "\n"
     )
-    (folder / "misbehaving.py").write_text(_SOURCE.format(right_calls=right_calls))
+    (folder / "misbehaving.py").write_text(_SOURCE.format(right_calls=right_calls, names=NAMES))
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))

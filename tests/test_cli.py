@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -16,6 +22,7 @@ from skimage.io import imread
 from segbench import __version__, datasets
 from segbench.backends.skimage import measure
 from segbench.cli import main
+from segbench.runfile import read_run
 from segbench.smear import smear_image
 
 if TYPE_CHECKING:
@@ -113,7 +120,16 @@ def test_no_command_shows_the_help() -> None:
         (["--blocks", "0"], "0 is not in the range"),
         (["--blocks", "some"], "'some' is not a valid integer"),
         (["--workers", "0"], "0 is not in the range"),
-        (["--time-limit", "0"], "0.0 is not in the range"),
+        (["--time-limit", "0"], "time limit 0: give a number above 0, up to 86400"),
+        (["--time-limit", "nan"], "time limit nan"),
+        (["--time-limit", "1e308"], "time limit 1e+308"),
+        (["--case-seconds", "-1"], "case seconds -1: give a number above 0"),
+        (["--memory-limit", "0"], "memory limit 0: give a number above 0"),
+        (["--memory-limit", "inf"], "memory limit inf"),
+        (["--precision", "0"], "precision 0: give a number above 0, up to 1"),
+        (["--precision", "nan"], "precision nan"),
+        (["--cache", "hot"], "'hot' is not one of 'warm', 'cold'"),
+        (["--resume", "images"], "a run goes on as it was asked for; give --resume alone"),
         (["--seed", "-1"], "-1 is not in the range"),
         (["--shape", "10x10"], "shape '10x10'"),
         (["--shape", "100000x100000"], "shape '100000x100000'"),
@@ -328,17 +344,6 @@ def test_info_is_printed() -> None:
     assert str(datasets.cache_folder()) in result.stdout
 
 
-@pytest.mark.parametrize("limit", ["nan", "inf", "1e308", "0"])
-def test_time_limits_that_mean_nothing_are_refused(limit: str, tmp_path: Path) -> None:
-    """A limit that is no number of seconds ends with status 2, and nothing is written."""
-    out = tmp_path / "out"
-    result = CliRunner().invoke(main, ["run", "--time-limit", limit, "--out", str(out)])
-    assert result.exit_code == 2
-    assert result.stderr.startswith("segbench: ")
-    assert result.stderr.count("\n") == 1
-    assert not out.exists()
-
-
 def test_a_table_never_replaces_an_image(tmp_path: Path) -> None:
     """`segment --out` with the name of an image is refused."""
     photograph = tmp_path / "a.jpg"
@@ -346,3 +351,111 @@ def test_a_table_never_replaces_an_image(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["segment", str(tmp_path), "--out", str(photograph)])
     assert result.exit_code == 2
     assert photograph.read_bytes() == b"precious"
+
+
+SHORT = ("--shape", "32x40", "--sizes", "1,2", "--phases", "open,pipeline", "--blocks", "2")
+SMALL = (*SHORT, "--block-size", "21", "--backends", "skimage/skimage/thread-pool")
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """Give the folder of a short run."""
+    out = tmp_path / "out"
+    result = segbench("run", *SMALL, "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_resume_refuses_what_is_no_run(tmp_path: Path) -> None:
+    """A folder without a run, or with an old one, can't be gone on with."""
+    assert_refused(segbench("run", "--resume", tmp_path / "nowhere"))
+    header = {"started": "", "machine": {}, "versions": {}, "settings": {}, "dataset": {}}
+    (tmp_path / "run.jsonl").write_text(json.dumps(header) + "\n")
+    result = segbench("run", "--resume", tmp_path)
+    assert_refused(result)
+    assert "run anew" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "message"),
+    [
+        ("versions", "numpy", "measured with numpy 0.1, which is"),
+        ("machine", "cpu", "measured with cpu 0.1, which is"),
+        ("dataset", "key", "the images have changed since"),
+    ],
+)
+def test_resume_refuses_what_has_changed(
+    finished: Path, part: str, name: str, message: str
+) -> None:
+    """A run of other versions, another machine or other images can't be gone on with."""
+    run = finished / "run.jsonl"
+    header, *lines = run.read_text().splitlines()
+    values = json.loads(header)
+    values[part][name] = "0.1"
+    run.write_text("\n".join([json.dumps(values), *lines[:3]]) + "\n")
+    before = run.read_bytes()
+    result = segbench("run", "--resume", finished)
+    assert_refused(result)
+    assert message in result.stderr
+    assert run.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_was_ended_can_go_on(tmp_path: Path, end: signal.Signals) -> None:
+    """However a run is ended, no sample is lost, and `--resume` measures the rest."""
+    out = tmp_path / "out"
+    run = out / "run.jsonl"
+    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--blocks", "40"]
+    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [*command, "--precision", "0.001", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while not run.exists() or run.read_bytes().count(b"\n") < 40:
+            assert running.poll() is None
+            time.sleep(0.02)
+        family = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(end)
+        printed, errors = running.communicate(timeout=60)
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert "Traceback" not in errors
+    if end == signal.SIGKILL:
+        assert not (out / "report").exists()
+    else:
+        # What there is has its report, which says how to go on.
+        assert running.returncode == 130
+        assert "--resume" in errors
+        assert "Report: " in printed
+    earlier = read_run(out)
+    assert len(earlier.samples) >= 39
+    result = segbench("run", "--resume", out)
+    assert result.exit_code == 0, result.output
+    samples = read_run(out).samples
+    assert samples[: len(earlier.samples)] == earlier.samples
+    assert {(s.phase, s.n_images) for s in samples} == {
+        (phase, size) for phase in ("open", "pipeline") for size in (1, 2)
+    }
+    assert len(list((out / "report").glob("index.html"))) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.6])
+def test_an_early_interrupt_is_one_line(tmp_path: Path, delay: float) -> None:
+    """Ctrl-C before anything is measured ends with a line and status 130, and writes nothing."""
+    out = tmp_path / "out"
+    # The interpreter itself, until it has come to the program, can't be made to end nicely.
+    started = f"import sys; sys.argv = ['segbench', 'run', '--out', {str(out)!r}]; "
+    code = f"{started} from segbench.__main__ import main; print('here', flush=True); main()"
+    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        time.sleep(delay)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert errors == "segbench: interrupted\n"
+    assert not out.exists()

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from segbench import stats
 from segbench.cli import main
+from segbench.measure import engine, worker
 from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
+from segbench.measure.settings import MEMORY_SHARE, Settings
+from segbench.measure.stopping import Limits
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -64,3 +68,22 @@ def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link of a document is a file of the repository."""
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"as many as fill {engine.SAMPLE_SECONDS * 1e3:g} ms",
+        f"more than {worker.WARM_SHARE:.0%} faster than the best before",
+        f"narrower than plus and minus {Limits.precision:.0%}",
+        f"after {Limits.blocks} blocks (`--blocks`)",
+        f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
+        f"further from 1 than {stats.MARGIN:.0%}",
+        f"interval lies within {stats.EQUAL:.0%} of 1",
+        f"A call may take {Settings.time_limit:g} s (`--time-limit`)",
+        f"may hold {MEMORY_SHARE:.0%} of the memory that was free",
+    ],
+)
+def test_the_method_states_what_the_code_does(words: str) -> None:
+    """The figures of docs/method.md on how is measured are the constants of the code."""
+    assert words in " ".join((ROOT / "docs" / "method.md").read_text().split())

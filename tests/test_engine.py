@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -10,10 +14,11 @@ import pytest
 from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import engine, process, protocol
+from segbench.measure import engine, pagecache, process, protocol
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import Settings
-from segbench.runfile import Sample, read_run
+from segbench.measure.stopping import Limits
+from segbench.runfile import FILE_NAME, Sample, read_profiles, read_run
 from tests import plugins
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from segbench.datasets import Dataset
 
+TWO_BLOCKS = Limits(blocks=2)
 THREADS = BackendSpec("skimage", "skimage", "thread-pool")
 
 
@@ -51,12 +57,26 @@ def images() -> Dataset:
     return datasets.smear(3, shape=(48, 64))
 
 
+def ask(*specs: BackendSpec, **settings: object) -> Settings:
+    """Settings of a short run."""
+    default = {"sizes": (1, 3), "limits": TWO_BLOCKS, "workers": 2, "backends": (BASELINE, *specs)}
+    return Settings(**{**default, **settings})  # type: ignore[arg-type]  # each of its own type
+
+
+PROFILE = engine._Engine.profile
+
+
+@pytest.fixture(autouse=True)
+def _no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests are not about profiles, which take seconds."""
+    monkeypatch.setattr(engine._Engine, "profile", lambda *_: None)
+
+
 def measure(images: Dataset, out: Path, *specs: BackendSpec, **settings: object) -> list[Sample]:
-    """Run the baseline and some backends on 1 and 3 images in 2 blocks."""
-    asked = Settings(
-        **{"sizes": (1, 3), "blocks": 2, "workers": 2, "backends": (BASELINE, *specs), **settings}  # type: ignore[arg-type]
-    )
-    return engine.run(images, asked, out=out, watcher=Notes(), command="a test")
+    """Run the baseline and some backends on 1 and 3 images in 2 blocks; the samples written."""
+    asked = ask(*specs, **settings)
+    engine.run(images, asked, out=out, watcher=Notes(), command="a test")
+    return read_run(out).samples
 
 
 def misbehaving(name: str) -> BackendSpec:
@@ -81,15 +101,14 @@ def test_every_case_is_sampled_once_a_block(images: Dataset, tmp_path: Path) -> 
     assert {s.status for s in samples} == {"ok"}
     cases = {(s.phase, s.n_images, s.block, s.reader, s.scheduler) for s in samples}
     assert len(cases) == len(samples) == len(PHASES) * 3 * 2 * 2
-    header, written = read_run(tmp_path)
-    assert written == samples
+    header = read_run(tmp_path).header
     assert header.dataset["truth"]["images"] == 3
 
 
 def test_objects_are_those_of_the_reference(images: Dataset, tmp_path: Path) -> None:
     """Process and pipeline say how many objects they found; open and read find none."""
     samples = measure(images, tmp_path, THREADS)
-    header, _ = read_run(tmp_path)
+    header = read_run(tmp_path).header
     found = {s.objects for s in samples if s.n_images == 3 and s.phase in ("process", "pipeline")}
     assert found == {header.dataset["objects"]}
     assert {s.objects for s in samples if s.phase in ("open", "read")} == {None}
@@ -100,14 +119,20 @@ def test_the_order_is_random_and_recorded(images: Dataset, tmp_path: Path) -> No
 
     def order(folder: str, seed: int) -> list[str]:
         samples = measure(
-            images, tmp_path / folder, THREADS, phases=("open",), blocks=12, sizes=(1,), seed=seed
+            images,
+            tmp_path / folder,
+            THREADS,
+            phases=("open",),
+            limits=Limits(blocks=12),
+            sizes=(1,),
+            seed=seed,
         )
         return [s.scheduler for s in samples]
 
     first = order("a", 1)
     assert first == order("b", 1)
     assert first[::2] != [first[0]] * 12
-    assert read_run(tmp_path / "a")[0].settings["seed"] == 1
+    assert read_run(tmp_path / "a").header.settings["seed"] == 1
 
 
 def test_each_arm_has_a_process_of_its_own(images: Dataset, tmp_path: Path) -> None:
@@ -116,7 +141,7 @@ def test_each_arm_has_a_process_of_its_own(images: Dataset, tmp_path: Path) -> N
         parse_spec(f"{reader}/dask-blocks/threads")
         for reader in ("dask-array-pims", "dask-array-skimage")
     )
-    asked = Settings(sizes=(1,), backends=(BASELINE, *backends), workers=2)
+    asked = ask(*backends, sizes=(1,))
     running = engine._Engine(images, asked, str(tmp_path), Notes())
     try:
         running.start()
@@ -144,7 +169,7 @@ def test_native_pools_are_pinned_unless_asked(
     for native, threads in ((False, "1"), (True, "2")):
         out = tmp_path / threads
         measure(images, out, opencv, sizes=(1,), phases=("open",), native_threads=native)
-        pools = read_run(out)[0].settings["thread_pools"]["skimage/opencv/serial"]
+        pools = read_run(out).header.settings["thread_pools"]["skimage/opencv/serial"]
         assert any(pool.startswith("opencv") for pool in pools)
         assert {pool.split()[-1] for pool in pools} == {threads}
 
@@ -180,6 +205,11 @@ def test_a_result_that_changes_later_is_found(
         ("raising", "error", "RuntimeError: no luck"),
         ("sleeping", "timeout", "longer than"),
         ("dying", "crashed", "exit status 7"),
+        ("faulting", "crashed", "killed by signal 11"),
+        ("killed", "crashed", "killed by signal 9"),
+        ("hoarding", "memory", "GiB, more than the limit of 1 GiB"),
+        ("hoarding_in_a_child", "memory", "GiB, more than the limit of 1 GiB"),
+        ("out_of_memory", "memory", "MemoryError"),
         ("absent", "unavailable", 'pip install "misbehaving[all]"'),
     ],
 )
@@ -195,7 +225,7 @@ def test_a_backend_that_fails_does_not_stop_the_others(
     plugins.install(tmp_path / "plugins", monkeypatch)
     monkeypatch.setattr(engine, "START_SECONDS", 5.0)
     failing = misbehaving(name)
-    samples = measure(images, tmp_path / "out", failing, time_limit=1.0)
+    samples = measure(images, tmp_path / "out", failing, time_limit=1.0, memory_limit=1.0)
     rows = of(samples, failing)
     assert {row.status for row in rows} == {status}
     assert cause in rows[0].cause
@@ -237,7 +267,7 @@ def test_sizes_without_images_are_left_out(images: Dataset, tmp_path: Path) -> N
     """A size that the dataset has no images for is left out, and the header says so."""
     samples = measure(images, tmp_path, sizes=(1, 3, 20), phases=("open",))
     assert {s.n_images for s in samples} == {1, 3}
-    assert read_run(tmp_path)[0].settings["sizes_left_out"] == [20]
+    assert read_run(tmp_path).header.settings["sizes_left_out"] == [20]
     with pytest.raises(InputError, match="holds 3 images"):
         measure(images, tmp_path / "none", sizes=(20,))
 
@@ -248,17 +278,137 @@ def test_short_calls_are_repeated_within_a_sample(images: Dataset, tmp_path: Pat
     assert all(s.calls > 1 for s in samples)
 
 
-def test_every_step_is_counted(images: Dataset, tmp_path: Path) -> None:
-    """The progress bar ends where it said it would."""
+def test_each_arm_is_profiled_once(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each arm that did not fail has one profile, at the end of the progress bar."""
+    monkeypatch.setattr(engine._Engine, "profile", PROFILE)
+    plugins.install(tmp_path / "plugins", monkeypatch)
     watcher = Notes()
-    asked = Settings(sizes=(1,), blocks=2, backends=(BASELINE, THREADS), workers=2)
-    engine.run(images, asked, out=tmp_path, watcher=watcher, command="a test")
+    asked = ask(THREADS, misbehaving("wrong"), sizes=(1,), phases=("open",))
+    engine.run(images, asked, out=tmp_path / "out", watcher=watcher, command="a test")
+    found = read_profiles(tmp_path / "out")
+    assert [profile.scheduler for profile in found] == ["serial", "thread-pool"]
+    assert {profile.status for profile in found} == {"ok"}
     assert watcher.done == watcher.planned
+    # A run that is gone on with does not profile them again.
+    earlier = read_run(tmp_path / "out")
+    engine.run(
+        images, asked, out=tmp_path / "out", watcher=Notes(), command="a test", earlier=earlier
+    )
+    assert read_profiles(tmp_path / "out") == found
+
+
+def test_a_run_goes_on_where_it_was_cut(images: Dataset, tmp_path: Path) -> None:
+    """Wherever a run is cut, going on measures what is missing, and keeps what there is."""
+    asked = ask(THREADS)
+    engine.run(images, asked, out=tmp_path, watcher=Notes(), command="a test")
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes().splitlines(keepends=True)
+    # In the middle of a block, at the end of a size, in the middle of a line, after the header.
+    for kept in (b"".join(whole[:8]), b"".join(whole[:17]), b"".join(whole[:20])[:-30], whole[0]):
+        path.write_bytes(kept)
+        earlier = read_run(tmp_path)
+        engine.run(images, asked, out=tmp_path, watcher=Notes(), command="a test", earlier=earlier)
+        samples = read_run(tmp_path).samples
+        assert samples[: len(earlier.samples)] == earlier.samples
+        taken = [(s.phase, s.n_images, s.block, s.scheduler) for s in samples]
+        assert len(set(taken)) == len(taken)
+        # At most the rest of the block that was cut is missing: its number is not given again.
+        missing = len(whole) - 1 - len(samples)
+        assert missing in (0, 1)
+        ends = {(s.phase, s.n_images): s.block for s in samples}
+        assert set(ends.values()) == {2}
+        times = [s.at for s in samples if s.at]
+        assert times == sorted(times)
+
+
+def test_an_arm_that_failed_stays_out_when_a_run_goes_on(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are completed, not repeated, and those of the sizes before keep their status."""
+    plugins.install(tmp_path / "plugins", monkeypatch, right_calls=5)
+    asked = ask(misbehaving("drifting"))
+    out = tmp_path / "out"
+    engine.run(images, asked, out=out, watcher=Notes(), command="a test")
+    before = of(read_run(out).samples, misbehaving("drifting"))
+    failed = [s for s in before if s.status == "wrong-result"]
+    assert len({(s.phase, s.n_images) for s in failed}) == len(failed) >= len(PHASES)
+    path = out / FILE_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if b"wrong-result" in line)
+    path.write_bytes(b"".join(lines[: first + 1]))
+    engine.run(images, asked, out=out, watcher=Notes(), command="a test", earlier=read_run(out))
+    after = of(read_run(out).samples, misbehaving("drifting"))
+    assert {(s.phase, s.n_images) for s in after if s.status != "ok"} == {
+        (s.phase, s.n_images) for s in failed
+    }
+    assert len([s for s in after if s.status != "ok"]) == len(failed)
+
+
+def test_cold_files_are_cold(images: Dataset, tmp_path: Path) -> None:
+    """With a cold cache each sample is one call, and none of the files' pages were in memory."""
+    try:
+        pagecache.check(images.files[0])
+    except InputError as error:
+        pytest.skip(str(error))
+    samples = measure(images, tmp_path, sizes=(3,), phases=("open", "read"), cache="cold")
+    assert {s.calls for s in samples} == {1}
+    assert {s.cached for s in samples} == {0.0}
+    assert {s.cached for s in measure(images, tmp_path / "warm", sizes=(1,))} == {None}
+
+
+def test_memory_is_that_above_an_idle_worker(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call allocates is in its peak, and not in what the idle worker holds."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    large = misbehaving("large")
+    samples = measure(images, tmp_path / "out", large, sizes=(1,), phases=("open", "pipeline"))
+    for sample in samples:
+        assert sample.peak_mib is not None
+        assert sample.idle_mib is not None
+        allocated = 200 if (sample.phase, sample.processor) == ("pipeline", "large") else 0
+        assert abs(sample.peak_mib - sample.idle_mib - allocated) < 50
+
+
+def test_the_first_call_is_kept(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a case's first call takes is in its samples' `first_seconds`, not in their seconds."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    slow = misbehaving("slow_at_first")
+    samples = measure(images, tmp_path / "out", slow, sizes=(1,), phases=("pipeline",))
+    for sample in of(samples, slow):
+        assert sample.first_seconds is not None
+        assert sample.seconds is not None
+        # It sleeps for a second in the call that is compared, and never after that.
+        assert sample.first_seconds > 1 > sample.seconds
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_killed_engine_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `kill -9` of the engine its workers end, even one that hangs, with their children."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    command = [sys.executable, "-m", "segbench", "run", "--sizes", "1", "--phases", "pipeline"]
+    backends = "skimage/leaving_a_child/serial,skimage/skimage/process-pool"
+    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [*command, "--backends", backends, "--out", str(tmp_path / "out"), "--shape", "48x64"],
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        own = psutil.Process(running.pid)
+        family: list[psutil.Process] = []
+        # Four workers, a pool of two at least, and the child of the one that hangs.
+        while not any("sleep(600)" in " ".join(p.cmdline()) for p in family) or len(family) < 7:
+            time.sleep(0.05)
+            family = own.children(recursive=True)
+        running.kill()
+    assert psutil.wait_procs(family, timeout=20)[1] == []
 
 
 def test_a_killed_worker_leaves_no_process(images: Dataset) -> None:
     """Where a worker is killed from outside, its pool ends too, and the cause is the signal."""
-    worker = process.WorkerProcess(native_threads=False)
+    worker = process.WorkerProcess(native_threads=False, memory_limit=100)
     image = datasets.lay_out(images, 1)
     worker.send(protocol.Start("skimage/skimage/process-pool", 2, image, {}))
     assert isinstance(worker.receive(limit=60), protocol.Started)
@@ -266,7 +416,7 @@ def test_a_killed_worker_leaves_no_process(images: Dataset) -> None:
     family = [running, *running.children(recursive=True)]
     assert len(family) > 2
     running.kill()
-    reply = worker.ask(protocol.Check("open", image, 1, ""), limit=60)
+    reply = worker.ask(protocol.Check("open", image, 1, "", 0), limit=60)
     assert reply == protocol.Failed("crashed", "killed by signal 9")
     assert psutil.wait_procs(family, timeout=10)[1] == []
 

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segbench.report import tables
-from segbench.report.page import build, findings, make_section
+from segbench.report import tables, trust
+from segbench.report.figures import PART_STYLES
+from segbench.report.findings import findings
+from segbench.report.page import build, make_section, make_tables, method
 from segbench.results import Source, tidy
-from segbench.runfile import Sample
+from segbench.runfile import PARTS, STAGES, Profile, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +81,43 @@ def ordinary(**other: Any) -> Source:
     )
 
 
+def profile(backend: str, **other: Any) -> Profile:
+    """A profile of two images that took a second, with every part, unless told otherwise."""
+    reader, processor, scheduler = backend.split("/")
+    parts = dict.fromkeys(PARTS, 0.05) | {"blur": 0.3, "threshold": 0.25}
+    described: dict[str, Any] = {
+        "n_images": 2,
+        "import_seconds": 0.5,
+        "start_seconds": 0.25,
+        "first_seconds": 0.1,
+        "seconds": 1.0,
+        "parts": parts,
+        "tasks": 48,
+        "calls": dict.fromkeys(STAGES, 2),
+    }
+    return Profile(
+        reader=reader, processor=processor, scheduler=scheduler, **{**described, **other}
+    )
+
+
+def limits(**other: Any) -> dict[str, Any]:
+    """The settings of a run that say when a case ends."""
+    return {"precision": 0.03, "blocks": 40, "case_seconds": 15.0, "phases": ["read"], **other}
+
+
+def three_sizes(**other: Any) -> Source:
+    """Fixed and marginal cost: 1 s and 1 s, 4 s and 0.5 s, 0.5 s and 1.1 s, 3 s and 2 s."""
+    costs = {SERIAL: (1, 1), POOL: (4, 0.5), DASK: (0.5, 1.1), PIMS: (3, 2)}
+    return make_source(
+        *(
+            case(backend, "read", size, *[fixed + marginal * size] * 5)
+            for backend, (fixed, marginal) in costs.items()
+            for size in (1, 10, 100)
+        ),
+        **other,
+    )
+
+
 def row_of(source: Source, backend: str, phase: str, n_images: int) -> dict[str, Any]:
     """The summary of one case."""
     summary = tables.summarize(source)
@@ -91,10 +130,21 @@ def row_of(source: Source, backend: str, phase: str, n_images: int) -> dict[str,
     return {str(name): value for name, value in found.iloc[0].items()}
 
 
+def table_names(source: Source) -> list[str]:
+    """The tables that the report of a source has."""
+    return [table.name for table in make_tables(source, tables.summarize(source))]
+
+
 def table_of(source: Source, name: str) -> tables.Table:
     """A table of the report of a source."""
-    (found,) = (one for one in make_section(source, "").shown_tables() if one.name == name)
+    shown = make_tables(source, tables.summarize(source))
+    (found,) = (table for table in shown if table.name == name)
     return found
+
+
+def found_in(source: Source) -> list[str]:
+    """The findings of a source."""
+    return findings(source, tables.summarize(source))
 
 
 class Page(HTMLParser):
@@ -129,41 +179,109 @@ class Page(HTMLParser):
 def test_ratios_are_formed_within_blocks() -> None:
     """A slow block does not move a ratio, though it moves the times."""
     row = row_of(ordinary(), POOL, "pipeline", 20)
-    assert row["ratio_median"] == 0.5
-    assert (row["ratio_low"], row["ratio_high"]) == (0.5, 0.6)
+    assert row["ratio_median"] == pytest.approx(0.5)
+    assert (row["ratio_low"], row["ratio_high"]) == (pytest.approx(0.5), pytest.approx(0.6))
+    assert row["verdict"] == "faster"
     assert (row["seconds_low"], row["seconds_median"], row["seconds_high"]) == (0.5, 0.6, 1.5)
     assert (row["samples"], row["objects"], row["peak_mib"]) == (5, 5, 120.0)
 
 
 def test_blocks_are_matched_by_number() -> None:
     """Of blocks that only one of the two has, and of their order in the file, nothing depends."""
-    times = case(POOL, "read", 1, 0.2, 0.6, 9.0)
-    source = make_source(case(SERIAL, "read", 1, 0.1, 0.3), times[::-1])
+    times = case(POOL, "read", 1, 0.2, 0.6, 0.8, 1.0, 1.2, 9.0)
+    source = make_source(case(SERIAL, "read", 1, 0.1, 0.3, 0.4, 0.5, 0.6), times[::-1])
     row = row_of(source, POOL, "read", 1)
-    assert row["ratio_low"] == row["ratio_high"] == row["ratio_median"] == 2.0
+    for name in ("ratio_low", "ratio_median", "ratio_high"):
+        assert row[name] == pytest.approx(2.0)
 
 
-def test_unpaired_samples_have_no_spread_of_ratios() -> None:
+def test_of_a_block_that_a_file_holds_twice_the_last_counts() -> None:
+    """A block taken again, after a crash, does not make the report fail or count twice."""
+    again = case(POOL, "read", 1, 9.0)
+    source = make_source(
+        case(SERIAL, "read", 1, *[0.1] * 5), again, case(POOL, "read", 1, *[0.2] * 5)
+    )
+    assert row_of(source, POOL, "read", 1)["ratio_high"] == pytest.approx(2.0)
+
+
+def test_unpaired_samples_have_neither_interval_nor_verdict() -> None:
     """Where samples were not taken side by side, the ratio is that of the medians, and no finding."""
     source = ordinary(paired=False)
     row = row_of(source, POOL, "read", 1)
     assert row["ratio_median"] == pytest.approx(0.03 / 0.01)
     assert row["ratio_low"] != row["ratio_low"]  # NaN
-    assert findings(source, tables.summarize(source)) == []
+    assert row["verdict"] == ""
+    assert found_in(source) == []
     assert table_of(source, "read-ratios").rows == ((SERIAL, "1.00×"), (POOL, "3.00×"))
-    assert "no spread" in table_of(source, "read-ratios").note
+    assert "no interval" in table_of(source, "read-ratios").note
+    assert "costs" not in table_names(three_sizes(paired=False))
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_few_blocks_decide_nothing(blocks: int) -> None:
+    """With fewer than five blocks a ratio has no interval, is undecided, and is no finding."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * blocks), case(POOL, "read", 1, *[0.5] * blocks)
+    )
+    row = row_of(source, POOL, "read", 1)
+    assert (row["ratio_median"], row["verdict"]) == (pytest.approx(0.5), "undecided")
+    assert row["ratio_low"] != row["ratio_low"]  # NaN
+    assert table_of(source, "read-ratios").rows[1] == (POOL, "0.50× undecided")
+    assert "0 comparisons" in table_of(source, "read-ratios").note
+    assert found_in(source) == []
+
+
+def test_the_baseline_is_compared_with_nothing() -> None:
+    """The baseline's ratio is 1 without an interval to read, and counts as no comparison."""
+    row = row_of(ordinary(), SERIAL, "read", 1)
+    assert (row["ratio_median"], row["verdict"]) == (1.0, "")
+    assert table_of(ordinary(), "read-ratios").rows[0] == (SERIAL, "1.00×")
+    assert "2 comparisons" in table_of(ordinary(), "read-ratios").note
+
+
+NOISE = (1.00, 1.13, 0.95, 1.07, 0.90, 1.05)
+
+
+def test_verdicts_are_corrected_for_the_comparisons_of_a_source() -> None:
+    """What is faster as the only comparison is undecided as one of 200."""
+
+    def with_others(count: int) -> Source:
+        odd = (f"a/b/{number}" for number in range(count))
+        return make_source(
+            case(SERIAL, "read", 1, *[1.0] * 6),
+            case(POOL, "read", 1, *[0.8 * noise for noise in NOISE]),
+            *(case(name, "read", 1, *NOISE) for name in odd),
+        )
+
+    assert row_of(with_others(0), POOL, "read", 1)["verdict"] == "faster"
+    assert row_of(with_others(199), POOL, "read", 1)["verdict"] == "undecided"
+    assert "200 comparisons" in table_of(with_others(199), "read-ratios").note
+
+
+def test_first_call_and_memory_of_a_case() -> None:
+    """The summary has the first call's median and the peak with what was held before that call."""
+    shown = [
+        sample(SERIAL, "pipeline", 1, 1, seconds=1.0, first_seconds=3.0, peak_mib=90.0),
+        sample(SERIAL, "pipeline", 1, 2, seconds=1.0, peak_mib=140.0, idle_mib=100.0),
+        sample(SERIAL, "pipeline", 1, 3, seconds=1.0, peak_mib=130.0, idle_mib=80.0),
+        sample(SERIAL, "pipeline", 1, 4, seconds=1.0),
+    ]
+    row = row_of(make_source(shown), SERIAL, "pipeline", 1)
+    assert (row["first_seconds"], row["peak_mib"], row["idle_mib"]) == (3.0, 140.0, 100.0)
+    assert row["above_idle_mib"] == 40.0
 
 
 def wrong_once() -> Source:
     """A backend that is fast, and wrong at the larger size only."""
     return make_source(
-        case(SERIAL, "read", 1, 1.0, 1.0),
-        case(DASK, "read", 1, 0.001, 0.001),
-        case(POOL, "read", 1, 0.5, 0.5),
-        case(SERIAL, "pipeline", 1, 1.0, 1.0),
-        case(DASK, "pipeline", 1, 0.001, 0.001),
-        case(SERIAL, "pipeline", 20, 1.0, 1.0),
+        case(SERIAL, "read", 1, *[1.0] * 5),
+        case(DASK, "read", 1, *[0.001] * 5),
+        case(POOL, "read", 1, *[0.5] * 5),
+        case(SERIAL, "pipeline", 1, *[1.0] * 5),
+        case(DASK, "pipeline", 1, *[0.001] * 5, first_seconds=0.00212),
+        case(SERIAL, "pipeline", 20, *[1.0] * 5, first_seconds=2.0),
         [sample(DASK, "pipeline", 20, status="wrong-result", cause="pipeline: 3 cells too many")],
+        profiles=(profile(SERIAL), profile(DASK, seconds=0.00777)),
     )
 
 
@@ -171,16 +289,23 @@ def test_wrong_anywhere_is_wrong_everywhere(tmp_path: Path) -> None:
     """A backend that was wrong once has no time in any table, figure or finding."""
     source = wrong_once()
     section = make_section(source, "")
+    phases = [table for table in section.tables if table.name.endswith(("-times", "-ratios"))]
     own = section.summary[section.summary["backend"] == DASK]
     assert list(own["status"]) == ["wrong-result"] * 3
     assert own[["seconds_median", "ratio_median"]].isna().all(axis=None)
-    for table in section.phases:
+    assert len(phases) == 4
+    for table in phases:
         (cells,) = (row[1:] for row in table.rows if row[0] == DASK)
         assert set(cells) == {"wrong-result"}
+    assert section.findings
     assert not any(DASK in sentence for sentence in section.findings)
+    assert len(section.drawings) == 3
     assert not any(DASK in drawing.alt for drawing in section.drawings)
-    assert section.presentation
-    assert not any(row[0] == "Dask imread" for row in section.presentation.rows)
+    for name in ("parts", "cold-start", "pipeline-first-calls"):
+        (cells,) = (row[1:] for row in table_of(source, name).rows if row[0] == DASK)
+        assert set(cells) == {"wrong-result"}
+    presented = table_of(source, "presentation-read").rows
+    assert not any(row[0] == "Dask imread" for row in presented)
     build([source], tmp_path)
     assert "3 cells too many" in Page(tmp_path / "index.html").text
 
@@ -188,15 +313,17 @@ def test_wrong_anywhere_is_wrong_everywhere(tmp_path: Path) -> None:
 def test_nothing_is_compared_with_a_wrong_baseline() -> None:
     """If the baseline itself was wrong somewhere, there are times, but no ratios and no findings."""
     source = make_source(
-        case(SERIAL, "read", 1, 1.0, 1.0),
-        case(POOL, "read", 1, 0.5, 0.5),
+        *(case(SERIAL, "read", size, *[1.0] * 5) for size in (1, 2, 3)),
+        *(case(POOL, "read", size, *[0.5] * 5) for size in (1, 2, 3)),
         [sample(SERIAL, "read", 20, status="wrong-result", cause="other pixels")],
     )
     row = row_of(source, POOL, "read", 1)
-    assert (row["status"], row["seconds_median"]) == ("ok", 0.5)
+    assert (row["status"], row["seconds_median"], row["verdict"]) == ("ok", 0.5, "")
     assert row["ratio_median"] != row["ratio_median"]  # NaN
-    assert table_of(source, "read-ratios").rows[1] == (POOL, "–", "–")
-    assert findings(source, tables.summarize(source)) == []
+    (costs,) = table_of(source, "costs").rows
+    assert costs[1:] == (POOL, "500 ms", "0 s", "0%", "–")
+    assert table_of(source, "read-ratios").rows[1] == (POOL, "–", "–", "–", "–")
+    assert found_in(source) == []
 
 
 def test_case_that_failed_midway_has_no_time() -> None:
@@ -233,43 +360,80 @@ def test_order_of_rows() -> None:
 
 
 def test_finding_names_the_fastest() -> None:
-    """A backend that was faster in every block is named with its ratio and its reach."""
-    source = ordinary()
-    sentences = findings(source, tables.summarize(source))
+    """A backend that the verdict calls faster is named with its ratio and its interval."""
+    sentences = found_in(ordinary())
     assert len(sentences) == 2
     assert sentences[0] == (
         f"pipeline, 20 images: {POOL} took 0.50 times the baseline's time "
-        "(0.50 to 0.60 in the single blocks)."
+        "(95% interval 0.50 to 0.60)."
     )
-    assert sentences[1] == f"read, 1 image: nothing was faster than {SERIAL} in every block."
+    assert sentences[1] == f"read, 1 image: nothing was shown to be faster than {SERIAL}."
 
 
-def test_finding_needs_every_block() -> None:
-    """A backend that was slower in one block of many is not called faster."""
+def test_finding_says_what_is_undecided() -> None:
+    """Where nothing is faster, what may be and what is as fast as the baseline are told apart."""
     source = make_source(
-        case(SERIAL, "read", 1, *[1.0] * 9),
-        case(POOL, "read", 1, *[0.1] * 8, 1.01),
+        case(SERIAL, "read", 1, *[1.0] * 6),
+        case(POOL, "read", 1, *[0.96 * noise for noise in NOISE]),
+        case(DASK, "read", 1, *[1.0, 1.001] * 3),
+        case(PIMS, "read", 1, *[2.0] * 6),
     )
-    (sentence,) = findings(source, tables.summarize(source))
-    assert "nothing was faster" in sentence
+    (sentence,) = found_in(source)
+    assert sentence.endswith(
+        f"than {SERIAL}; no difference from it: {DASK}; undecided against it: {POOL}."
+    )
 
 
-def test_finding_names_what_is_as_fast() -> None:
-    """A backend that was as fast as the best in some block is not told apart from it."""
+def test_finding_names_what_may_be_as_fast() -> None:
+    """Others are compared with the fastest within blocks, not by their ratios to the baseline."""
+    swing = (1.0, 0.8, 1.2, 1.1, 0.9, 1.0)
     source = make_source(
-        case(SERIAL, "read", 1, 1.0, 1.0, 1.0, 1.0, 1.0),
-        case(POOL, "read", 1, 0.5, 0.4, 0.6, 0.5, 0.5),
-        case(DASK, "read", 1, 0.6, 0.59, 1.1, 0.4, 0.6),
-        case(PIMS, "read", 1, 0.55, 0.45, 0.65, 0.55, 0.55),
+        case(SERIAL, "read", 1, *[1.0] * 6),
+        case(POOL, "read", 1, *[0.100 * one for one in swing]),
+        case(DASK, "read", 1, *[0.100 * one for one in swing[::-1]]),
+        case(PIMS, "read", 1, *[0.105 * one for one in swing]),
+        case(IMREAD, "read", 1, *[0.101 * one for one in swing]),
     )
-    (sentence,) = findings(source, tables.summarize(source))
-    assert sentence.endswith(f"not told apart from it: {DASK}.")
+    (sentence,) = found_in(source)
+    assert sentence.endswith(f"no difference from it: {IMREAD}; undecided against it: {DASK}.")
 
 
-def test_few_blocks_find_nothing() -> None:
-    """Four blocks that all say the same are no finding: chance does that too often."""
-    source = make_source(case(SERIAL, "read", 1, *[1.0] * 4), case(POOL, "read", 1, *[0.5] * 4))
-    assert findings(source, tables.summarize(source)) == []
+def test_finding_does_not_call_another_faster_than_the_fastest() -> None:
+    """Medians may be in another order than the blocks say: then neither is known to be faster."""
+    slow, fast = 0.9, 0.5
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 40),
+        case(POOL, "read", 1, *[fast, slow] * 20),
+        case(DASK, "read", 1, *[0.98 * slow, 0.98 * slow, *[0.98 * fast, 0.98 * slow] * 19]),
+    )
+    assert row_of(source, POOL, "read", 1)["ratio_median"] < 0.7
+    assert row_of(source, DASK, "read", 1)["ratio_median"] > 0.8
+    (sentence,) = found_in(source)
+    assert sentence.startswith(f"read, 1 image: {POOL} took")
+    assert sentence.endswith(f"undecided against it: {DASK}.")
+
+
+def test_nothing_in_common_with_the_fastest() -> None:
+    """Two backends that were never timed in one block are not told apart."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 10),
+        case(POOL, "read", 1, *[0.5] * 5),
+        case(DASK, "read", 1, *[0.9] * 10)[5:],
+    )
+    (sentence,) = found_in(source)
+    assert sentence.endswith(f"undecided against it: {DASK}.")
+
+
+def test_finding_of_the_largest_size_with_intervals() -> None:
+    """A size that has too few blocks for an interval leaves the finding to the next smaller one."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 5),
+        case(POOL, "read", 1, *[0.5] * 5),
+        case(SERIAL, "read", 20, *[1.0] * 5),
+        case(POOL, "read", 20, *[0.5] * 4),
+    )
+    (sentence,) = found_in(source)
+    assert sentence.startswith(f"read, 1 image: {POOL} took 0.50 times")
 
 
 # Tables.
@@ -300,7 +464,7 @@ def test_left_out_sizes_and_statuses_are_listed_with_cause() -> None:
 
 def test_nothing_left_out() -> None:
     """A run without gaps has no table of them."""
-    assert make_section(ordinary(), "").left_out is None
+    assert "left-out" not in table_names(ordinary())
 
 
 READERS = {"Dask imread": DASK, "Skimage imread": SERIAL}
@@ -360,7 +524,7 @@ def test_environment_table() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.00 ns"),
+        (0, "0 s"),
         (2e-8, "20.0 ns"),
         (4.36e-5, "43.6 µs"),
         (9.996e-4, "1.00 ms"),
@@ -380,6 +544,31 @@ def test_format_seconds(seconds: float, text: str) -> None:
     assert tables.format_seconds(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (0.00123, "0.0012×"),
+        (0.0994, "0.099×"),
+        (0.0996, "0.10×"),
+        (0.62, "0.62×"),
+        (9.876, "9.88×"),
+        (12.34, "12.3×"),
+        (123.4, "123×"),
+    ],
+)
+def test_small_and_large_ratios_have_two_digits_at_least(ratio: float, text: str) -> None:
+    """A ratio of a thousandth is not shown as 0, nor one of a hundred with decimals."""
+    source = make_source(case(SERIAL, "read", 1, 1.0), case(POOL, "read", 1, ratio))
+    assert table_of(source, "read-ratios").rows[1] == (POOL, f"{text} undecided")
+
+
+def test_times_by_block_are_those_that_are_ok() -> None:
+    """Of a case only samples that are ok are compared, even if others have a time."""
+    slow = sample(POOL, "read", 1, 2, status="timeout", cause="too long", seconds=60.0)
+    times = tables.times_by_block(make_source(case(POOL, "read", 1, 1.0), [slow]), "read", 1)
+    assert dict(times[POOL]) == {1: 1.0}
+
+
 @settings(max_examples=100, deadline=None)
 @given(exponent=st.floats(-8, 5))
 def test_formatted_seconds_can_be_read_back(exponent: float) -> None:
@@ -390,6 +579,435 @@ def test_formatted_seconds_can_be_read_back(exponent: float) -> None:
     assert shown == pytest.approx(seconds, rel=0.005)
     assert len(re.findall(r"\d", number)) >= 3
     assert re.fullmatch(r"\d+(\.\d+)?", number)
+
+
+# Costs.
+
+
+def test_cost_table() -> None:
+    """Fixed and marginal cost are found, with the side on which the baseline is overtaken."""
+    table = table_of(three_sizes(), "costs")
+    rows = {row[1]: row[2:] for row in table.rows}
+    assert {row[0] for row in table.rows} == {"read"}
+    assert rows[SERIAL] == ("1.00 s", "1.00 s", "0%", "the baseline")
+    assert rows[POOL] == ("4.00 s", "500 ms", "0%", "faster from 6.0 images (6.0–6.0)")
+    assert rows[DASK] == ("500 ms", "1.10 s", "0%", "faster only up to 5.0 images (5.0–5.0)")
+    assert rows[PIMS] == ("3.00 s", "2.00 s", "0%", "slower at every size")
+
+
+def test_crossover_beyond_ten_images_is_whole() -> None:
+    """A number of images has a decimal only where it is small."""
+    source = make_source(
+        *(
+            case(backend, "read", size, *[fixed + marginal * size] * 5)
+            for backend, fixed, marginal in ((SERIAL, 1, 1), (POOL, 13.4, 0.5))
+            for size in (1, 10, 100)
+        )
+    )
+    assert table_of(source, "costs").rows[1][-1] == "faster from 25 images (25–25)"
+
+
+def test_no_crossover_is_made_up() -> None:
+    """Where no side changes for certain, the table does not say where."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 6) for size in (1, 10, 100)),
+        *(case(POOL, "read", size, *[size * noise for noise in NOISE]) for size in (1, 10, 100)),
+        *(case(DASK, "read", size, *[size * 1.001] * 6) for size in (1, 10, 100)),
+        *(case(PIMS, "read", size, *[size * 0.5] * 6) for size in (1, 10, 100)),
+    )
+    found = {row[1]: row[-1] for row in table_of(source, "costs").rows}
+    assert found[POOL] == "no crossover shown"
+    assert found[DASK] == "no difference at any size"
+    assert found[PIMS] == "faster at every size"
+
+
+def near_the_start(fixed: float, marginal: float) -> str:
+    """What the table says of a backend that is as fast as the baseline with one image, more or less."""
+    unsure = (0.8, 0.9, 1.0, 1.0, 1.1, 1.2)
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 + size] * 6) for size in (1, 10, 100)),
+        case(POOL, "read", 1, *[(fixed + marginal) * noise for noise in unsure]),
+        *(case(POOL, "read", size, *[fixed + marginal * size] * 6) for size in (10, 100)),
+    )
+    return table_of(source, "costs").rows[1][-1]
+
+
+def test_crossover_near_the_smallest_size() -> None:
+    """Where a backend may be faster from the smallest size on, only the latest number is named."""
+    assert re.fullmatch(r"faster from \d\.\d images at the latest", near_the_start(1.5, 0.5))
+    assert re.fullmatch(r"slower from \d\.\d images at the latest", near_the_start(0.5, 1.5))
+
+
+def test_crossover_near_the_largest_size() -> None:
+    """Where a backend may be faster nowhere, only the number that it takes at the least is named."""
+    unsure = (0.99, 0.97, 1.0, 1.0, 1.01, 1.03)
+
+    def found(fixed: float, marginal: float) -> str:
+        source = make_source(
+            *(case(SERIAL, "read", size, *[1.0 + size] * 6) for size in (1, 10, 100)),
+            *(case(POOL, "read", size, *[fixed + marginal * size] * 6) for size in (1, 10)),
+            case(POOL, "read", 100, *[(fixed + marginal * 100) * noise for noise in unsure]),
+        )
+        return table_of(source, "costs").rows[1][-1]
+
+    assert re.fullmatch(r"faster, if at all, from more than \d\d images", found(2, 0.99))
+    assert re.fullmatch(r"slower, if at all, from more than \d\d images", found(0, 1.01))
+
+
+def test_costs_need_three_sizes_with_enough_blocks() -> None:
+    """A backend is in the table of costs only with three sizes of five blocks."""
+    two = make_source(*(case(SERIAL, "read", size, *[1.0 * size] * 5) for size in (1, 10)))
+    assert "costs" not in table_names(two)
+    few = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 5) for size in (1, 10, 100)),
+        *(
+            case(POOL, "read", size, *[1.0 * size] * (5 if size > 1 else 4))
+            for size in (1, 10, 100)
+        ),
+    )
+    assert [row[1] for row in table_of(few, "costs").rows] == [SERIAL]
+
+
+@pytest.mark.parametrize("common", [0, 4])
+@pytest.mark.parametrize("more", [0, 5])
+def test_crossover_needs_three_sizes_of_the_baseline(common: int, more: int) -> None:
+    """Without five blocks in common at three sizes a backend has costs, and no comparison."""
+    seconds = [100.0] * (5 + more)
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 5) for size in (1, 10)),
+        case(SERIAL, "read", 100, *seconds)[5 - common : 5 + more - common],
+        *(case(POOL, "read", size, *[4.0 + size / 2] * 5) for size in (1, 10, 100)),
+    )
+    found = {row[1]: row[2:] for row in table_of(source, "costs").rows}
+    assert found[POOL] == ("4.00 s", "500 ms", "0%", "–")
+
+
+def test_costs_of_a_backend_that_failed_later() -> None:
+    """A size that timed out is no part of a verdict at every size."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 5) for size in (1, 10, 100, 1000)),
+        *(case(POOL, "read", size, *[2.0 * size] * 5) for size in (1, 10, 100)),
+        [sample(POOL, "read", 1000, status="timeout", cause="too long")],
+    )
+    assert table_of(source, "costs").rows[1][-1] == "slower at every size"
+
+
+def test_line_that_does_not_fit_is_seen() -> None:
+    """How far a median is away from the line is in the table."""
+    times = {1: 1.0, 10: 40.0, 100: 100.0}
+    source = make_source(*(case(SERIAL, "read", size, *[times[size]] * 5) for size in times))
+    ((_, _, _, _, off, _),) = table_of(source, "costs").rows
+    assert int(off.removesuffix("%")) > 20
+
+
+def profiled(**other: Any) -> Source:
+    """A run of one image with two profiles and one that failed."""
+    return make_source(
+        case(SERIAL, "pipeline", 1, *[0.02] * 5, first_seconds=0.05),
+        case(DASK, "pipeline", 1, *[0.04] * 5),
+        case(SERIAL, "pipeline", 20, *[0.5] * 5, first_seconds=0.55),
+        profiles=(
+            profile(SERIAL, tasks=0, parts={"decode": 0.25, "blur": 0.74}, calls={}),
+            profile(DASK, calls=dict.fromkeys(STAGES, 2) | {"decode": 11, "label": 0}),
+            profile(POOL, status="crashed", cause="gone", seconds=0.0, parts={}),
+        ),
+        **other,
+    )
+
+
+def test_cold_start_table() -> None:
+    """A cold start is the sum of what is paid once; the warm call stands beside it."""
+    table = table_of(profiled(), "cold-start")
+    assert table.rows == (
+        (SERIAL, "500 ms", "250 ms", "100 ms", "850 ms", "20.0 ms"),
+        (DASK, "500 ms", "250 ms", "100 ms", "850 ms", "40.0 ms"),
+        (POOL, *["crashed"] * 5),
+    )
+    cold = table_of(ordinary(profiles=(profile(SERIAL),)), "cold-start")
+    assert cold.rows[0][-1] == "–"
+
+
+def test_first_calls_table() -> None:
+    """The first call of the pipeline is shown with how much slower than a warm one it was."""
+    table = table_of(profiled(), "pipeline-first-calls")
+    assert table.rows == ((SERIAL, "50.0 ms (2.5×)", "550 ms (1.1×)"), (DASK, "–", "–"))
+    assert "pipeline-first-calls" not in table_names(ordinary())
+
+
+def test_parts_table() -> None:
+    """Each part has its seconds and share, and work that is done again has how often."""
+    table = table_of(profiled(), "parts")
+    assert table.columns == ("Backend", "Wall time", *PARTS, "Tasks")
+    serial, dask, pool = table.rows
+    assert serial == (SERIAL, "1.00 s", "250 ms (25%)", "–", "740 ms (74%)", *["–"] * 8)
+    assert dask[:5] == (DASK, "1.00 s", "50.0 ms (5%, 5.5×)", "50.0 ms (5%)", "300 ms (30%)")
+    assert dask[6] == "50.0 ms (5%, 0×)"
+    assert dask[-1] == "48"
+    assert pool == (POOL, *["crashed"] * 12)
+    assert "2 images" in table.title
+    assert "within 5.0%" in table.note
+
+
+def test_parts_that_no_backend_has_are_no_columns() -> None:
+    """Without Dask there are no columns of what Dask adds."""
+    source = ordinary(profiles=(profile(SERIAL, parts={"decode": 0.25, "graph": 0.0}),))
+    assert table_of(source, "parts").columns == ("Backend", "Wall time", "decode", "Tasks")
+
+
+def test_nothing_is_said_of_parts_without_profiles() -> None:
+    """A source without profiles has neither their tables nor their figure."""
+    assert not {"parts", "cold-start"} & set(table_names(ordinary()))
+    assert [drawing.name for drawing in make_section(ordinary(), "").drawings] == [
+        *("read", "pipeline"),
+    ]
+
+
+def test_every_part_has_a_style_of_its_own() -> None:
+    """Parts are told apart by colour and, in gray, by hatch; their order is that of the run's."""
+    assert tuple(PART_STYLES) == PARTS
+    assert len(set(PART_STYLES.values())) == len(PARTS)
+
+
+def test_figure_of_the_parts() -> None:
+    """The figure of the parts is under their table, and its text holds the largest of them."""
+    *_, drawing = make_section(profiled(), "").drawings
+    assert (drawing.name, drawing.table) == ("parts", "parts")
+    assert f"{SERIAL} 1.00 s for 2 images (blur 74%, decode 25%)" in drawing.alt
+    assert f"{DASK} 1.00 s for 2 images (blur 30%, threshold 25%, decode 5%)" in drawing.alt
+    assert POOL not in drawing.alt
+
+
+def test_memory_above_an_idle_worker() -> None:
+    """Where the idle size is known the table has what a size adds to it, and the idle size."""
+    source = make_source(
+        case(SERIAL, "pipeline", 1, 1.0, peak_mib=130.0, idle_mib=100.0),
+        case(SERIAL, "pipeline", 20, 1.0, peak_mib=400.0, idle_mib=110.0),
+        case(POOL, "pipeline", 1, 1.0, peak_mib=130.0),
+        [sample(POOL, "pipeline", 20, status="memory", cause="too large")],
+    )
+    table = table_of(source, "pipeline-memory")
+    assert table.columns == ("Backend", "Idle worker", "1 image", "20 images")
+    assert table.rows == (
+        (SERIAL, "100 MiB", "30 MiB", "290 MiB"),
+        (POOL, "–", "–", "memory"),
+    )
+
+
+def test_memory_of_a_source_without_idle_sizes() -> None:
+    """Where the idle size is not known the table has the peak."""
+    table = table_of(ordinary(), "pipeline-memory")
+    assert table.rows == ((SERIAL, "100 MiB"), (POOL, "120 MiB"))
+
+
+# Trust.
+
+
+def ending(source: Source) -> list[tuple[str, ...]]:
+    """The rows of the table on how the cases ended; none where there is no table."""
+    table = trust.blocks_table(source)
+    return list(table.rows) if table else []
+
+
+def test_why_cases_ended() -> None:
+    """Each case says how many blocks it took and which limit ended it."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 6),
+        case(POOL, "read", 1, *[0.5] * 6),
+        case(SERIAL, "read", 2, *[1.0] * 8),
+        case(POOL, "read", 2, *NOISE, 1.2, 0.8),
+        case(SERIAL, "read", 3, *[1.0] * 6),
+        case(POOL, "read", 3, *[noise * 10 for noise in NOISE]),
+        case(SERIAL, "read", 4, *[0.1] * 6),
+        case(POOL, "read", 4, *[0.1 * noise for noise in NOISE]),
+        settings=limits(blocks=8, sizes=[1, 2, 3, 4, 5]),
+    )
+    assert ending(source) == [
+        (
+            "read",
+            *("6, precise", "8, limit of blocks", "6, limit of time"),
+            *("6, interrupted", "0, interrupted"),
+        )
+    ]
+    (warning,) = trust.warnings(source)
+    assert (
+        "interrupted: read of 4 images had not ended, and nothing was measured of read" in warning
+    )
+
+
+def test_a_failed_backend_does_not_keep_a_case_going() -> None:
+    """A backend that failed is not waited for, nor is a case in which all failed."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 5),
+        case(POOL, "read", 1, *[0.5] * 5),
+        [*case(DASK, "read", 1, 1.0, 7.0), sample(DASK, "read", 1, 3, status="crashed", cause="x")],
+        [sample(name, "read", 20, status="memory", cause="x") for name in (SERIAL, POOL, DASK)],
+        settings=limits(sizes=[1, 20]),
+    )
+    assert ending(source) == [("read", "5, precise")]
+    assert trust.warnings(source) == []
+
+
+def test_calls_of_a_sample_count_for_the_limit_of_time() -> None:
+    """A sample of several calls took as many times its mean."""
+    backends = {SERIAL: [1.0] * 6, POOL: NOISE}
+    source = make_source(
+        *(case(backend, "read", 1, *times, calls=2) for backend, times in backends.items()),
+        settings=limits(case_seconds=13.0),
+    )
+    assert ending(source) == [("read", "6, limit of time")]
+
+
+def test_sources_without_limits_say_nothing_of_endings() -> None:
+    """Older runs have no table of endings, but what they lack of their sizes is told."""
+    settings = {"blocks": 5, "sizes": [1, 20, 50, 200], "phases": ["read", "pipeline"]}
+    source = ordinary(settings=settings)
+    assert ending(source) == []
+    warning, _ = trust.warnings(source)
+    missing = "pipeline of 1 image; read of 20 images; read, pipeline of 50, 200 images."
+    assert f"interrupted: nothing was measured of {missing}" in warning
+
+
+def test_notes_of_a_source_are_warnings() -> None:
+    """What was wrong with a file is said first."""
+    source = ordinary(notes=("line 7, the last, is damaged: left out",))
+    assert trust.warnings(source)[0] == "a run: line 7, the last, is damaged: left out."
+
+
+def steady(**other: Any) -> Source:
+    """A run on a quiet machine, of two cases."""
+    times = [1.0, 1.01, 0.99, 1.0, 1.01, 0.99]
+    timed = [
+        sample(SERIAL, "read", size, block, seconds=size * value, at=10.0 * size + block)
+        for size in (1, 20)
+        for block, value in enumerate(times, start=1)
+    ]
+    return make_source(timed, **other)
+
+
+def test_a_quiet_run_has_no_warnings() -> None:
+    """Nothing is said of a machine without load, noise, drift or throttling."""
+    machine = {"load_at_start": 1.0, "cpus_available": 2, "throttled_seconds": 0.0}
+    assert trust.warnings(steady(machine=machine)) == []
+
+
+def test_busy_machine() -> None:
+    """A load of more than half a CPU for each CPU is told."""
+    (warning,) = trust.warnings(steady(machine={"load_at_start": 1.01, "cpus_available": 2}))
+    assert "busy when the run started (load 1.01 on 2 CPUs)" in warning
+
+
+@pytest.mark.parametrize("part", ["machine", "settings"])
+def test_throttled_machine(part: str) -> None:
+    """A CPU quota that held the run back is told."""
+    (warning,) = trust.warnings(steady(**{part: {"throttled_seconds": 2.5}}))
+    assert "held the run back for 2.50 s" in warning
+
+
+def test_restless_machine() -> None:
+    """A baseline whose times spread by more than a tenth is told, with by how much."""
+    restless = [sample(SERIAL, "read", 1, block, seconds=time) for block, time in WILD]
+    (warning,) = trust.warnings(make_source(restless))
+    assert "the middle half of the baseline's times reaches over 20%" in warning
+    other = [sample(POOL, "read", 1, block, seconds=time) for block, time in WILD]
+    assert trust.warnings(make_source(other)) == []
+    assert trust.warnings(make_source(restless[1:5])) == []
+
+
+WILD = tuple(enumerate((1.0, 0.9, 1.1, 1.0, 0.9, 1.1, 1.0, 0.9, 1.1), start=1))
+
+
+def test_drifting_machine() -> None:
+    """A baseline that grew slower during its cases is told, though each block is as the one before."""
+    growing = [
+        sample(SERIAL, "read", size, block, seconds=size * 1.03**block, at=100.0 * size + block)
+        for size in (1, 20)
+        for block in range(1, 6)
+    ]
+    (warning,) = trust.warnings(make_source(growing))
+    assert "changed by 13% from the first to the last block" in warning
+    unknown = [
+        sample(SERIAL, "read", 50, block, seconds=50.0, at=at)
+        for block, at in enumerate((1.0, 2.0, 3.0, 4.0, None), start=1)
+    ]
+    at_once = [sample(SERIAL, "read", 200, block, seconds=200.0, at=9.0) for block in range(1, 6)]
+    assert trust.warnings(make_source(growing, unknown, at_once)) == [warning]
+
+
+def test_files_that_were_not_cold() -> None:
+    """Pages that stayed in memory in a cold run are told; in a warm run nobody looks."""
+    timed = case(SERIAL, "read", 1, 1.0, 1.0, cached=0.0)
+    stayed = case(SERIAL, "read", 20, 1.0, 1.0, cached=0.25)
+    (warning,) = trust.warnings(make_source(timed, stayed, settings={"cache": "cold"}))
+    assert "up to 25% of their pages" in warning
+    assert trust.warnings(make_source(timed, settings={"cache": "cold"})) == []
+    assert trust.warnings(make_source(timed, stayed, settings={"cache": "warm"})) == []
+
+
+def test_method_says_how_files_were_read() -> None:
+    """The page says warm or cold as the settings do; an older run was warm."""
+    cold, warm = (
+        make_section(make_source(settings={"cache": cache}), "") for cache in ("cold", "warm")
+    )
+    old = make_section(make_source(settings={}), "")
+    assert "dropped from" in method([cold])[-1]
+    assert "through the page cache" in method([warm])[-1]
+    assert method([old]) == method([warm])
+    assert method([cold, old])[-2:] == [method([cold])[-1], method([warm])[-1]]
+
+
+def test_warnings_are_on_the_page(tmp_path: Path) -> None:
+    """Warnings are a note above the findings, in HTML and in Markdown."""
+    source = ordinary(notes=("something was left out",))
+    page = Page(build([source], tmp_path))
+    assert [box["role"] for box in page.all("div") if box.get("class") == "warnings"] == ["note"]
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for text in (page.text, markdown):
+        assert text.index("something was left out") < text.index("took 0.50 times")
+
+
+def test_verdicts_and_shares_have_lines_of_their_own(tmp_path: Path) -> None:
+    """On the page the end of a cell is set apart; no other cell with brackets is cut."""
+    text = build([profiled()], tmp_path).read_text(encoding="utf-8")
+    assert '2.00× (2.00–2.00) <small class="slower">slower</small></td>' in text
+    assert "<td>740 ms <small>(74%)</small></td>" in text
+    assert "<td>50.0 ms (2.5×)</td>" in text
+
+
+SAMPLES = st.lists(
+    st.builds(
+        sample,
+        st.sampled_from([SERIAL, POOL, DASK]),
+        st.sampled_from(["read", "pipeline"]),
+        st.sampled_from([1, 20, 50]),
+        st.integers(0, 6),
+        seconds=st.floats(1e-9, 1e5),
+        status=st.sampled_from(["ok"] * 12 + ["timeout", "wrong-result"]),
+        cause=st.just("cause"),
+        calls=st.integers(0, 100),
+        first_seconds=st.none() | st.floats(0, 1e5),
+        peak_mib=st.none() | st.floats(0, 1e6),
+        idle_mib=st.none() | st.floats(0, 1e6),
+        at=st.none() | st.floats(0, 1e6),
+        cached=st.none() | st.floats(0, 1),
+    ),
+    max_size=150,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    samples=SAMPLES, paired=st.booleans(), described=st.sampled_from([{}, limits(sizes=[1, 20])])
+)
+def test_whatever_was_sampled_makes_tables(
+    samples: list[Sample], paired: bool, described: dict[str, Any]
+) -> None:
+    """No mixture of samples, gaps and failures stops a report or shows a number that is none."""
+    source = make_source(samples, paired=paired, settings=described)
+    summary = tables.summarize(source)
+    cells = [cell for table in make_tables(source, summary) for row in table.rows for cell in row]
+    sentences = [*findings(source, summary), *trust.warnings(source)]
+    assert not [text for text in (*cells, *sentences) if "nan" in text or "inf" in text]
+    assert (summary["verdict"].isin(["faster", "slower"]) <= summary["ratio_low"].notna()).all()
 
 
 # Files.
@@ -414,9 +1032,10 @@ def test_files_of_a_report(tmp_path: Path) -> None:
     with (tmp_path / "tables" / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["seconds_median"]) for row in rows] == [0.01, 0.03, 1.0, 0.6]
+    assert [row["verdict"] for row in rows] == ["", "slower", "", "faster"]
     page = Page(index)
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
-    for text in ("0.50×", "600 ms", "Abacus 3000", "took 0.50 times"):
+    for text in ("0.50× (0.50–0.60)", "faster", "600 ms", "Abacus 3000", "took 0.50 times"):
         assert text in page.text
         assert text in markdown
 
@@ -470,6 +1089,12 @@ def nasty() -> Source:
         kind=NASTY,
         started=NASTY,
         machine={"cpu": NASTY, NASTY: NASTY},
+        notes=(NASTY,),
+        profiles=(
+            profile(SERIAL),
+            profile(f"{odd}/{odd}/{odd}"),
+            profile(DASK, status=NASTY, cause=NASTY),
+        ),
         dataset={"name": NASTY, "shape": [NASTY], "dtype": NASTY},
     )
 
@@ -489,10 +1114,13 @@ def test_markdown_shows_names_as_text(tmp_path: Path) -> None:
     assert "<script>" not in text
     assert "\n# not a heading" not in text
     assert text.count("\n# ") == 0
+    assert text.count("\n> ") == 1
     shown = text.replace(f"`{SERIAL}`", "")
-    assert not re.search(r"(?<!\\)[`*\[](?!Time of)", shown.replace("![", "[").replace("](", "("))
+    assert not re.search(
+        r"(?<!\\)[`*\[](?!Time of|Parts of)", shown.replace("![", "[").replace("](", "(")
+    )
     bars = re.compile(r"(?<!\\)\|")
-    for table in make_section(nasty(), "").shown_tables():
+    for table in make_section(nasty(), "").tables:
         lines = text.partition(f"### {table.title}\n")[2].strip().partition("\n\n")[0].splitlines()
         assert len(lines) == 2 + len(table.rows)
         assert {len(bars.findall(line)) for line in lines} == {len(table.columns) + 1}
@@ -563,6 +1191,18 @@ UNFINISHED = {
     "a phase of later versions": make_source(
         case(SERIAL, "write", 1, 1.0), case(SERIAL, "read", 1, 1.0)
     ),
+    "nothing but failed profiles": ordinary(profiles=(profile(POOL, status="crashed"),)),
+    "an empty profile": ordinary(profiles=(profile(POOL, parts={}, calls={}),)),
+    "settings of another kind": ordinary(
+        machine={"load_at_start": "high", "cpus_available": []},
+        settings={"precision": "0.03", "blocks": 5, "case_seconds": 15, "phases": [1, "read"]},
+    ),
+    "settings in part": ordinary(
+        machine={"load_at_start": 1e9, "throttled_seconds": float("inf")},
+        settings={"precision": 0.03, "blocks": [], "sizes": 20, "phases": ["read"]},
+    ),
+    "sizes of another kind": ordinary(settings=limits(sizes=["1", None, 20, 20.5])),
+    "stopped before the second size": ordinary(settings=limits(sizes=[1, 20])),
 }
 
 
@@ -574,6 +1214,7 @@ def test_report_of_an_unfinished_run(tmp_path: Path, name: str) -> None:
     for cause in source.samples["cause"]:
         assert cause in text
     assert "nan" not in text.lower()
+    assert "None" not in text
 
 
 def test_small_range_of_times_has_labels() -> None:

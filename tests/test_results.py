@@ -11,7 +11,7 @@ import pytest
 
 from segbench.errors import InputError
 from segbench.results import COLUMNS, Source, read_sources
-from segbench.runfile import FILE_NAME, Header, RunWriter, Sample
+from segbench.runfile import FILE_NAME, Header, Profile, RunWriter, Sample, write_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def write_run(folder: Path, *, started: str = "2024-01-02T03:04:05", cause: str 
         dataset={"name": cause or "smear"},
     )
     reader, processor, scheduler = SERIAL.split("/")
-    with RunWriter(folder, header) as writer:
+    with RunWriter.create(folder, header) as writer:
         for block in (1, 2):
             sample = Sample(
                 phase="read",
@@ -153,6 +153,50 @@ def test_run_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     assert (first.kind, first.paired, first.started) == ("segbench", True, "2024-01-02T03:04:05")
     assert values(first, "backend", "block", "seconds") == [(SERIAL, 1, 0.5), (SERIAL, 2, 1.0)]
     assert first.machine == {"cpu": "abacus"}
+
+
+def test_profiles_of_a_run_are_read(tmp_path: Path) -> None:
+    """What a run says of where its time went comes with its samples; an older one says nothing."""
+    folder = write_run(tmp_path)
+    assert read_one(folder).profiles == ()
+    profile = Profile(
+        reader="skimage",
+        processor="skimage",
+        scheduler="serial",
+        n_images=20,
+        seconds=1.5,
+        parts={"decode": 1.5},
+    )
+    write_profile(folder, profile)
+    assert read_one(folder).profiles == (profile,)
+
+
+def test_damaged_last_line_is_noted(tmp_path: Path) -> None:
+    """A run that was cut off in the midst of a line has its other samples, and a note."""
+    folder = write_run(tmp_path)
+    assert read_one(folder).notes == ()
+    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write('{"phase": "re')
+    source = read_one(folder)
+    assert len(source.samples) == 2
+    (note,) = source.notes
+    assert "line 4" in note
+
+
+def test_samples_of_an_older_run(tmp_path: Path) -> None:
+    """Samples without the keys that later versions added are read; the columns are numbers."""
+    folder = write_run(tmp_path)
+    lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+    added = ("first_seconds", "idle_mib", "at", "cached")
+    samples = [json.loads(line) for line in lines[1:]]
+    older = [{name: one[name] for name in one if name not in added} for one in samples]
+    text = "\n".join([lines[0], *(json.dumps(one) for one in older)])
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    frame = read_one(folder).samples
+    assert list(frame["seconds"]) == [0.5, 1.0]
+    for name in (*added, "peak_mib"):
+        assert frame[name].dtype == float
+        assert frame[name].isna().all()
 
 
 def test_of_several_runs_the_newest_is_read(tmp_path: Path) -> None:

@@ -13,7 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segbench.errors import InputError
-from segbench.runfile import FILE_NAME, STATUSES, Header, RunWriter, Sample, read_run
+from segbench.runfile import (
+    FILE_NAME,
+    PARTS,
+    PROFILES_NAME,
+    STATUSES,
+    Header,
+    Profile,
+    RunFile,
+    RunWriter,
+    Sample,
+    read_profiles,
+    read_run,
+    write_profile,
+)
 
 HEADER = Header(
     started="2024-01-02T03:04:05+00:00",
@@ -58,12 +71,25 @@ samples = st.builds(
     peak_mib=st.none() | sizes,
     calls=st.integers(0, 100),
     cause=st.text(),
+    first_seconds=st.none() | sizes,
+    idle_mib=st.none() | sizes,
+    at=st.none() | sizes,
+    cached=st.none() | st.floats(0, 1),
+)
+PROFILE = Profile(
+    reader="skimage",
+    processor="skimage",
+    scheduler="serial",
+    n_images=50,
+    seconds=0.5,
+    parts=dict.fromkeys(PARTS, 0.05),
+    calls={"blur": 50},
 )
 
 
 def write(folder: Path, *written: Sample) -> list[str]:
     """Write a run; its lines."""
-    with RunWriter(folder, HEADER) as writer:
+    with RunWriter.create(folder, HEADER) as writer:
         for sample in written:
             writer.append(sample)
     return (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
@@ -104,7 +130,7 @@ def test_round_trip(written: list[Sample]) -> None:
     """What is read is what was written, whatever the text in it."""
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), *written)
-        assert read_run(Path(name)) == (HEADER, written)
+        assert read_run(Path(name)) == RunFile(HEADER, written, ())
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,45 +144,45 @@ def test_text_may_be_written_as_it_is(cause: str) -> None:
             write_lines(Path(name), line(HEADER), text)
         except UnicodeEncodeError:
             return  # half a surrogate pair: no text at all
-        assert read_run(Path(name))[1][0].cause == cause
+        assert read_run(Path(name)).samples[0].cause == cause
 
 
 def test_keys_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     """Keys that this version does not know are no error, in the header or in a sample."""
     write_lines(tmp_path, line(HEADER, energy="?"), line(watts=[1, 2]))
-    assert read_run(tmp_path) == (HEADER, [SAMPLE])
+    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE], ())
 
 
 def test_keys_that_were_added_may_be_missing(tmp_path: Path) -> None:
     """A sample with no more than the promised keys can be read."""
     values = {key: value for key, value in json.loads(line()).items() if key in SAMPLE_KEYS}
     write_lines(tmp_path, line(HEADER), json.dumps(values))
-    (sample,) = read_run(tmp_path)[1]
+    (sample,) = read_run(tmp_path).samples
     assert sample == dataclasses.replace(SAMPLE, calls=0)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_nan_is_never_written(tmp_path: Path, number: float) -> None:
     """A value that JSON has no word for is refused, and leaves nothing in the file."""
-    with RunWriter(tmp_path, HEADER) as writer, pytest.raises(ValueError, match="JSON compliant"):
+    with RunWriter.create(tmp_path, HEADER) as writer, pytest.raises(ValueError, match="JSON compliant"):
         writer.append(dataclasses.replace(SAMPLE, seconds=number))
-    assert read_run(tmp_path) == (HEADER, [])
+    assert read_run(tmp_path) == RunFile(HEADER, [], ())
 
 
 def test_samples_are_on_disk_before_the_next(tmp_path: Path) -> None:
     """While a run goes on, another program sees every sample that was appended."""
-    with RunWriter(tmp_path, HEADER) as writer:
-        assert read_run(tmp_path) == (HEADER, [])
+    with RunWriter.create(tmp_path, HEADER) as writer:
+        assert read_run(tmp_path) == RunFile(HEADER, [], ())
         for count in range(1, 4):
             writer.append(SAMPLE)
-            assert read_run(tmp_path) == (HEADER, [SAMPLE] * count)
+            assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE] * count, ())
 
 
 def test_existing_run_is_refused(tmp_path: Path) -> None:
     """A run never overwrites another, and says what to do."""
     before = write(tmp_path, SAMPLE)
     with pytest.raises(InputError, match="exists: give another --out"):
-        RunWriter(tmp_path, HEADER)
+        RunWriter.create(tmp_path, HEADER)
     assert (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines() == before
 
 
@@ -201,7 +227,7 @@ def test_damaged_line_is_named(tmp_path: Path, damaged: str) -> None:
 
 def test_unknown_status_is_said(tmp_path: Path) -> None:
     """The message on an unknown status shows it."""
-    write_lines(tmp_path, line(HEADER), line(status="fine"))
+    write_lines(tmp_path, line(HEADER), line(status="fine"), line())
     with pytest.raises(InputError, match="unknown status 'fine'"):
         read_run(tmp_path)
 
@@ -234,5 +260,73 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="empty"):
         read_run(tmp_path)
     path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="line 1: not a header"):
+        read_run(tmp_path)
+    path.unlink()
+    path.mkdir()
     with pytest.raises(InputError, match="can't be read"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -2])
+def test_damaged_last_line_is_left_out(tmp_path: Path, kept: int) -> None:
+    """Half a line at the end, as a killed process leaves it, is left out with a note."""
+    path = write_lines(tmp_path, line(HEADER), line())
+    half = line()[:kept] if kept else "\0\0\0"
+    path.write_text(path.read_text(encoding="utf-8") + half, encoding="utf-8")
+    run = read_run(tmp_path)
+    assert run.samples == [SAMPLE]
+    assert run.notes == ("line 3, the last, is damaged: left out",)
+
+
+@pytest.mark.parametrize("end", [b"", line().encode()[:30], "é".encode()[:1], b"\0\0\n"])
+def test_a_run_is_gone_on_with(tmp_path: Path, end: bytes) -> None:
+    """What is appended to a run that was cut short follows its last whole line."""
+    write(tmp_path, SAMPLE)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes() + end)
+    later = dataclasses.replace(SAMPLE, block=2)
+    with RunWriter.reopen(tmp_path) as writer:
+        writer.append(later)
+    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE, later], ())
+
+
+def test_a_line_that_lacks_its_end_alone_is_kept(tmp_path: Path) -> None:
+    """A last line that is whole but for the line feed is a sample, and the next has its own line."""
+    write(tmp_path, SAMPLE)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes()[:-1])
+    with RunWriter.reopen(tmp_path) as writer:
+        writer.append(SAMPLE)
+    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE, SAMPLE], ())
+
+
+def test_profiles_round_trip(tmp_path: Path) -> None:
+    """Profiles are read as they were written; a run without them has none."""
+    assert read_profiles(tmp_path) == []
+    failed = dataclasses.replace(PROFILE, status="crashed", cause="killed", parts={}, calls={})
+    for profile in (PROFILE, failed):
+        write_profile(tmp_path, profile)
+    assert read_profiles(tmp_path) == [PROFILE, failed]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "{",
+        line(PROFILE, seconds="long"),
+        line(PROFILE, parts=[1]),
+        line(PROFILE, parts={"blur": "1"}),
+        line(PROFILE, calls={"blur": float("nan")}),
+        line(PROFILE, reader=None),
+        line(PROFILE, tasks=True),
+    ],
+)
+def test_damaged_profile_is_named(tmp_path: Path, damaged: str) -> None:
+    """A profile that can't be used is an input error that names its line; the last is left out."""
+    path = tmp_path / PROFILES_NAME
+    path.write_text(f"{line(PROFILE)}\n{damaged}\n", encoding="utf-8")
+    assert read_profiles(tmp_path) == [PROFILE]
+    path.write_text(f"{damaged}\n{line(PROFILE)}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 1: "):
+        read_profiles(tmp_path)

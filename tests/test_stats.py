@@ -1,16 +1,95 @@
-"""Statistics of a comparison."""
+"""Statistics of a comparison: known answers, and simulations whose answer is known."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
+from scipy.stats.mstats import trimmed_mean, trimmed_stde
 
-from segbench.stats import Spread, paired_ratio, spread
+from segbench.stats import (
+    EQUAL,
+    MARGIN,
+    MIN_BLOCKS,
+    VERDICTS,
+    CostModel,
+    Crossing,
+    Ratio,
+    Spread,
+    _ends,
+    _holm,
+    cost_model,
+    crossing,
+    drift,
+    narrow,
+    paired_ratio,
+    relative_spread,
+    spread,
+    verdicts,
+)
+
+Floats = NDArray[np.float64]
 
 # Powers of two, so that products and quotients are exact.
 times = st.integers(-20, 20).map(lambda power: 2.0**power)
+
+SHAPES = ("normal", "laplace", "t3", "exponential", "lognormal", "outliers", "serial")
+SIZES = (1, 20, 50, 200, 500)
+
+
+def noise(shape: str, size: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """Log ratios ``(simulations, blocks)`` whose true median is 0, of standard deviation 1."""
+    normal = rng.normal(size=size)
+    match shape:
+        case "normal":
+            return normal
+        case "laplace":
+            return rng.laplace(scale=math.sqrt(1 / 2), size=size)
+        case "t3":
+            return rng.standard_t(3, size=size) / math.sqrt(3)
+        case "exponential":
+            return rng.exponential(size=size) - math.log(2)
+        case "lognormal":
+            width = 0.8
+            spread_of_it = math.sqrt(math.expm1(width**2) * math.exp(width**2))
+            return (np.exp(width * normal) - 1) / spread_of_it
+        case "serial":
+            for block in range(1, size[1]):
+                normal[:, block] = 0.5 * normal[:, block - 1] + math.sqrt(0.75) * normal[:, block]
+            return normal
+    raise ValueError(shape)
+
+
+def log_ratios(shape: str, deviation: float, size: tuple[int, int], seed: int) -> Floats:
+    """Log ratios with this noise; ``outliers`` are 10% of the blocks in which one arm took 1.5x."""
+    rng = np.random.default_rng(seed)
+    if shape != "outliers":
+        return deviation * noise(shape, size, rng)
+    hit = rng.random(size)
+    sign = (hit < 0.05).astype(float) - (hit > 0.95)
+    return deviation * noise("normal", size, rng) + math.log(1.5) * sign
+
+
+def ratios_of(logs: Floats) -> list[Ratio]:
+    """One ratio a row of log ratios ``(simulations, blocks)``."""
+    return [paired_ratio(np.exp(row), np.ones(row.size)) for row in logs]
+
+
+def samples(
+    fixed: float, marginal: float, *, blocks: int, rng: np.random.Generator
+) -> dict[int, Floats]:
+    """Times of every size with 3% noise."""
+    return {
+        size: (fixed + marginal * size) * np.exp(rng.normal(scale=0.03, size=blocks))
+        for size in SIZES
+    }
 
 
 def test_spread_of_known_values() -> None:
@@ -39,27 +118,276 @@ def test_spread_of_nothing_raises() -> None:
         spread([])
 
 
+def test_relative_spread_of_known_values() -> None:
+    """The middle half of 1 to 5 reaches from 2 to 4, two thirds of the median."""
+    assert relative_spread([5, 1, 4, 2, 3]) == pytest.approx(2 / 3)
+    assert relative_spread([7.0]) == 0.0
+
+
+def test_relative_spread_of_nothing_raises() -> None:
+    """No values have no spread, and the message says so."""
+    with pytest.raises(ValueError, match="no values"):
+        relative_spread([])
+
+
+def test_drift_is_the_change_from_first_to_last() -> None:
+    """Times that grow evenly by a fifth drift by 0.2, those that shrink to a half by -0.5."""
+    share = np.linspace(0, 1, 12)
+    assert drift(100 + 60 * share, 3 * 1.2**share) == pytest.approx(0.2)
+    assert drift(range(12), 0.5**share) == pytest.approx(-0.5)
+
+
+def test_drift_takes_samples_in_any_order() -> None:
+    """Samples count by when they were taken, not by their place in the array."""
+    rng = np.random.default_rng(0)
+    at, seconds = np.arange(9.0), rng.uniform(1, 2, size=9)
+    order = rng.permutation(9)
+    assert drift(at[order], seconds[order]) == pytest.approx(drift(at, seconds))
+
+
+def test_drift_is_blind_to_outliers() -> None:
+    """A fifth of the samples may be ten times too long, at either end, without a drift."""
+    seconds = np.ones(20)
+    seconds[[0, 1, 2, 18]] = 10
+    assert drift(range(20), seconds) == 0
+
+
+def test_drift_of_samples_taken_at_the_same_time() -> None:
+    """Samples of one instant are compared with the others only; alone they know of no drift."""
+    assert drift([0, 0, 1, 1], [1.0, 1.0, 1.1, 1.1]) == pytest.approx(0.1)
+    assert math.isnan(drift([3.0, 3.0], [1.0, 2.0]))
+    assert math.isnan(drift([3.0], [1.0]))
+
+
+def test_drift_without_times_of_its_own_raises() -> None:
+    """Every sample needs the time at which it was taken."""
+    with pytest.raises(ValueError, match="2 samples can't be paired with 3 times"):
+        drift([1, 2, 3], [1.0, 2.0])
+
+
 @settings(max_examples=30, deadline=None)
-@given(blocks=st.lists(st.tuples(times, times, times), min_size=1, max_size=9))
+@given(blocks=st.lists(st.tuples(times, times, times), min_size=MIN_BLOCKS, max_size=12))
 def test_drift_common_to_a_block_does_not_move_the_ratio(
     blocks: list[tuple[float, float, float]],
 ) -> None:
     """A machine that is slower in one block by any factor leaves every figure of the ratio as it is."""
-    own, baseline, drift = np.array(blocks).T
-    assert paired_ratio(own * drift, baseline * drift) == paired_ratio(own, baseline)
+    own, baseline, level = np.array(blocks).T
+    assert paired_ratio(own * level, baseline * level) == paired_ratio(own, baseline)
+
+
+def test_drift_within_blocks_hardly_moves_the_ratio() -> None:
+    """While the machine slows down by 20%, arms in random order keep their ratio to within 1%."""
+    rng = np.random.default_rng(0)
+    blocks = 10
+    moved = []
+    for _ in range(200):
+        start = np.arange(blocks)
+        own, baseline = (1.2 ** ((start + rng.random(blocks)) / blocks) for _ in range(2))
+        moved.append(abs(paired_ratio(0.6 * own, baseline).median / 0.6 - 1))
+    assert max(moved) < 0.01
 
 
 def test_ratio_is_formed_before_the_median() -> None:
     """The median of the ratios is given, not the ratio of the medians."""
     own, baseline = [1.0, 20.0, 30.0], [2.0, 10.0, 60.0]
-    assert paired_ratio(own, baseline) == Spread(0.5, 0.5, 2.0, 3)
+    assert paired_ratio(own, baseline).median == pytest.approx(0.5)
     assert np.median(own) / np.median(baseline) == 2.0
 
 
 def test_ratio_to_itself_is_one() -> None:
-    """An arm compared with itself has a ratio of exactly 1 in every block."""
-    seconds = [0.1, 0.7, 0.3]
-    assert paired_ratio(seconds, seconds) == Spread(1.0, 1.0, 1.0, 3)
+    """An arm compared with itself has a ratio of exactly 1 in every block, and no difference."""
+    seconds = [0.1, 0.7, 0.3, 0.2, 0.9]
+    ratio = paired_ratio(seconds, seconds)
+    assert ratio == Ratio(1.0, 1.0, 1.0, 5, 1.0)
+    assert verdicts([ratio]) == ["no difference"]
+
+
+def test_ratio_without_any_noise_is_certain() -> None:
+    """Where every block has the same ratio, the interval has no width and chance no part in it."""
+    ratio = paired_ratio([1.0] * 5, [2.0] * 5)
+    assert (ratio.low, ratio.high, ratio.p) == (ratio.median, ratio.median, 0.0)
+    assert ratio.median == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_ratio_of_few_blocks_has_no_interval(count: int) -> None:
+    """With fewer than 5 blocks there is a median, but no interval, no p, and nothing is decided."""
+    ratio = paired_ratio(np.full(count, 0.5), np.ones(count))
+    assert ratio.median == pytest.approx(0.5)
+    assert ratio.count == count
+    assert np.isnan([ratio.low, ratio.high, ratio.p]).all()
+    assert not narrow(ratio, precision=10.0)
+    assert verdicts([ratio]) == ["undecided"]
+
+
+def test_interval_of_five_blocks_is_their_range() -> None:
+    """Of 5 blocks the lowest and the highest ratio are the ends."""
+    ratio = paired_ratio([5.0, 1.0, 3.0, 2.0, 4.0], np.ones(5))
+    assert (ratio.low, ratio.median, ratio.high) == pytest.approx((1.0, 3.0, 5.0))
+    assert _ends(5) == (0, 0.0)
+
+
+def test_p_of_few_undisturbed_blocks_is_that_of_a_t_test() -> None:
+    """Up to 9 blocks without an outlier give twice the p of a t test against the margin."""
+    logs = np.array([0.1, 0.3, 0.1, 0.3, 0.2])
+    for direction in (1, -1):
+        expected = ttest_1samp(direction * logs, direction * math.log1p(MARGIN)).pvalue
+        assert paired_ratio(np.exp(direction * logs), np.ones(5)).p == pytest.approx(2 * expected)
+
+
+def test_p_of_a_slow_wave_is_that_of_a_ninth_of_the_blocks() -> None:
+    """Blocks that only ever rise widen the standard error threefold, and not beyond."""
+    logs = np.linspace(0.1, 0.3, 60)
+    found = []
+    for share, kept in ((0.1, 48), (0.2, 36)):
+        excess = trimmed_mean(logs, (share, share)) - math.log1p(MARGIN)
+        error = 3 * trimmed_stde(logs, (share, share))
+        found.append(2 * student.sf(excess / error, kept - 1))
+    expected = 2 * min(found)
+    assert paired_ratio(np.exp(logs), np.ones(60)).p == pytest.approx(expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    logs=st.lists(st.floats(-1, 1).map(lambda log: round(log, 3)), min_size=5, max_size=40),
+    effect=st.floats(-1, 1),
+)
+def test_ratio_of_swapped_arms_is_its_inverse(logs: list[float], effect: float) -> None:
+    """The other way round, a ratio and its interval are inverted and its p stays the same."""
+    own = np.exp(np.array(logs) + effect)
+    there, back = paired_ratio(own, np.ones(own.size)), paired_ratio(np.ones(own.size), own)
+    assert there.low <= there.median <= there.high
+    assert (back.low, back.median, back.high) == pytest.approx(
+        (1 / there.high, 1 / there.median, 1 / there.low)
+    )
+    assert back.p == pytest.approx(there.p, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("blocks", [5, 6, 7, 8, 10, 12, 15, 20, 30, 50])
+def test_interval_covers_the_true_ratio(blocks: int) -> None:
+    """Its interval covers the true ratio in 93 to 97% of cases, whatever the shape of the noise."""
+    rank, share = _ends(blocks)
+    for shape in SHAPES[:-1]:
+        ordered = np.sort(log_ratios(shape, 0.05, (10_000, blocks), seed=blocks), axis=1)
+        low, high = (
+            (1 - share) * rows[:, rank] + share * rows[:, rank + 1]
+            for rows in (ordered, ordered[:, ::-1])
+        )
+        assert 0.93 < np.mean((low <= 0) & (high >= 0)) < 0.97, shape
+        # The ends used here are those that paired_ratio gives.
+        ratio = paired_ratio(np.exp(ordered[0]), np.ones(blocks))
+        assert np.log([ratio.low, ratio.high]) == pytest.approx([low[0], high[0]])
+
+
+def test_blocks_that_resemble_their_neighbours_count_for_less() -> None:
+    """The same ratios are worth less in an order that shows a slow wave than shuffled."""
+    wave = np.exp(0.1 + 0.1 * np.sin(np.linspace(0, 2 * np.pi, 16)))
+    shuffled = np.random.default_rng(0).permutation(wave)
+    slow, fast = (paired_ratio(own, np.ones(16)) for own in (wave, shuffled))
+    assert (slow.low, slow.high) == (fast.low, fast.high)
+    assert slow.p > 5 * fast.p
+
+
+@pytest.mark.parametrize("blocks", [6, 12])
+def test_an_outlier_does_not_hide_a_difference(blocks: int) -> None:
+    """One block in which something else kept the machine busy leaves a finding what it is."""
+    logs = math.log(0.7) + log_ratios("normal", 0.01, (1, blocks), seed=0)
+    logs[0, 2] = math.log(0.7 * 1.3)
+    (ratio,) = ratios_of(logs)
+    assert verdicts([ratio] * 140) == ["faster"] * 140
+
+
+def test_a_strong_effect_needs_five_blocks_only() -> None:
+    """A ratio of 0.6 or 1/0.6 with 3% noise an arm is found with 5 blocks in a family of 140."""
+    logs = log_ratios("normal", 0.03 * math.sqrt(2), (140, 5), seed=0)
+    for effect, verdict in ((math.log(0.6), "faster"), (-math.log(0.6), "slower")):
+        found = verdicts(ratios_of(logs + effect))
+        assert found.count(verdict) >= 136
+        assert set(found) <= {verdict, "undecided"}
+
+
+def test_two_arms_within_the_margin_are_never_called_different() -> None:
+    """A difference of 0.9% is no finding, even if it is measured to 0.01%."""
+    logs = math.log(1.009) + log_ratios("normal", 0.0001, (20, 30), seed=0)
+    assert verdicts(ratios_of(logs)) == ["no difference"] * 20
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_verdicts_are_hardly_ever_false(shape: str) -> None:
+    """Of 140 comparisons, at most 1% are called different at a ratio of 1, or equal at 1.06."""
+    false = {"different": 0, "equal": 0}
+    total = 0
+    for blocks in (5, 7, 10, 20, 50):
+        for deviation in (0.014, 0.042, 0.14):
+            logs = log_ratios(shape, deviation, (140, blocks), seed=blocks)
+            alike, apart = verdicts(ratios_of(logs)), verdicts(ratios_of(logs + math.log(1.06)))
+            false["different"] += alike.count("faster") + alike.count("slower")
+            false["equal"] += apart.count("no difference")
+            total += 140
+    assert max(false.values()) <= 0.01 * total, false
+
+
+def test_arms_that_are_the_same_are_found_to_be() -> None:
+    """With 15 blocks of 1% noise an arm, two equal arms are of no difference."""
+    found = verdicts(ratios_of(log_ratios("normal", 0.014, (140, 15), seed=0)))
+    assert found.count("no difference") >= 133
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        (Ratio(0.6, 0.5, 0.7, 9, 0.001), "faster"),
+        (Ratio(1.5, 1.4, 1.6, 9, 0.001), "slower"),
+        (Ratio(1.02, 1.015, 1.025, 9, 0.001), "slower"),
+        (Ratio(0.98, 0.975, 0.985, 9, 0.001), "faster"),
+        (Ratio(1.02, 1.015, 1.025, 9, 0.2), "no difference"),
+        (Ratio(1.0, 0.98, 1.02, 9, 1.0), "no difference"),
+        (Ratio(1.0, 0.98, 1.04, 9, 1.0), "undecided"),
+        (Ratio(1.0, 0.96, 1.02, 9, 1.0), "undecided"),
+        (Ratio(0.6, 0.5, 0.7, 9, 0.06), "undecided"),
+        (Ratio(1.5, 1.4, 1.6, 9, 0.06), "undecided"),
+        (Ratio(1.5, 1.005, 1.6, 9, 0.001), "undecided"),
+        (Ratio(0.6, 0.5, 0.995, 9, 0.001), "undecided"),
+    ],
+)
+def test_verdict_on_known_ratios(ratio: Ratio, verdict: str) -> None:
+    """A difference needs p and interval, equality the interval alone, and a difference goes first."""
+    assert verdict in VERDICTS
+    assert verdicts([ratio]) == [verdict]
+
+
+def test_verdicts_of_no_comparison() -> None:
+    """An empty family has no verdicts."""
+    assert verdicts([]) == []
+
+
+def test_margins_are_in_order() -> None:
+    """What is no finding by size lies well within what a run can call equal."""
+    assert 0 < MARGIN < EQUAL
+
+
+def test_more_comparisons_take_more_evidence() -> None:
+    """What suffices for a single comparison doesn't as one of many; ratios of few blocks don't count."""
+    ratio = Ratio(0.6, 0.5, 0.7, 9, 0.002)
+    nothing = Ratio(1.0, 0.9, 1.1, 9, 0.9)
+    unknown = Ratio(1.0, math.nan, math.nan, 3, math.nan)
+    assert verdicts([nothing] * 3 + [ratio])[-1] == "faster"
+    assert verdicts([nothing] * 9 + [ratio])[-1] == "undecided"
+    assert verdicts([unknown] * 9 + [ratio]) == ["undecided"] * 9 + ["faster"]
+
+
+def test_holm_on_known_values() -> None:
+    """The smallest p is multiplied by their number, the next by one less, and none overtakes."""
+    assert _holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert _holm([0.9, math.nan, 0.8]) == pytest.approx([1.0, math.nan, 1.0], nan_ok=True)
+
+
+def test_narrow_is_half_the_interval() -> None:
+    """An interval from 1/1.02 to 1.02 is known to within 3%, not to within 2%, wherever it lies."""
+    for median in (1.0, 0.1):
+        ratio = Ratio(median, median / 1.02, median * 1.02, 9, 1.0)
+        assert narrow(ratio, precision=0.03)
+        assert not narrow(ratio, precision=0.0199)
 
 
 @pytest.mark.parametrize(("own", "baseline"), [([1.0, 2.0], [1.0]), ([1.0], [1.0, 2.0])])
@@ -73,3 +401,198 @@ def test_ratio_of_nothing_raises() -> None:
     """No blocks, no ratio."""
     with pytest.raises(ValueError, match="no values"):
         paired_ratio([], [])
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_what_is_no_time_raises(bad: float) -> None:
+    """A time that is 0, negative or not a number is refused wherever times go in."""
+    seconds = [1.0, bad, 2.0]
+    for call in (
+        lambda: paired_ratio(seconds, [1.0] * 3),
+        lambda: paired_ratio([1.0] * 3, seconds),
+        lambda: drift(range(3), seconds),
+        lambda: cost_model(range(3), seconds),
+        lambda: crossing({1: seconds, 2: [1.0]}, {1: [1.0] * 3, 2: [1.0]}),
+    ):
+        with pytest.raises(ValueError, match="positive and finite"):
+            call()
+
+
+def test_cost_model_of_a_line() -> None:
+    """Times on a line give back its two costs, in whatever order the sizes come."""
+    model = cost_model([500, 1, 20], [5.5, 0.51, 0.7])
+    assert (model.fixed, model.marginal) == pytest.approx((0.5, 0.01))
+    assert model.seconds(100) == pytest.approx(1.5)
+
+
+def test_cost_model_under_noise() -> None:
+    """From medians of 10 blocks with 3% noise, both costs are found to within 5%."""
+    rng = np.random.default_rng(0)
+    for fixed, marginal in ((0.5, 0.01), (0.02, 0.02), (3.0, 0.05)):
+        medians = [np.median(of) for of in samples(fixed, marginal, blocks=10, rng=rng).values()]
+        model = cost_model(SIZES, medians)
+        assert (model.fixed, model.marginal) == pytest.approx((fixed, marginal), rel=0.05)
+
+
+def test_cost_model_weighs_relative_errors() -> None:
+    """An error of 3% at the largest size can't swamp the fixed cost, as it would unweighted."""
+    times_ = np.array([0.1 + 0.1 * size for size in SIZES]) * [1, 1, 1, 1, 1.03]
+    assert cost_model(SIZES, times_).fixed == pytest.approx(0.1, rel=0.05)
+    assert np.polyfit(SIZES, times_, 1)[1] < 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(seconds=st.lists(st.floats(0.1, 10), min_size=2, max_size=5))
+def test_costs_are_the_best_that_are_not_negative(seconds: list[float]) -> None:
+    """Even for times that fall or leap, the costs are those of non-negative least squares."""
+    sizes, of = np.array(SIZES[: len(seconds)], dtype=float), np.array(seconds)
+    expected, _ = nnls(np.stack([1 / of, sizes / of], axis=1), np.ones(of.size))
+    model = cost_model(sizes, of)
+    assert min(model.fixed, model.marginal) >= 0
+    assert (model.fixed, model.marginal) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "seconds", "message"),
+    [([1, 2, 3], [1.0, 2.0], "don't go with"), ([5, 5], [1.0, 1.1], "two sizes")],
+)
+def test_no_cost_model_without_a_line(sizes: list[int], seconds: list[float], message: str) -> None:
+    """Two different sizes are needed, and one time for each."""
+    with pytest.raises(ValueError, match=message):
+        cost_model(sizes, seconds)
+
+
+def test_crossing_of_known_lines() -> None:
+    """0.5 + 0.01 n and 0.1 + 0.02 n cross at 40 images, and without noise the interval is a point."""
+    first = {size: np.full(5, 0.5 + 0.01 * size) for size in SIZES}
+    other = {size: np.full(5, 0.1 + 0.02 * size) for size in SIZES}
+    found = crossing(first, other)
+    assert (found.images, found.low, found.high) == pytest.approx((40.0, 40.0, 40.0))
+    assert cost_model(SIZES, [first[size][0] for size in SIZES]).seconds(40) == pytest.approx(0.9)
+
+
+def test_crossing_is_that_of_the_first_backend() -> None:
+    """The backend that loses its lead has no crossing: it is the other that becomes faster."""
+    first = {size: np.full(5, 0.5 + 0.01 * size) for size in SIZES}
+    other = {size: np.full(5, 0.1 + 0.02 * size) for size in SIZES}
+    assert crossing(other, first) == Crossing(None, None, None)
+    assert crossing(first, first) == Crossing(None, None, None)
+
+
+@pytest.mark.parametrize("true", [10.0, 90.0, 300.0])
+def test_interval_covers_the_crossing(true: float) -> None:
+    """The interval covers the true crossing in 90 to 98% of runs with 5 to 15 blocks."""
+    rng = np.random.default_rng(7)
+    covered = []
+    for _ in range(35):
+        for blocks in (5, 7, 10, 15):
+            level = {size: np.exp(rng.normal(scale=0.05, size=blocks)) for size in SIZES}
+            first = samples(1.0, 0.9 / true, blocks=blocks, rng=rng)
+            other = samples(0.4, 1.5 / true, blocks=blocks, rng=rng)
+            found = crossing(
+                {size: first[size] * level[size] for size in SIZES},
+                {size: other[size] * level[size] for size in SIZES},
+            )
+            assert found.images is not None
+            assert found.low is not None
+            assert found.high is not None
+            assert found.low <= found.images <= found.high
+            covered.append(found.low <= true <= found.high)
+    assert 0.90 <= np.mean(covered) <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (CostModel(1.0, 0.02), CostModel(1.0, 0.02)),
+        (CostModel(1.0, 0.02), CostModel(0.5, 0.02)),
+        (CostModel(0.5, 0.02), CostModel(1.0, 0.02)),
+        (CostModel(1.0, 0.03), CostModel(0.5, 0.02)),
+        (CostModel(0.5, 0.02), CostModel(1.0, 0.03)),
+        (CostModel(1.0, 0.02), CostModel(0.5, 0.0205)),
+    ],
+    ids=["same arm twice", "parallel", "parallel below", "slower", "faster", "far beyond"],
+)
+def test_no_crossing_where_there_is_none(first: CostModel, other: CostModel) -> None:
+    """Lines that don't cross within the sizes are said to in at most 5% of runs."""
+    rng = np.random.default_rng(0)
+    named = 0
+    for run in range(60):
+        blocks = (5, 10, 15)[run % 3]
+        own, its = (samples(of.fixed, of.marginal, blocks=blocks, rng=rng) for of in (first, other))
+        named += crossing(own, its).images is not None
+    assert named <= 3
+
+
+def test_open_ends_of_a_crossing() -> None:
+    """Where the lines part at one end only, the other end is open and no crossing is named."""
+    rng = np.random.default_rng(0)
+    dear, cheap = CostModel(1.0, 0.02), CostModel(0.7, 0.02)
+    own, its = (samples(of.fixed, of.marginal, blocks=7, rng=rng) for of in (dear, cheap))
+    late = crossing(own, its)
+    assert late.images is None
+    assert late.high is None
+    assert late.low is not None
+    assert late.low > 1
+    steep, flat = CostModel(0.1, 0.03), CostModel(0.1, 0.02)
+    own, its = (samples(of.fixed, of.marginal, blocks=7, rng=rng) for of in (flat, steep))
+    early = crossing(own, its | {1: own[1] * np.exp(rng.normal(scale=0.03, size=7))})
+    assert early.images is None
+    assert early.low is None
+    assert early.high is not None
+    assert early.high < 500
+
+
+def test_crossing_is_reproducible() -> None:
+    """The same samples and seed give the same interval, another seed nearly the same."""
+    rng = np.random.default_rng(0)
+    first, other = (samples(*of, blocks=7, rng=rng) for of in ((1.0, 0.01), (0.1, 0.02)))
+    found, again, otherwise = (crossing(first, other, seed=seed) for seed in (0, 0, 1))
+    assert found == again
+    assert otherwise != found
+    assert otherwise.images == found.images
+    assert otherwise.low == pytest.approx(found.low, rel=0.03)
+    assert otherwise.high == pytest.approx(found.high, rel=0.03)
+
+
+def test_blocks_are_drawn_for_both_backends_at_once() -> None:
+    """Noise that both backends share, however strong, doesn't widen the interval of the crossing."""
+    rng = np.random.default_rng(0)
+    level = {size: np.exp(rng.normal(scale=0.3, size=9)) for size in SIZES}
+    first = {size: (1.0 + 0.01 * size) * level[size] for size in SIZES}
+    other = {size: (0.1 + 0.02 * size) * level[size] for size in SIZES}
+    shuffled = {size: rng.permutation(other[size]) for size in SIZES}
+
+    def width(found: Crossing) -> float:
+        return (found.high or math.inf) / (found.low or 1)
+
+    assert width(crossing(first, other)) < width(crossing(first, shuffled)) / 1.2
+
+
+def test_crossing_of_too_few_blocks_is_not_named() -> None:
+    """Two blocks at any size say nothing of the interval: then nothing is said."""
+    first = {1: [0.51] * 5, 500: [5.5] * 2}
+    other = {1: [0.12] * 5, 500: [10.1] * 2}
+    assert crossing(first, other) == Crossing(None, None, None)
+    assert crossing(first | {500: [5.5] * 3}, other | {500: [10.1] * 3}).images is not None
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({1: [1.0] * 5}, "don't go with sizes"),
+        ({1: [1.0] * 5, 20: [1.0] * 4}, "can't be paired"),
+    ],
+)
+def test_samples_of_other_sizes_or_blocks_have_no_crossing(
+    other: dict[int, list[float]], message: str
+) -> None:
+    """Both backends must have been timed at the same sizes, in the same blocks."""
+    with pytest.raises(ValueError, match=message):
+        crossing({1: [1.0] * 5, 20: [2.0] * 5}, other)
+
+
+def test_one_size_has_no_crossing() -> None:
+    """A line through one size is no line."""
+    with pytest.raises(ValueError, match="two sizes"):
+        crossing({1: [1.0] * 5}, {1: [2.0] * 5})

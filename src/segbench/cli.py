@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from segbench import __version__, datasets, runfile
 from segbench.backends.registry import BASELINE
-from segbench.errors import InputError
+from segbench.errors import INTERRUPTED, InputError
 from segbench.measure import cases
-from segbench.measure.settings import Settings, available_cpus
+from segbench.measure.settings import (
+    CACHES,
+    Settings,
+    available_cpus,
+    available_gib,
+)
+from segbench.measure.stopping import Limits
 from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
 
 if TYPE_CHECKING:
@@ -31,9 +38,10 @@ if TYPE_CHECKING:
 
     from segbench.datasets import Dataset
     from segbench.report.tables import Table
+    from segbench.runfile import RunFile
 
 LONGEST_LIMIT = 86400.0  # seconds: a day
-INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+LARGEST_LIMIT = 1e6  # GiB: more than any machine has
 
 
 class _Group(click.Group):
@@ -56,9 +64,8 @@ class _Group(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"segbench: {where}{error.strerror or error}", err=True)
             sys.exit(2)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("segbench: interrupted", err=True)
-            sys.exit(INTERRUPTED)
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -132,7 +139,8 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--quick",
     is_flag=True,
-    help="The sizes 1,20,50 and no backend with processes, unless --sizes or --backends say otherwise.",
+    help="The sizes 1,20,50, no backend with processes, and 3 seconds a case, unless the options "
+    "of these say otherwise.",
 )
 @click.option(
     "--out",
@@ -141,18 +149,38 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="For run.jsonl and report/.  [default: results/<time>]",
 )
 @click.option(
+    "--precision",
+    type=float,
+    default=Limits.precision,
+    show_default=True,
+    help="A case (phase and size) ends when every ratio is known to plus and minus this share.",
+)
+@click.option(
     "--blocks",
     type=click.IntRange(1),
-    default=Settings().blocks,
+    default=Limits.blocks,
     show_default=True,
-    help="How often every backend is timed.",
+    help="Or when every backend was timed so often.",
+)
+@click.option(
+    "--case-seconds",
+    type=float,
+    metavar="SECONDS",
+    help="Or after so many seconds of timed calls, but not before 5 blocks.  [default: "
+    f"{Limits.seconds:g}]",
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0, min_open=True),
-    default=Settings().time_limit,
+    type=float,
+    default=Settings.time_limit,
     show_default=True,
     help="Seconds that one call may take.",
+)
+@click.option(
+    "--memory-limit",
+    type=float,
+    metavar="GIB",
+    help="GiB that a backend may hold.  [default: 80% of what is free]",
 )
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
@@ -163,14 +191,30 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
 )
 @click.option(
+    "--cache",
+    type=click.Choice(CACHES),
+    default=Settings.cache,
+    show_default=True,
+    help="Whether files are in memory when they are read, or have to come from the disk.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
     show_default=True,
     help="Of the images made and of the order of measuring.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Go on with a run that was interrupted, as it was asked for; alone.",
+)
 @_pipeline_options
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
     *,
     images: str | None,
     dataset: str | None,
@@ -180,50 +224,97 @@ def run(
     backends: str | None,
     quick: bool,
     out: Path | None,
+    precision: float,
     blocks: int,
+    case_seconds: float | None,
     time_limit: float,
+    memory_limit: float | None,
     workers: int | None,
     native_threads: bool,
+    cache: str,
     seed: int,
+    resume: Path | None,
     **pipeline: Any,
 ) -> int:
     """Measure backends side by side and write a report.
 
     Ends with status 1 if a backend found other cells than the reference, or nothing could be timed.
     """
-    from segbench.measure import engine
-
+    if resume is not None:
+        return _resume(context, resume)
     default_sizes = cases.QUICK_SIZES if quick else cases.SIZES
     default_backends = cases.QUICK_BACKENDS if quick else cases.BACKENDS
+    default_seconds = cases.QUICK_CASE_SECONDS if quick else Limits.seconds
     asked = Settings(
         sizes=cases.parse_sizes(sizes) if sizes is not None else default_sizes,
         phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
         backends=cases.parse_backends(backends) if backends is not None else default_backends,
         params=PipelineParams(**pipeline),
-        blocks=blocks,
-        time_limit=time_limit,
+        limits=Limits(
+            precision=_within("precision", precision, 1),
+            blocks=blocks,
+            seconds=_within("case seconds", case_seconds, LONGEST_LIMIT)
+            if case_seconds is not None
+            else default_seconds,
+        ),
+        time_limit=_within("time limit", time_limit, LONGEST_LIMIT),
+        memory_limit=_within("memory limit", memory_limit, LARGEST_LIMIT)
+        if memory_limit is not None
+        else available_gib(),
         workers=workers or available_cpus(),
         native_threads=native_threads,
+        cache=cache,
+        seed=seed,
+    )
+    if images is not None and (dataset or shape):
+        raise InputError("--dataset and --shape are for images to make, --images for yours")
+    origin = datasets.Origin(
+        images=images,
+        made=dataset or datasets.MADE[0],
+        shape=datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE,
         seed=seed,
     )
     folder = out or Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
     runfile.refuse_existing(folder)
-    if not time_limit <= LONGEST_LIMIT:  # so that nan, too, is refused
-        raise InputError(f"time limit {time_limit:g}: give seconds, up to {LONGEST_LIMIT:g}")
+    return _measure(lambda: (datasets.find(origin, count=asked.sizes[-1]), asked, None), folder)
+
+
+def _within(name: str, value: float, most: float) -> float:
+    """A number above 0; nan, too, is refused."""
+    if not 0 < value <= most:
+        raise InputError(f"{name} {value:g}: give a number above 0, up to {most:g}")
+    return value
+
+
+def _resume(context: click.Context, folder: Path) -> int:
+    from segbench.measure import resume
+
+    for name in context.params:
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and name != "resume":
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option}: a run goes on as it was asked for; give --resume alone")
+    return _measure(lambda: resume.load(folder), folder)
+
+
+def _measure(load: Callable[[], tuple[Dataset, Settings, RunFile | None]], folder: Path) -> int:
+    from segbench.measure import engine
+
     console = Console(stderr=True)
     interrupted = False
     # Told to end (a time-out, CI), a run ends as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress(console) as watcher:
         watcher.step("preparing the images", steps=0)
-        data = _dataset(images, dataset, shape, count=asked.sizes[-1], seed=seed)
+        dataset, settings, earlier = load()
         try:
             engine.run(
-                data,
-                asked,
+                dataset,
+                settings,
                 out=folder,
                 watcher=watcher,
                 command=shlex.join(["segbench", *sys.argv[1:]]),
+                earlier=earlier,
             )
         except KeyboardInterrupt:
             interrupted = True
@@ -244,25 +335,19 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
     for sentence in section.findings:
         click.echo(sentence)
     if interrupted:
-        console.print("interrupted: the report shows what was measured until then", style="yellow")
+        console.print(
+            "interrupted: the report shows what was measured until then; go on with "
+            f"`segbench run --resume {shlex.quote(str(folder))}`",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     click.echo(f"Samples: {folder / runfile.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if interrupted:
         return INTERRUPTED
     statuses = set(source.samples["status"])
     return 1 if "wrong-result" in statuses or "ok" not in statuses else 0
-
-
-def _dataset(
-    images: str | None, made: str | None, shape: str | None, *, count: int, seed: int
-) -> Dataset:
-    if images is not None:
-        if made or shape:
-            raise InputError("--dataset and --shape are for images to make, --images for yours")
-        return datasets.from_images(images, limit=count)
-    size = datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE
-    make = datasets.tissue if made == "tissue" else datasets.smear
-    return make(count, seed=seed, shape=size)
 
 
 @main.command()

@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from segbench.errors import InputError
 from segbench.files import new_folder, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,28 @@ MADE = ("smear", "tissue")
 
 TISSUE_VERSION = 1
 JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What was asked for: enough to find the same images again.
+
+    Attributes
+    ----------
+    images : str, optional
+        Absolute path or pattern of a user's images; without one they are made.
+    made : str
+        One of `MADE`.
+    shape : tuple of int
+        Height and width of the images made.
+    seed : int
+        Of the images made.
+    """
+
+    images: str | None = None
+    made: str = MADE[0]
+    shape: tuple[int, int] = DEFAULT_SHAPE
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +76,8 @@ class Dataset:
         Ground truth label images (16-bit PNG) of the `files`; empty where nobody knows the truth.
     key : str
         Changes with the files and their content.
+    origin : Origin
+        What was asked for.
     """
 
     name: str
@@ -62,6 +86,55 @@ class Dataset:
     dtype: str
     truth: tuple[Path, ...] = ()
     key: str
+    origin: Origin
+
+
+def find(origin: Origin, count: int) -> Dataset:
+    """Make or find the images of an origin.
+
+    Parameters
+    ----------
+    origin : Origin
+        What is asked for.
+    count : int
+        How many are made; of a user's, so many at the most.
+
+    Raises
+    ------
+    InputError
+        As the function for that kind of images does.
+    """
+    if origin.images is not None:
+        return from_images(origin.images, limit=count)
+    make = tissue if origin.made == "tissue" else smear
+    return make(count, seed=origin.seed, shape=origin.shape)
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """A dataset as plain values, for the header of a run; `origin_of` is the way back."""
+    return {
+        "name": dataset.name,
+        "images": len(dataset.files),
+        "shape": dataset.shape,
+        "dtype": dataset.dtype,
+        "key": dataset.key,
+        "origin": asdict(dataset.origin),
+    }
+
+
+def origin_of(described: Mapping[str, Any]) -> Origin:
+    """The origin in a header's dataset.
+
+    Raises
+    ------
+    InputError
+        If it is missing or makes no sense.
+    """
+    try:
+        values = described["origin"]
+        return Origin(**{**values, "shape": tuple(values["shape"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"the run's images can't be found again ({error!r}): run anew") from error
 
 
 def cache_folder() -> Path:
@@ -177,7 +250,12 @@ def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
             (folder / checked.name).write_text(json.dumps({"shape": shape, "dtype": dtype}))
     found = json.loads(checked.read_text())
     return Dataset(
-        name=pattern, files=tuple(files), shape=tuple(found["shape"]), dtype=found["dtype"], key=key
+        name=pattern,
+        files=tuple(files),
+        shape=tuple(found["shape"]),
+        dtype=found["dtype"],
+        key=key,
+        origin=Origin(images=str(Path(pattern).absolute())),
     )
 
 
@@ -268,6 +346,7 @@ def _made(
         dtype="uint8",
         truth=tuple(sorted(truth.iterdir())) if truth.is_dir() else (),
         key=key,
+        origin=Origin(made=name, shape=shape, seed=seed),
     )
 
 

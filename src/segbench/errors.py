@@ -1,4 +1,6 @@
-"""The one error that a user can cause."""
+"""The one error that a user can cause, and the status of a program that was interrupted."""
+
+INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
 
 class InputError(Exception):

@@ -13,13 +13,24 @@ import pandas as pd
 
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.runfile import FILE_NAME, Sample, problem_of, read_run, sample_of
+from segbench.runfile import (
+    FILE_NAME,
+    Profile,
+    Sample,
+    problem_of,
+    read_profiles,
+    read_run,
+    sample_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 COLUMNS = [field.name for field in dataclasses.fields(Sample)]
+
+# Numbers that a sample may lack: as floats, so that a column of nothing but gaps has a median, too.
+MAY_BE_MISSING = ("seconds", "peak_mib", "first_seconds", "idle_mib", "at", "cached")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,10 @@ class Source:
         As the source describes them.
     samples : DataFrame
         One row a :class:`segbench.runfile.Sample`, and ``backend``, their joined names.
+    profiles : tuple of Profile
+        Where the time of each backend goes; empty where the source does not say.
+    notes : tuple of str
+        What was wrong with the source.
     """
 
     name: str
@@ -51,6 +66,8 @@ class Source:
     settings: dict[str, Any]
     dataset: dict[str, Any]
     samples: pd.DataFrame
+    profiles: tuple[Profile, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_sources(path: Path) -> list[Source]:
@@ -97,7 +114,8 @@ def read_sources(path: Path) -> list[Source]:
 
 def read_run_folder(folder: Path) -> Source:
     """Read what ``segbench run`` wrote."""
-    header, samples = read_run(folder)
+    run = read_run(folder)
+    header = run.header
     return Source(
         name=str(folder),
         kind="segbench",
@@ -107,7 +125,9 @@ def read_run_folder(folder: Path) -> Source:
         versions=header.versions,
         settings=header.settings,
         dataset=header.dataset,
-        samples=tidy(samples),
+        samples=tidy(run.samples),
+        profiles=tuple(read_profiles(folder)),
+        notes=run.notes,
     )
 
 
@@ -172,7 +192,7 @@ def read_asv(path: Path) -> Source:
 def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     """Samples as a table, with the column ``backend`` beside their fields."""
     frame = pd.DataFrame([dataclasses.asdict(sample) for sample in samples], columns=COLUMNS)
-    frame["seconds"] = frame["seconds"].astype(float)
+    frame = frame.astype(dict.fromkeys(MAY_BE_MISSING, float))
     frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
     return frame
 

@@ -1,14 +1,18 @@
 """``run.jsonl``: a header line, then one line a sample, written as it is taken.
 
+Beside it ``profiles.jsonl``: one line a backend, on where its time goes.
+
 Other programs read this file: keys are added, never changed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from segbench.errors import InputError
 
@@ -18,10 +22,18 @@ if TYPE_CHECKING:
 
     from segbench.backends.registry import BackendSpec
 
-T = TypeVar("T", "Header", "Sample")
+T = TypeVar("T", "Header", "Sample", "Profile")
 
 FILE_NAME = "run.jsonl"
+PROFILES_NAME = "profiles.jsonl"
 SCHEMA = 1
+
+STAGES = ("decode", "grayscale", "blur", "threshold", "label", "measure")
+
+# Where the wall time of a call goes. `graph`: building and optimising Dask's task graph.
+# `scheduling`: handing tasks to workers and taking back results. `idle`: workers with nothing to do.
+# `collect`: putting the results of the tasks together.
+PARTS = (*STAGES, "graph", "scheduling", "idle", "collect")
 
 STATUSES = {
     "ok": "timed, and the result agrees with the reference",
@@ -58,6 +70,17 @@ class Sample:
         How many calls the sample consists of; `seconds` is their mean.
     cause : str
         Why the status is not ``ok``.
+    first_seconds : float, optional
+        Wall time of the worker's first call of this case, before its warm-up.
+    idle_mib : float, optional
+        As `peak_mib`, before the call: what the worker holds when it does nothing.
+    at : float, optional
+        Seconds from the start of the run to the end of the sample.
+    cached : float, optional
+        Share of the files' pages that were in memory before the call, where they were to be cold.
+    withheld_seconds : float, optional
+        CPU time that a quota, or the host of a virtual machine, has withheld from this machine's
+        processes between the start of the run and that of the block.
     """
 
     phase: str
@@ -72,6 +95,52 @@ class Sample:
     peak_mib: float | None = None
     calls: int = 0
     cause: str = ""
+    first_seconds: float | None = None
+    idle_mib: float | None = None
+    at: float | None = None
+    cached: float | None = None
+    withheld_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One line of ``profiles.jsonl``: what a fresh process of a backend pays, and for what.
+
+    Attributes
+    ----------
+    reader, processor, scheduler : str
+        The backend.
+    n_images : int
+        Size of the input of the profiled call of the pipeline.
+    status, cause : str
+        As in a `Sample`; where the status is not ``ok`` the rest is 0 or empty.
+    import_seconds, start_seconds, first_seconds : float
+        In a fresh process, alone on the machine: from its birth until the libraries are imported,
+        starting the scheduler, and the first call of the pipeline on one image.
+    seconds : float
+        Wall time of the profiled call.
+    parts : dict of str to float
+        Seconds of that wall time by `PARTS`. Work that runs on several workers at once is divided
+        by their number, so that the parts add up to `seconds`.
+    tasks : int
+        Tasks that Dask's scheduler ran; 0 without Dask.
+    calls : dict of str to int
+        How often the work of each stage was carried out, over all images.
+    """
+
+    reader: str
+    processor: str
+    scheduler: str
+    n_images: int
+    status: str = "ok"
+    cause: str = ""
+    import_seconds: float = 0.0
+    start_seconds: float = 0.0
+    first_seconds: float = 0.0
+    seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    tasks: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +173,69 @@ def sample_of(backend: BackendSpec, **values: Any) -> Sample:
     )
 
 
-class RunWriter:
-    """Appends lines to a new ``run.jsonl``; each is on its way to the disk before the next is taken."""
+@dataclass(frozen=True)
+class RunFile:
+    """A run as it was read.
 
-    def __init__(self, folder: Path, header: Header) -> None:
+    Attributes
+    ----------
+    header : Header
+        The first line.
+    samples : list of Sample
+        The others.
+    notes : tuple of str
+        What a reader should know, such as that a damaged last line was left out.
+    """
+
+    header: Header
+    samples: list[Sample]
+    notes: tuple[str, ...]
+
+
+class RunWriter:
+    """Appends samples to a ``run.jsonl``.
+
+    Each is with the operating system before the next is taken, so that it outlives this process
+    however that ends; :meth:`sync` puts what was written so far on the disk.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    @classmethod
+    def create(cls, folder: Path, header: Header) -> Self:
+        """Start a new run in a folder, which is made where it is missing.
+
+        Raises
+        ------
+        InputError
+            If the folder holds a run.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / FILE_NAME
         refuse_existing(folder)
-        self._file = self.path.open("x", encoding="utf-8")
-        self._append(dataclasses.asdict(header))
+        writer = cls((folder / FILE_NAME).open("x", encoding="utf-8"))
+        writer._append(dataclasses.asdict(header))
+        return writer
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Self:
+        """Go on with the run of a folder; a damaged last line is taken away.
+
+        Raises
+        ------
+        InputError
+            As `read_run` does.
+        """
+        path = folder / FILE_NAME
+        run = read_run(folder)
+        with path.open("r+b") as file:
+            whole = 1 + len(run.samples)
+            file.truncate(sum(len(line) for line in itertools.islice(file, whole)))
+            file.seek(-1, os.SEEK_END)
+            # A line that lacks nothing but its end.
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        return cls(path.open("a", encoding="utf-8"))
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +251,10 @@ class RunWriter:
     def append(self, sample: Sample) -> None:
         """Write one sample."""
         self._append(dataclasses.asdict(sample))
+
+    def sync(self) -> None:
+        """Wait until the disk has what was written."""
+        os.fsync(self._file.fileno())
 
     def _append(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -146,21 +273,16 @@ def refuse_existing(folder: Path) -> None:
         raise InputError(f"{folder / FILE_NAME} exists: give another --out, or remove it")
 
 
-def read_run(folder: Path) -> tuple[Header, list[Sample]]:
+def read_run(folder: Path) -> RunFile:
     """Read a run folder.
 
     Raises
     ------
     InputError
-        If the file is missing, or a line can't be understood; names the line.
+        If the file is missing, or a line but the last can't be understood; names the line.
     """
     path = folder / FILE_NAME
-    try:
-        # By line feeds alone: str.splitlines would also cut at characters that JSON strings may hold.
-        with path.open(encoding="utf-8") as file:
-            lines = list(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
+    lines = _read_lines(path)
     if not lines:
         raise InputError(f"{path}: the file is empty; run again")
     header = _parse(lines[0], Header, f"{path}, line 1")
@@ -169,21 +291,96 @@ def read_run(folder: Path) -> tuple[Header, list[Sample]]:
     for name in ("machine", "versions", "settings", "dataset"):
         if not isinstance(getattr(header, name), dict):
             raise InputError(f"{path}, line 1: {name} is not an object")
-    samples = []
+    samples: list[Sample] = []
     for number, line in enumerate(lines[1:], start=2):
-        sample = _parse(line, Sample, f"{path}, line {number}")
-        if problem := problem_of(sample):
-            raise InputError(f"{path}, line {number}: {problem}")
-        samples.append(sample)
-    return header, samples
+        try:
+            samples.append(_parse_sample(line, f"{path}, line {number}"))
+        except InputError:
+            if number < len(lines):
+                raise
+            # A process that is killed while it writes leaves half a line.
+            return RunFile(header, samples, (f"line {number}, the last, is damaged: left out",))
+    return RunFile(header, samples, ())
 
 
-def _parse(line: str, kind: type[T], where: str) -> T:
+def write_profile(folder: Path, profile: Profile) -> None:
+    """Append a line to the folder's ``profiles.jsonl``."""
+    with (folder / PROFILES_NAME).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dataclasses.asdict(profile), allow_nan=False) + "\n")
+
+
+def read_profiles(folder: Path) -> list[Profile]:
+    """Read ``profiles.jsonl``; empty where a run has none, without a damaged last line.
+
+    Raises
+    ------
+    InputError
+        If a line but the last can't be understood; names the line.
+    """
+    path = folder / PROFILES_NAME
+    if not path.exists():
+        return []
+    lines = _read_lines(path)
+    profiles: list[Profile] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            profiles.append(_parse_profile(line, f"{path}, line {number}"))
+        except InputError:
+            if number < len(lines):
+                raise
+    return profiles
+
+
+def _read_lines(path: Path) -> list[bytes]:
     try:
-        values = json.loads(line)
+        # By line feeds alone: str.splitlines would also cut at characters that JSON strings may hold.
+        with path.open("rb") as file:
+            return list(file)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error})") from error
+
+
+def _parse(line: bytes, kind: type[T], where: str) -> T:
+    try:
+        values = json.loads(line.decode())
         return kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{where}: not a {kind.__name__.lower()} of a run ({error})") from error
+
+
+def _parse_sample(line: bytes, where: str) -> Sample:
+    sample = _parse(line, Sample, where)
+    if problem := problem_of(sample):
+        raise InputError(f"{where}: {problem}")
+    return sample
+
+
+def _parse_profile(line: bytes, where: str) -> Profile:
+    profile = _parse(line, Profile, where)
+    values: dict[str, object] = dataclasses.asdict(profile)  # whatever JSON held
+    for name in ("reader", "processor", "scheduler", "status", "cause"):
+        if not isinstance(values[name], str):
+            raise InputError(f"{where}: {name} is not text: {values[name]!r}")
+    for name in ("parts", "calls"):
+        table = values[name]
+        if not isinstance(table, dict) or not all(_is_number(value) for value in table.values()):
+            raise InputError(f"{where}: {name} is not a table of numbers: {table!r}")
+    for name in (
+        "n_images",
+        "import_seconds",
+        "start_seconds",
+        "first_seconds",
+        "seconds",
+        "tasks",
+    ):
+        if not _is_number(values[name]):
+            raise InputError(f"{where}: {name} is not a number: {values[name]!r}")
+    return profile
+
+
+_MAY_BE_MISSING = (
+    *("peak_mib", "first_seconds", "idle_mib", "at", "cached", "withheld_seconds"),
+)
 
 
 def problem_of(sample: Sample) -> str:
@@ -198,7 +395,7 @@ def problem_of(sample: Sample) -> str:
         value = values[name]
         if not _is_number(value) or not isinstance(value, int) or value < lowest:
             return f"{name} is not a whole number from {lowest} up: {value!r}"
-    for name in ("seconds", "objects", "peak_mib"):
+    for name in ("seconds", "objects", *_MAY_BE_MISSING):
         if values[name] is not None and not _is_number(values[name]):
             return f"{name} is not a number: {values[name]!r}"
     if sample.status == "ok" and not (sample.seconds and sample.seconds > 0):

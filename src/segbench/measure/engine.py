@@ -3,51 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import random
 import tempfile
+import time
+from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from segbench import datasets
+from segbench import datasets, runfile
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.measure import environment
+from segbench.measure import environment, pagecache, protocol, stopping
 from segbench.measure.cases import PHASES
-from segbench.measure.process import WorkerProcess
+from segbench.measure.process import WorkerProcess, set_variables
 from segbench.measure.protocol import (
-    Check,
     Checked,
     Failed,
     Made,
-    Reference,
+    Profiled,
     Refused,
     Reply,
-    Start,
     Started,
-    Time,
     Timed,
 )
-from segbench.runfile import Header, RunWriter, Sample, sample_of
+from segbench.measure.settings import describe
+from segbench.runfile import Header, RunFile, RunWriter, Sample, sample_of
+from segbench.stats import paired_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from segbench.datasets import Dataset
     from segbench.measure.settings import Settings
+    from segbench.stats import Ratio
+
+# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
+# is made of as many calls as it takes.
+SAMPLE_SECONDS = 0.005
 
 # On top of the limit of a call: a worker imports its libraries and starts its pool, all workers at
 # the same time.
 START_SECONDS = 30.0
 
-# On top of it too: loading the reference and comparing with it.
+# On top of it too: loading the reference, comparing with it, and warming up.
 COMPARE_SECONDS = 10.0
 
 # What a worker has to put its pool away at the end of a run.
 END_SECONDS = 5.0
+
+# Where the time goes is looked at with so many images, or the smallest size.
+PROFILE_IMAGES = 50
+# Calls of the pipeline that a profile makes at the most.
+PROFILE_CALLS = 5
 
 
 class Watcher(Protocol):
@@ -70,8 +80,9 @@ def run(
     out: Path,
     watcher: Watcher,
     command: str,
-) -> list[Sample]:
-    """Measure all cases and write ``run.jsonl``.
+    earlier: RunFile | None = None,
+) -> None:
+    """Measure all cases and write ``run.jsonl`` and ``profiles.jsonl``.
 
     Parameters
     ----------
@@ -80,16 +91,13 @@ def run(
     settings : Settings
         What to measure.
     out : Path
-        Folder for ``run.jsonl``; made once every backend has been accepted.
+        Folder of the run; made once every backend has been accepted.
     watcher : Watcher
         Is told how the run goes on.
     command : str
         What the user typed, for the header.
-
-    Returns
-    -------
-    list of Sample
-        As written.
+    earlier : RunFile, optional
+        What `out` holds of this run already: only what it lacks is measured.
 
     Raises
     ------
@@ -100,6 +108,9 @@ def run(
     if left_out:
         words = ", ".join(str(size) for size in left_out)
         watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
+    if settings.cache == "cold":
+        for file in dataset.files[: sizes[-1]]:
+            pagecache.check(file)
     # Before the workers make the load that a reader would take for somebody else's.
     started, machine = datetime.now().astimezone(), environment.machine()
     with ExitStack() as stack:
@@ -109,17 +120,30 @@ def run(
         stack.callback(engine.stop)
         engine.start()
         reference = engine.make_reference(sizes[-1])
-        header = Header(
-            started=started.isoformat(timespec="seconds"),
-            machine=machine,
-            versions=environment.versions(),
-            settings=_describe_settings(engine, sizes, left_out, command),
-            dataset=_describe_dataset(dataset, reference),
-        )
-        writer = stack.enter_context(RunWriter(out, header))
-        samples = engine.measure(sizes, reference.objects, writer)
+        if earlier:
+            engine.remember(earlier.samples)
+            writer = RunWriter.reopen(out)
+        else:
+            header = Header(
+                started=started.isoformat(timespec="seconds"),
+                machine={**machine, "file_system": environment.file_system(dataset.files[0])},
+                versions=environment.versions(),
+                settings={
+                    **describe(settings),
+                    "sizes": sizes,
+                    "sizes_left_out": left_out,
+                    "baseline": str(BASELINE),
+                    "command": command,
+                    "variables": set_variables(native_threads=settings.native_threads),
+                    "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
+                },
+                dataset={**datasets.describe(dataset), **_describe_reference(reference)},
+            )
+            writer = RunWriter.create(out, header)
+        with writer:
+            engine.measure(sizes, reference.objects, writer)
         engine.stop(grace=END_SECONDS)
-        return samples
+        engine.profile(sizes, out)
 
 
 def fitting_sizes(
@@ -149,8 +173,39 @@ class _Arm:
     backend: BackendSpec
     worker: WorkerProcess
     thread_pools: list[str] = field(default_factory=list)
-    # An arm that failed once is out: nothing more of it is tried.
+    # An arm that failed once is out: nothing more of it is tried. 0: it failed when it started.
     failure: Failed | None = None
+    failed_at: int = 0
+    # Of the size at hand, by phase.
+    ready: dict[str, Checked] = field(default_factory=dict)
+
+
+@dataclass
+class _Case:
+    """A phase and a size: what its samples amount to so far."""
+
+    # By backend, then by block.
+    seconds: defaultdict[BackendSpec, dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    blocks: int = 0
+    spent: float = 0.0
+
+    def add(self, backend: BackendSpec, sample: Sample) -> None:
+        """Take a sample that is ok into account."""
+        assert sample.seconds is not None  # noqa: S101  (told to the type checker)
+        self.seconds[backend][sample.block] = sample.seconds
+        self.blocks = max(self.blocks, sample.block)
+        self.spent += sample.seconds * sample.calls
+
+    def ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
+        """Those of some backends to the baseline, one after the other as they are asked for."""
+        baseline = self.seconds[BASELINE]
+        for backend in backends:
+            own = self.seconds[backend]
+            blocks = [block for block in own if block in baseline]
+            if backend != BASELINE and blocks:
+                yield paired_ratio([own[b] for b in blocks], [baseline[b] for b in blocks])
 
 
 class _Engine:
@@ -163,16 +218,20 @@ class _Engine:
         self.watcher = watcher
         self.workers: list[WorkerProcess] = []
         self.arms: list[_Arm] = []
-        self.samples: list[Sample] = []
+        self.cases: defaultdict[tuple[int, str], _Case] = defaultdict(_Case)
+        # Rows of failures that are written already.
+        self.told: set[tuple[BackendSpec, int, str]] = set()
+        # Seconds since the start of the run are counted from here.
+        self.origin = time.perf_counter()
+        self.withheld_before = environment.withheld_seconds()
 
     def start(self) -> None:
         """Start a worker for every backend, all at once, and run each once on one image."""
         self.watcher.step("starting the workers", steps=0)
         # First of all the reference's: a worker of its own, whose memory is in no figure.
-        image = datasets.lay_out(self.dataset, 1)
-        self.reference = self._launch(BASELINE, image)
+        self.reference = self._launch(BASELINE)
         for backend in self.settings.backends:
-            self.arms.append(_Arm(backend, self._launch(backend, image)))
+            self.arms.append(_Arm(backend, self._launch(backend)))
         limit = START_SECONDS + self.settings.time_limit
         reply = self.reference.receive(limit=limit)
         if not isinstance(reply, Started):
@@ -186,15 +245,24 @@ class _Engine:
             else:
                 self._fail(arm, _failure(reply))
 
-    def _launch(self, backend: BackendSpec, image: str) -> WorkerProcess:
-        worker = WorkerProcess(native_threads=self.settings.native_threads)
+    def _worker(self) -> WorkerProcess:
+        worker = WorkerProcess(
+            native_threads=self.settings.native_threads, memory_limit=self.settings.memory_limit
+        )
         self.workers.append(worker)
-        params = dataclasses.asdict(self.settings.params)
-        worker.send(Start(str(backend), self.settings.workers, image, params))
         return worker
 
-    def _fail(self, arm: _Arm, failure: Failed) -> None:
-        arm.failure = failure
+    def _launch(self, backend: BackendSpec) -> WorkerProcess:
+        worker = self._worker()
+        image = datasets.lay_out(self.dataset, 1)
+        params = dataclasses.asdict(self.settings.params)
+        worker.send(protocol.Start(str(backend), self.settings.workers, image, params))
+        return worker
+
+    def _fail(self, arm: _Arm, failure: Failed, *, size: int = 0) -> None:
+        arm.failure, arm.failed_at = failure, size
+        # What it holds is not to weigh on the others.
+        arm.worker.stop()
         self.watcher.note(f"{arm.backend}: {failure.status}, {failure.cause}")
 
     def stop(self, *, grace: float = 0.0) -> None:
@@ -210,7 +278,8 @@ class _Engine:
         pattern = datasets.lay_out(self.dataset, count)
         truth = [str(file) for file in self.dataset.truth[:count]]
         # No limit: without a reference there is nothing to rank.
-        reply = self.reference.ask(Reference(pattern, self.folder, truth), limit=None)
+        request = protocol.Reference(pattern, self.folder, truth)
+        reply = self.reference.ask(request, limit=None)
         self.reference.stop(grace=END_SECONDS)
         if isinstance(reply, Made):
             return reply
@@ -218,88 +287,177 @@ class _Engine:
             f"the reference {BASELINE} failed on {self.dataset.name}: {_failure(reply).cause}"
         )
 
-    def measure(
-        self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter
-    ) -> list[Sample]:
+    def remember(self, samples: Sequence[Sample]) -> None:
+        """Take the samples of an earlier, interrupted part of this run into account."""
+        arms = {arm.backend: arm for arm in self.arms}
+        for sample in samples:
+            backend = BackendSpec(sample.reader, sample.processor, sample.scheduler)
+            if sample.status == "ok":
+                self.cases[sample.n_images, sample.phase].add(backend, sample)
+            else:
+                self.told.add((backend, sample.n_images, sample.phase))
+                if arms[backend].failure is None:
+                    failure = Failed(sample.status, sample.cause)
+                    self._fail(arms[backend], failure, size=sample.n_images)
+            if sample.at is not None:
+                self.origin = min(self.origin, time.perf_counter() - sample.at)
+
+    def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter) -> None:
         """Time all cases, size by size, each in blocks."""
-        phases, blocks = self.settings.phases, range(1, self.settings.blocks + 1)
-        self.watcher.plan(len(sizes) * len(self.arms) * (1 + len(phases) * len(blocks)))
-        order = random.Random(self.settings.seed)  # noqa: S311  (an order, not a secret)
+        phases = self.settings.phases
+        # A step is a comparison, a case, or a profile.
+        self.watcher.plan((len(sizes) + 1) * len(self.arms) + len(sizes) * len(phases))
         for size in sizes:
+            todo = [phase for phase in phases if not self._ended(size, phase)]
             pattern = datasets.lay_out(self.dataset, size)
             for arm in self.arms:
                 self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
-                self._check(arm, pattern, size, writer)
-            for block, phase in itertools.product(blocks, phases):
-                for arm in order.sample(self.arms, len(self.arms)):
-                    self.watcher.step(f"{size} images: block {block} of {len(blocks)}, {phase}")
-                    if arm.failure is None:
-                        sample = self._sample(arm, phase, pattern, size, block, sum(objects[:size]))
-                        if sample:
-                            self._record(sample, writer)
-                        else:
-                            self._record_failure(arm, size, block, writer)
-        return self.samples
+                if todo and arm.failure is None:
+                    self._check(arm, pattern, size)
+                if arm.failure and size >= arm.failed_at:
+                    self._record_failure(arm, size, writer)
+            for phase in phases:
+                self.watcher.step(f"{size} images: {phase}")
+                while not self._ended(size, phase):
+                    block = self.cases[size, phase].blocks + 1
+                    self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
+                    self._take_block(size, phase, sum(objects[:size]), writer)
 
-    def _check(self, arm: _Arm, pattern: str, size: int, writer: RunWriter) -> None:
-        """Run each phase once and compare; an arm that fails, or has failed, gets its rows."""
-        if arm.failure:
-            not_tried = "" if arm.failure.status == "unavailable" else "not tried: "
-            self._record_failure(arm, size, 0, writer, prefix=not_tried)
-            return
+    def _ended(self, size: int, phase: str) -> str:
+        """Why a case is over; empty while it is not."""
+        case = self.cases[size, phase]
+        live = [arm.backend for arm in self.arms if arm.failure is None]
+        if not live:
+            return "blocks"
+        return stopping.ended(
+            case.ratios(live), blocks=case.blocks, seconds=case.spent, limits=self.settings.limits
+        )
+
+    def _check(self, arm: _Arm, pattern: str, size: int) -> None:
+        """Make the cases of a size ready: run each phase once, compare, warm up."""
         limit = self.settings.time_limit
+        arm.ready = {}
+        # A warm call is not what is to be timed where the files are to be cold.
+        sample_seconds = SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared.
         for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
-            request = Check(phase, pattern, size, self.folder)
+            self._cool(size)
+            request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
             reply = arm.worker.ask(request, limit=limit + COMPARE_SECONDS)
             if isinstance(reply, Checked) and reply.seconds > limit:
                 reply = Failed("timeout", f"took longer than {limit:g} s")
             if not isinstance(reply, Checked) or reply.difference:
-                self._fail(arm, _failure(reply, f"{phase} of {size} images"))
-                self._record_failure(arm, size, 0, writer)
+                self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
                 return
+            arm.ready[phase] = reply
+
+    def _take_block(self, size: int, phase: str, objects: int, writer: RunWriter) -> None:
+        """Time every arm once, in random order."""
+        block = self.cases[size, phase].blocks + 1
+        # Seeded by the block, so that a run that goes on later takes the order it would have taken.
+        order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
+        withheld = environment.withheld_seconds()
+        if withheld is not None and self.withheld_before is not None:
+            withheld = round(withheld - self.withheld_before, 3)
+        for arm in order.sample(self.arms, len(self.arms)):
+            sample = None
+            if arm.failure is None:
+                sample = self._sample(arm, size, phase, block, objects, withheld)
+            if sample:
+                writer.append(sample)
+                self.cases[size, phase].add(arm.backend, sample)
+            else:
+                self._record_failure(arm, size, writer, block=block)
+        writer.sync()
 
     def _sample(
-        self, arm: _Arm, phase: str, pattern: str, size: int, block: int, objects: int
+        self,
+        arm: _Arm,
+        size: int,
+        phase: str,
+        block: int,
+        objects: int,
+        withheld: float | None,
     ) -> Sample | None:
         """Take a sample; None where the arm failed."""
-        reply = arm.worker.ask(
-            Time(phase, pattern, size, self.folder), limit=self.settings.time_limit
+        ready = arm.ready[phase]
+        cached = self._cool(size)
+        # A sample of several calls is far within the limit of one.
+        reply = arm.worker.ask(protocol.Time(phase, ready.calls), limit=self.settings.time_limit)
+        if not isinstance(reply, Timed) or reply.objects not in (None, objects):
+            self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
+            return None
+        return sample_of(
+            arm.backend,
+            phase=phase,
+            n_images=size,
+            block=block,
+            seconds=reply.seconds,
+            status="ok",
+            objects=reply.objects,
+            peak_mib=ready.peak_mib,
+            calls=ready.calls,
+            first_seconds=ready.seconds,
+            idle_mib=ready.idle_mib,
+            at=round(time.perf_counter() - self.origin, 6),
+            cached=cached,
+            withheld_seconds=withheld,
         )
-        if isinstance(reply, Timed) and reply.objects in (None, objects):
-            return sample_of(
-                arm.backend,
-                phase=phase,
-                n_images=size,
-                block=block,
-                seconds=reply.seconds,
-                status="ok",
-                objects=reply.objects,
-                peak_mib=reply.peak_mib,
-                calls=reply.calls,
-            )
-        self._fail(arm, _failure(reply, f"{phase} of {size} images"))
-        return None
 
-    def _record_failure(
-        self, arm: _Arm, size: int, block: int, writer: RunWriter, *, prefix: str = ""
-    ) -> None:
+    def _cool(self, size: int) -> float | None:
+        """Drop the files from the page cache, where they are to be cold; the share that stayed."""
+        if self.settings.cache == "warm":
+            return None
+        files = self.dataset.files[:size]
+        pagecache.drop(files)
+        return pagecache.cached_share(files)
+
+    def _record_failure(self, arm: _Arm, size: int, writer: RunWriter, *, block: int = 0) -> None:
         """Write the failure of an arm as a row of every phase: nothing of this size is ranked."""
         assert arm.failure is not None  # noqa: S101  (told to the type checker)
+        status, cause = arm.failure.status, arm.failure.cause
+        if size > arm.failed_at and status != "unavailable":
+            cause = f"not tried: {cause}"
         for phase in self.settings.phases:
+            if (arm.backend, size, phase) in self.told:
+                continue
             row = sample_of(
-                arm.backend,
-                phase=phase,
-                n_images=size,
-                block=block,
-                status=arm.failure.status,
-                cause=prefix + arm.failure.cause,
+                arm.backend, phase=phase, n_images=size, block=block, status=status, cause=cause
             )
-            self._record(row, writer)
+            writer.append(row)
+            self.told.add((arm.backend, size, phase))
 
-    def _record(self, sample: Sample, writer: RunWriter) -> None:
-        writer.append(sample)
-        self.samples.append(sample)
+    def profile(self, sizes: Sequence[int], out: Path) -> None:
+        """Find out where the time of each arm goes, one at a time, in a fresh process."""
+        size = max((size for size in sizes if size <= PROFILE_IMAGES), default=sizes[0])
+        image, pattern = datasets.lay_out(self.dataset, 1), datasets.lay_out(self.dataset, size)
+        params = dataclasses.asdict(self.settings.params)
+        done = {
+            BackendSpec(profile.reader, profile.processor, profile.scheduler)
+            for profile in runfile.read_profiles(out)
+        }
+        for arm in self.arms:
+            backend = arm.backend
+            self.watcher.step(f"where the time of {backend} goes")
+            if arm.failure or backend in done:
+                continue
+            worker = self._worker()
+            workers = self.settings.workers
+            reply = worker.ask(
+                protocol.Profile(str(backend), workers, image, pattern, size, params),
+                limit=START_SECONDS + PROFILE_CALLS * self.settings.time_limit,
+            )
+            worker.stop(grace=END_SECONDS)
+            found: dict[str, Any]
+            if isinstance(reply, Profiled):
+                found = dataclasses.asdict(reply)
+            else:
+                failure = _failure(reply, "profile")
+                found = {"status": failure.status, "cause": failure.cause}
+                self.watcher.note(f"{backend}: {failure.status}, {failure.cause}")
+            names = dataclasses.asdict(backend)
+            runfile.write_profile(out, runfile.Profile(**names, n_images=size, **found))
+        self.watcher.step("writing the report", steps=0)
 
 
 def _failure(reply: Reply, what: str = "start") -> Failed:
@@ -310,30 +468,10 @@ def _failure(reply: Reply, what: str = "start") -> Failed:
         return Failed("wrong-result", f"{what}: {reply.difference}")
     if isinstance(reply, Timed):
         return Failed("wrong-result", f"{what}: {reply.objects} objects, other than when compared")
+    if isinstance(reply, Refused):
+        return Failed("error", f"{what}: {reply.reason}")
     return Failed("error", f"{what}: unexpected answer {type(reply).__name__}")
 
 
-def _describe_settings(
-    engine: _Engine, sizes: Sequence[int], left_out: Sequence[int], command: str
-) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(engine.settings),
-        "backends": [str(backend) for backend in engine.settings.backends],
-        "sizes": sizes,
-        "sizes_left_out": left_out,
-        "baseline": str(BASELINE),
-        "command": command,
-        "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
-    }
-
-
-def _describe_dataset(dataset: Dataset, reference: Made) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "images": len(dataset.files),
-        "shape": dataset.shape,
-        "dtype": dataset.dtype,
-        "key": dataset.key,
-        "objects": sum(reference.objects),
-        "truth": reference.truth,
-    }
+def _describe_reference(reference: Made) -> dict[str, Any]:
+    return {"objects": sum(reference.objects), "truth": reference.truth}

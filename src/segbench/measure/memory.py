@@ -1,8 +1,11 @@
-"""Largest resident size of this process and its children over a stretch of time."""
+"""Resident size of a process and its children: now, and at its peak over a stretch of time."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
+import sys
 from pathlib import Path
 
 import psutil
@@ -10,9 +13,18 @@ import psutil
 MIB = 2**20
 
 
+def settle() -> None:
+    """Give back what this process holds without using it, so that a peak is not hidden in it."""
+    gc.collect()
+    if sys.platform == "linux":
+        # glibc keeps freed memory for later; other C libraries (musl) may lack the function.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def reset_peak() -> None:
     """Forget the peak so far, where the platform can (Linux); elsewhere it is that since start."""
-    for process in _family():
+    for process in _family(psutil.Process()):
         # A child may be gone, a platform may have no such file: the peak then starts earlier.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
@@ -23,12 +35,22 @@ def peak_mib() -> float | None:
 
     The peaks need not have been at the same time, so this is an upper bound.
     """
-    peaks = [peak for process in _family() if (peak := _peak_bytes(process)) is not None]
+    family = _family(psutil.Process())
+    peaks = [peak for process in family if (peak := _peak_bytes(process)) is not None]
     return round(sum(peaks) / MIB, 1) if peaks else None
 
 
-def _family() -> list[psutil.Process]:
-    process = psutil.Process()
+def resident_mib(process: psutil.Process) -> float:
+    """Resident size of a process and its children now, in MiB; pages that they share count in each."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for member in _family(process):
+            with contextlib.suppress(psutil.Error):
+                total += member.memory_info().rss
+    return round(total / MIB, 1)
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 

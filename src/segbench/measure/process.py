@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import signal
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import psutil
 
+from segbench.measure.memory import resident_mib
 from segbench.measure.protocol import Failed, Reply, Request, decode, encode
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
@@ -27,19 +30,60 @@ NATIVE_POOLS = (
     "OPENCV_FOR_THREADS_NUM",
 )
 
+# How often a worker that has not answered is looked at from outside: a look takes a millisecond
+# of another core.
+LOOK_SECONDS = 0.1
+
+
+def set_variables(*, native_threads: bool) -> dict[str, str]:
+    """Environment variables that make workers alike, whatever the user's shell holds."""
+    variables = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MPLBACKEND": "agg"}
+    return variables if native_threads else {**variables, **dict.fromkeys(NATIVE_POOLS, "1")}
+
 
 def worker_environment(*, native_threads: bool) -> dict[str, str]:
     """Environment variables of a worker process."""
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "MPLBACKEND": "agg"}
-    if not native_threads:
-        environment.update(dict.fromkeys(NATIVE_POOLS, "1"))
-    return environment
+    return {**os.environ, **set_variables(native_threads=native_threads)}
+
+
+def kill_family(leader: int) -> None:
+    """Kill a worker process and all that it started, whatever they are doing.
+
+    Parameters
+    ----------
+    leader : int
+        Process id; where the platform has groups, it leads one.
+    """
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(leader)
+        family = [*process.children(recursive=True), process]
+    # The leader last, since it may be the one that calls this.
+    for member in family[:-1]:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
+    if hasattr(os, "killpg"):
+        # Members whose parents are gone are no longer anybody's children.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
+    for member in family[-1:]:
+        with contextlib.suppress(psutil.Error):
+            member.kill()
 
 
 class WorkerProcess:
-    """A fresh interpreter that serves one backend, and the pipes to it."""
+    """A fresh interpreter that serves one backend, and the pipes to it.
 
-    def __init__(self, *, native_threads: bool) -> None:
+    Parameters
+    ----------
+    native_threads : bool
+        Leave the thread pools of native libraries as they are.
+    memory_limit : float
+        GiB that the worker and its children may hold; beyond it they are killed.
+    """
+
+    def __init__(self, *, native_threads: bool, memory_limit: float) -> None:
+        self._memory_limit = memory_limit
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -74,20 +118,43 @@ class WorkerProcess:
         Returns
         -------
         Reply
-            `Failed` with status ``timeout`` or ``crashed`` where the worker gave none; it is then
-            stopped, with all its children.
+            `Failed` with status ``timeout``, ``memory`` or ``crashed`` where the worker gave none;
+            it is then stopped, with all its children.
         """
-        try:
-            line = self._replies.get(timeout=limit)
-        except queue.Empty:
-            self.stop()
-            return Failed("timeout", f"took longer than {limit:g} s")
+        end = math.inf if limit is None else time.monotonic() + limit
+        while True:
+            try:
+                # Most answers come before the first look, which would disturb them.
+                left = end - time.monotonic()
+                line = self._replies.get(timeout=max(0.0, min(LOOK_SECONDS, left)))
+                break
+            except queue.Empty:
+                failure = self._over_a_limit(late=time.monotonic() >= end, limit=limit)
+                if failure:
+                    self.stop()
+                    return failure
         if line:
             return decode(line)  # type: ignore[return-value]  # a worker sends replies
         self._process.wait()
         cause = self._cause_of_death()
         self.stop()
         return Failed("crashed", cause)
+
+    def _over_a_limit(self, *, late: bool, limit: float | None) -> Failed | None:
+        if late:
+            return Failed("timeout", f"took longer than {limit:g} s")
+        held = self.resident_mib() / 1024
+        if held > self._memory_limit:
+            text = f"held {held:.2f} GiB, more than the limit of {self._memory_limit:g} GiB"
+            return Failed("memory", text)
+        return None
+
+    def resident_mib(self) -> float:
+        """Resident size of the worker and its children now, in MiB; 0 where it is gone."""
+        try:
+            return resident_mib(psutil.Process(self._process.pid))
+        except psutil.NoSuchProcess:
+            return 0.0
 
     def ask(self, request: Request, *, limit: float | None) -> Reply:
         """Send a request and wait for the answer, as `receive` does."""
@@ -111,23 +178,11 @@ class WorkerProcess:
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace)
-        self._kill()
+        kill_family(self._process.pid)
         self._process.wait()
         self._errors.close()
         with contextlib.suppress(OSError, AttributeError):
             self._process.stdout.close()  # type: ignore[union-attr]  # as above
-
-    def _kill(self) -> None:
-        if hasattr(os, "killpg"):
-            # The worker leads a group: its children are in it even where it is gone already.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            worker = psutil.Process(self._process.pid)
-            for process in [*worker.children(recursive=True), worker]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  (a pipe was asked for)

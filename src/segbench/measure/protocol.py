@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import get_args
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,37 @@ class Reference:
 
 @dataclass(frozen=True)
 class Check:
-    """Run a phase once and compare its result with the reference; answered by `Checked`."""
+    """Make a case ready: run its phase once, compare the result with the reference, warm up.
+
+    `sample_seconds` is how long a sample is to last at the least. Answered by `Checked` or
+    `Failed`.
+    """
 
     phase: str
     pattern: str
     n_images: int
     folder: str
+    sample_seconds: float
 
 
 @dataclass(frozen=True)
 class Time:
-    """Take one sample of a phase; answered by `Timed` or `Failed`."""
+    """Take one sample of a phase that was made ready, of so many calls; answered by `Timed`."""
 
     phase: str
+    calls: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Profile a backend in this process, which has done nothing else; answered by `Profiled`."""
+
+    backend: str
+    workers: int
+    image: str
     pattern: str
     n_images: int
-    folder: str
+    params: dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -75,20 +91,39 @@ class Made:
 
 @dataclass(frozen=True)
 class Checked:
-    """Seconds of the call, and how its result differs from the reference (empty: it agrees)."""
+    """A case is ready.
+
+    `seconds` and the memory, before the call and at its peak in MiB, are those of its first call;
+    `difference` says how its result differs from the reference (empty: it agrees), `calls` how many
+    make a sample.
+    """
 
     seconds: float
     difference: str
+    idle_mib: float
+    peak_mib: float | None
+    calls: int
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A sample: seconds of one call, number of calls, objects found (if any), peak in MiB."""
+    """A sample: mean seconds of its calls, and the objects found, if any."""
 
     seconds: float
-    calls: int
     objects: int | None
-    peak_mib: float | None
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What :class:`segbench.runfile.Profile` holds beside the names."""
+
+    import_seconds: float
+    start_seconds: float
+    first_seconds: float
+    seconds: float
+    parts: dict[str, float]
+    tasks: int
+    calls: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -106,12 +141,9 @@ class Refused:
     reason: str
 
 
-Request = Start | Reference | Check | Time
-Reply = Started | Made | Checked | Timed | Failed | Refused
-_KINDS = {
-    kind.__name__: kind
-    for kind in (Start, Reference, Check, Time, Started, Made, Checked, Timed, Failed, Refused)
-}
+Request = Start | Reference | Check | Time | Profile
+Reply = Started | Made | Checked | Timed | Profiled | Failed | Refused
+_KINDS = {kind.__name__: kind for kind in (*get_args(Request), *get_args(Reply))}
 
 
 def encode(message: Request | Reply) -> str:
@@ -122,4 +154,5 @@ def encode(message: Request | Reply) -> str:
 def decode(line: str) -> Request | Reply:
     """The message in a line."""
     values = json.loads(line)
-    return _KINDS[values.pop("kind")](**values)
+    message: Request | Reply = _KINDS[values.pop("kind")](**values)
+    return message

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import sys
+import threading
 import time
 import warnings
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
+import psutil
 
 from segbench import agreement, datasets
 from segbench.backends import phases, registry
 from segbench.backends.start import started
 from segbench.errors import InputError
 from segbench.measure import memory
+from segbench.measure.process import kill_family
 from segbench.measure.protocol import (
     Check,
     Checked,
     Failed,
     Made,
+    Profile,
+    Profiled,
     Reference,
     Refused,
     Reply,
@@ -44,22 +50,68 @@ if TYPE_CHECKING:
 
     from segbench.backends.interface import Backend
 
-# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
-# is made of as many calls as it takes.
-SAMPLE_SECONDS = 0.005
+# Warming up ends when a call is no longer faster than the best before it by this share ...
+WARM_SHARE = 0.05
+# ... or after so many calls or seconds: what the first call of a second pays once is little of it.
+WARM_CALLS = 10
+WARM_SECONDS = 1.0
+
+# How often a worker looks whether the engine is still there.
+LOOK_SECONDS = 0.5
 
 # Ground truth is compared for so many images at the most: 50 tell as much as 500, in a second.
 TRUTH_IMAGES = 50
 
 
 class _Worker:
-    """A started backend and what it has been told."""
+    """A started backend, and the calls that were made ready."""
 
     def __init__(self, backend: Backend, params: PipelineParams) -> None:
         self.backend = backend
         self.params = params
+        self.ready: dict[str, Callable[[], Any]] = {}
 
-    def call(self, request: Check | Time) -> Callable[[], Any]:
+    def check(self, request: Check) -> Checked:
+        # What the last size held is given back before this one's memory is looked at.
+        self.ready.pop(request.phase, None)
+        memory.settle()
+        idle = memory.resident_mib(psutil.Process())
+        call = self._call(request)
+        memory.reset_peak()
+        result, seconds = _timed(call)
+        peak = memory.peak_mib()
+        difference = None
+        if request.phase == "read":
+            difference = agreement.first_different_image(result, _load_pixels(request))
+        elif isinstance(result, Segmentation):
+            reference = _load_reference(request.folder, request.n_images)
+            difference = agreement.first_difference(result, reference)
+        if difference:
+            return Checked(seconds, str(difference), idle, peak, 0)
+        self.ready[request.phase] = call
+        del result
+        best = _warm_up(call, seconds)
+        # What is there now stays: no collection before a sample need look at it.
+        gc.collect()
+        gc.freeze()
+        return Checked(seconds, "", idle, peak, max(1, math.ceil(request.sample_seconds / best)))
+
+    def time(self, request: Time) -> Timed:
+        call = self.ready[request.phase]
+        gc.collect()
+        # A collection inside the timed call would be charged to whoever comes last.
+        gc.disable()
+        try:
+            started = time.perf_counter()
+            for _ in range(request.calls):
+                result = call()
+            seconds = time.perf_counter() - started
+        finally:
+            gc.enable()
+        objects = result.count if isinstance(result, Segmentation) else None
+        return Timed(seconds / request.calls, objects)
+
+    def _call(self, request: Check) -> Callable[[], Any]:
         """What a phase does, ready to be called."""
         backend, pattern, params = self.backend, request.pattern, self.params
         if request.phase == "open":
@@ -70,37 +122,6 @@ class _Worker:
             pixels = _load_pixels(request)
             return lambda: phases.process_images(backend, pixels, params)
         return lambda: phases.run_pipeline(backend, pattern, params)
-
-    def check(self, request: Check) -> Checked:
-        call = self.call(request)
-        started = time.perf_counter()
-        result = call()
-        seconds = time.perf_counter() - started
-        difference = None
-        if request.phase == "read":
-            difference = agreement.first_different_image(result, _load_pixels(request))
-        elif isinstance(result, Segmentation):
-            reference = _load_reference(request.folder, request.n_images)
-            difference = agreement.first_difference(result, reference)
-        return Checked(seconds, str(difference) if difference else "")
-
-    def time(self, request: Time) -> Timed:
-        call = self.call(request)
-        gc.collect()
-        memory.reset_peak()
-        calls, seconds = 0, 0.0
-        # A collection inside the timed call would be charged to whoever comes last.
-        gc.disable()
-        try:
-            started = time.perf_counter()
-            while seconds < SAMPLE_SECONDS:
-                result = call()
-                calls += 1
-                seconds = time.perf_counter() - started
-        finally:
-            gc.enable()
-        objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds / calls, calls, objects, memory.peak_mib())
 
     def make_reference(self, request: Reference) -> Made:
         folder = Path(request.folder)
@@ -124,7 +145,28 @@ class _Worker:
         return self.make_reference(request)
 
 
-def _load_pixels(request: Check | Time) -> NDArray[Any]:
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - started
+
+
+def _warm_up(call: Callable[[], Any], first: float) -> float:
+    """Call until calls do not get faster; the seconds of the fastest."""
+    best = spent = first
+    for _ in range(WARM_CALLS):
+        if spent >= WARM_SECONDS:
+            break
+        _, seconds = _timed(call)
+        spent += seconds
+        settled = seconds > (1 - WARM_SHARE) * best
+        best = min(best, seconds)
+        if settled:
+            break
+    return best
+
+
+def _load_pixels(request: Check) -> NDArray[Any]:
     # All workers map the same file, so that its pixels are in memory once. As a plain array, not
     # a memmap: Dask treats a memmap as a file.
     pixels = np.asarray(np.load(Path(request.folder) / "pixels.npy", mmap_mode="r"))
@@ -153,28 +195,57 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+def _failed(error: Exception) -> Refused | Failed:
+    """What a backend raised, as a reply."""
+    if isinstance(error, registry.UnavailableError):
+        return Failed("unavailable", str(error))
+    if isinstance(error, MemoryError):
+        return Failed("memory", _one_line(error))
+    return Failed("error", _one_line(error))
+
+
+def _profile(request: Profile) -> Reply:
+    from segbench.measure import stages  # noqa: PLC0415  (a worker that times has no use for it)
+
+    # The interpreter's own start, and the imports of this module: numpy is one of them.
+    before = time.time() - psutil.Process().create_time()
+    try:
+        found = stages.profile(
+            registry.parse_spec(request.backend),
+            workers=request.workers,
+            image=request.image,
+            pattern=request.pattern,
+            n_images=request.n_images,
+            params=PipelineParams(**request.params),  # type: ignore[arg-type]  # JSON's values
+        )
+    except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
+        return _failed(error)
+    found = replace(found, import_seconds=before + found.import_seconds)
+    return Profiled(**{field.name: getattr(found, field.name) for field in fields(Profiled)})
+
+
 def _serve(requests: TextIO, replies: TextIO) -> None:
     def reply(message: Reply) -> None:
         replies.write(encode(message))
         replies.flush()
 
-    start = decode(requests.readline())
-    assert isinstance(start, Start)  # noqa: S101  (the engine's first request)
-    spec = registry.parse_spec(start.backend)
-    params = PipelineParams(**start.params)  # type: ignore[arg-type]  # JSON's values
+    first = decode(requests.readline())
+    if isinstance(first, Profile):
+        reply(_profile(first))
+        return
+    assert isinstance(first, Start)  # noqa: S101  (the engine's other first request)
+    params = PipelineParams(**first.params)  # type: ignore[arg-type]  # JSON's values
     with ExitStack() as stack:
         try:
+            spec = registry.parse_spec(first.backend)
             backend = stack.enter_context(
-                started(spec, workers=start.workers, image=start.image, params=params)
+                started(spec, workers=first.workers, image=first.image, params=params)
             )
         except InputError as error:
             reply(Refused(str(error)))
             return
-        except registry.UnavailableError as error:
-            reply(Failed("unavailable", str(error)))
-            return
         except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
-            reply(Failed("error", _one_line(error)))
+            reply(_failed(error))
             return
         worker = _Worker(backend, params)
         # What the libraries made when they were imported stays: no collection need look at it again.
@@ -182,13 +253,18 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
         gc.freeze()
         reply(Started(_thread_pools()))
         for line in requests:
-            request = decode(line)
             try:
-                reply(worker.answer(request))  # type: ignore[arg-type]  # the engine sends requests
-            except MemoryError as error:
-                reply(Failed("memory", _one_line(error)))
-            except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
-                reply(Failed("error", _one_line(error)))
+                reply(worker.answer(decode(line)))  # type: ignore[arg-type]  # the engine sends requests
+            except Exception as error:  # noqa: BLE001  # as above
+                reply(_failed(error))
+
+
+def _end_with_engine() -> None:
+    """End with the process that started this one, however that ends, and take all children along."""
+    engine = os.getppid()
+    while os.getppid() == engine:
+        time.sleep(LOOK_SECONDS)
+    kill_family(os.getpid())
 
 
 def main() -> None:
@@ -196,6 +272,7 @@ def main() -> None:
     # What a library prints must not get between the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    threading.Thread(target=_end_with_engine, daemon=True).start()
     # Warnings of the libraries are not this worker's to show; what matters is compared.
     warnings.simplefilter("ignore")
     _serve(sys.stdin, replies)

@@ -13,18 +13,19 @@ import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
-from segbench.report import tables
-from segbench.report.figures import Drawing, phase_figures
+from segbench.report import costs, tables, trust
+from segbench.report.figures import parts_figure, phase_figures
+from segbench.report.findings import findings
 from segbench.runfile import STATUSES
+from segbench.stats import ALPHA, EQUAL, MARGIN, MIN_BLOCKS, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from segbench.report.figures import Drawing
     from segbench.report.tables import Table
     from segbench.results import Source
-
-ENOUGH_BLOCKS = 5
 
 # Paragraphs, for HTML and Markdown alike.
 METHOD = tuple(
@@ -34,21 +35,38 @@ METHOD = tuple(
         Opening a lazy collection is not reading it, so the two are timed apart.""",
         """Before a backend is timed on a number of images, it runs each phase once: the pixels it
         reads must equal the reference's, its label images must be the same partition, and its table
-        must have the same areas. One that differs is reported as wrong-result and not ranked.""",
+        must have the same areas. One that differs is reported as wrong-result and not ranked. This
+        first call is not thrown away: its time and its memory are in tables of their own, and the
+        times of the samples are those after a warm-up, which ends when calls do not get faster.""",
         """segbench run takes samples in blocks: a block is one pass over all backends in random
         order, each in a worker process of its own, its pools started and its libraries imported.
-        Ratios are formed within a block, so that a drift of the machine does not move them. Garbage
-        is not collected by the worker inside a timed call, and a call shorter than 5 ms is repeated
-        within its sample. The thread pools of native libraries hold one thread unless the settings say
-        otherwise.""",
+        Garbage is not collected by the worker inside a timed call, and a sample is made of as many
+        calls as fill 5 ms, unless files are to be cold. The thread pools of native libraries hold
+        one thread unless the settings say otherwise. While a sample is taken nothing is watched but,
+        from outside and a few times a second, whether the worker keeps to its memory limit.""",
+        f"""Ratios are formed within a block, so that a drift of the machine does not move them. A
+        ratio is the median over the blocks; its 95% interval is that of the sign test, which asks
+        nothing of the shape of the noise and needs {MIN_BLOCKS} blocks (with which it is one of
+        93.75%). Faster and slower need an interval beyond a difference of {MARGIN:.0%}, since two
+        processes of the same program differ by about that much, and trimmed t tests of the ratios'
+        logarithms that say so at a level of {ALPHA:.0%}, corrected by Holm's method for all
+        comparisons of the source. No difference needs an interval within {EQUAL:.0%} of 1; what is
+        undecided may still be different.""",
+        """Where the time goes is watched in a process of its own, after the timing: in no sample of
+        the other tables does anything watch.""",
         """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
-        compare two medians and have no spread. ASV compares the cells in a benchmark of its own
-        (track_wrong_result), the pytest suite after timing them; the latter leaves the thread pools
-        of native libraries as they are.""",
-        """Files were read through the page cache of the operating system: these are not the times
-        of a cold disk.""",
+        compare two medians and have neither an interval nor a verdict. ASV compares the cells in a
+        benchmark of its own (track_wrong_result), the pytest suite after timing them; the latter
+        leaves the thread pools of native libraries as they are.""",
     )
 )
+
+CACHES = {
+    "cold": "Before each sample the files were dropped from the operating system's page cache: times "
+    "of open, read and pipeline are those of a cold disk, as far as its own caches let them be.",
+    "warm": "Files were read through the page cache of the operating system: these are not the times "
+    "of a cold disk.",
+}
 
 
 @dataclass(frozen=True)
@@ -63,38 +81,31 @@ class Section:
         Of the names of its files, where a report has several sources.
     summary : DataFrame
         One row a case.
+    warnings : tuple of str
+        What disturbed the run, in sentences.
     findings : tuple of str
         Sentences made from the data.
-    presentation, memory, left_out, truth : Table or None
-        None where there is nothing to say.
-    phases : tuple of Table
-        Times and ratios.
-    environment : Table
-        Machine, versions, settings.
+    tables : tuple of Table
+        All, in their order on the page.
     drawings : tuple of Drawing
-        One a phase.
+        One a phase, and one of the parts of a call.
     """
 
     source: Source
     prefix: str
     summary: pd.DataFrame
+    warnings: tuple[str, ...]
     findings: tuple[str, ...]
-    presentation: Table | None
-    phases: tuple[Table, ...]
-    memory: Table | None
-    truth: Table | None
-    left_out: Table | None
-    environment: Table
+    tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
 
-    def shown_tables(self) -> list[Table]:
-        """All tables of the section, in their order on the page."""
-        end = (self.memory, self.truth, self.left_out, self.environment)
-        return [table for table in (self.presentation, *self.phases, *end) if table]
-
     def tables_for_terminal(self) -> list[Table]:
-        """What fits a terminal."""
-        return [*self.phases, *([self.left_out] if self.left_out else [])]
+        """Times, ratios and what is missing: what fits a terminal."""
+        return [
+            table
+            for table in self.tables
+            if table.layout == "ratios" or table.name.endswith("-times") or table.name == "left-out"
+        ]
 
 
 def build(sources: Sequence[Source], out: Path) -> Path:
@@ -120,7 +131,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     """
     contents: dict[Path, bytes] = {}
     for section in sections:
-        for table in section.shown_tables():
+        for table in section.tables:
             frame = pd.DataFrame(table.rows, columns=list(table.columns))
             contents[out / "tables" / f"{section.prefix}{table.name}.csv"] = _csv(frame)
         contents[out / "tables" / f"{section.prefix}summary.csv"] = _csv(section.summary)
@@ -151,54 +162,40 @@ def make_sections(sources: Sequence[Source]) -> list[Section]:
 def make_section(source: Source, prefix: str) -> Section:
     """Summarize a source and make its tables and figures."""
     summary = tables.summarize(source)
+    parts = parts_figure(costs.profiles_by_backend(source))
     return Section(
         source=source,
         prefix=prefix,
         summary=summary,
+        warnings=tuple(trust.warnings(source)),
         findings=tuple(findings(source, summary)),
-        presentation=tables.presentation_table(summary),
-        phases=tuple(tables.phase_tables(source, summary)),
-        memory=tables.memory_table(summary),
-        truth=tables.truth_table(source),
-        left_out=tables.left_out_table(source, summary),
-        environment=tables.environment_table(source),
-        drawings=tuple(phase_figures(summary)),
+        tables=make_tables(source, summary),
+        drawings=(*phase_figures(summary), *([parts] if parts else [])),
     )
 
 
-def findings(source: Source, summary: pd.DataFrame) -> list[str]:
-    """For each phase a sentence on its fastest backend at the largest size.
+def make_tables(source: Source, summary: pd.DataFrame) -> tuple[Table, ...]:
+    """All tables of a source, in their order on the page."""
+    shown = (
+        tables.presentation_table(summary),
+        *tables.phase_tables(source, summary),
+        costs.cost_table(source, summary),
+        costs.parts_table(source),
+        costs.cold_start_table(source, summary),
+        costs.first_calls_table(summary),
+        tables.memory_table(summary),
+        tables.truth_table(source),
+        trust.blocks_table(source),
+        tables.left_out_table(source, summary),
+        tables.environment_table(source),
+    )
+    return tuple(table for table in shown if table)
 
-    A backend counts as faster than another only where each of at least `ENOUGH_BLOCKS` blocks says
-    so: by chance that happens once in 32 times.
-    """
-    sentences = []
-    for phase in ("pipeline", "process", "read"):
-        rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
-        rows = rows[rows["n_images"] == rows["n_images"].max()].sort_values("ratio_median")
-        if len(rows) < 2 or rows["ratio_low"].isna().all() or rows["samples"].min() < ENOUGH_BLOCKS:
-            continue
-        size = rows["n_images"].iloc[0]
-        where = f"{phase}, {tables.images(size)}"
-        ahead = rows[rows["ratio_high"] < 1]
-        if ahead.empty:
-            sentences.append(f"{where}: nothing was faster than {BASELINE} in every block.")
-            continue
-        best = ahead.iloc[0]
-        sentence = (
-            f"{where}: {best['backend']} took {best['ratio_median']:.2f} times the baseline's time "
-            f"({best['ratio_low']:.2f} to {best['ratio_high']:.2f} in the single blocks)"
-        )
-        near = []
-        for backend in rows["backend"].drop(best.name):
-            ratio = tables.ratio_of(source, phase, size, backend, best["backend"])
-            # Without a common block nothing tells them apart.
-            if ratio is None or ratio.low <= 1:
-                near.append(backend)
-        if near:
-            sentence += f"; not told apart from it: {', '.join(near)}"
-        sentences.append(f"{sentence}.")
-    return sentences
+
+def method(sections: Sequence[Section]) -> list[str]:
+    """How these sources were measured, in paragraphs."""
+    caches = [section.source.settings.get("cache", "warm") for section in sections]
+    return [*METHOD, *(text for cache, text in CACHES.items() if cache in caches)]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -216,10 +213,11 @@ def _render(template: str, sections: Sequence[Section]) -> str:
     environment.filters["data_uri"] = _data_uri
     environment.filters["markdown_cell"] = _markdown_cell
     environment.filters["by_heading"] = _by_heading
+    environment.filters["split_end"] = _split_end
     return environment.get_template(template).render(
         sections=sections,
         baseline=str(BASELINE),
-        method=METHOD,
+        method=method(sections),
         statuses=tuple(STATUSES),
         version=__version__,
     )
@@ -232,6 +230,17 @@ def _data_uri(svg: bytes) -> str:
 def _by_heading(rows: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
     """Rows that follow each other under the same heading, together."""
     return [list(group) for _, group in itertools.groupby(rows, key=operator.itemgetter(0))]
+
+
+def _split_end(cell: str, layout: str) -> tuple[str, str]:
+    """A cell, and the verdict or the share that it ends with: it goes on a line of its own."""
+    if layout == "parts" and cell.endswith(")"):
+        start, _, share = cell.rpartition(" (")
+        return start, f"({share}"
+    for verdict in VERDICTS if layout == "ratios" else ():
+        if cell.endswith(f" {verdict}"):
+            return cell.removesuffix(f" {verdict}"), verdict
+    return cell, ""
 
 
 def _markdown_cell(text: str) -> str:

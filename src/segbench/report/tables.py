@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.report import presentation
 from segbench.runfile import STATUSES
-from segbench.stats import Spread, paired_ratio, spread
+from segbench.stats import EQUAL, MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from segbench.results import Source
 
@@ -36,8 +37,13 @@ SUMMARY_COLUMNS = [
     "ratio_median",
     "ratio_low",
     "ratio_high",
+    "ratio_p",
+    "verdict",
+    "first_seconds",
     "objects",
     "peak_mib",
+    "idle_mib",
+    "above_idle_mib",
     "cause",
 ]
 
@@ -56,6 +62,9 @@ class Table:
         Headings.
     rows : tuple of tuple of str
         The first of each is the row's heading.
+    layout : {'figures', 'ratios', 'parts', 'words'}
+        What the cells hold, for the page: in `ratios` a cell may end with a verdict, in `parts`
+        with a share in brackets.
     """
 
     name: str
@@ -63,27 +72,29 @@ class Table:
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    layout: Literal["figures", "ratios", "parts", "words"] = "figures"
 
 
 def summarize(source: Source) -> pd.DataFrame:
-    """One row a case: status, times, ratio to the baseline.
+    """One row a case: status, times, ratio to the baseline and what it shows, memory.
 
     A backend whose result was wrong anywhere has the status ``wrong-result`` and no time
-    throughout. Ratios are formed within blocks; where the samples of a source are not paired, the
-    ratio is that of the medians, without a spread.
+    throughout. Ratios are formed within blocks; their ends are those of the 95% interval, and the
+    verdicts are corrected for all comparisons of the source. Where the samples of a source are not
+    paired, the ratio is that of the medians, without an interval or a verdict.
 
     Returns
     -------
     DataFrame
-        With the columns `SUMMARY_COLUMNS`.
+        With the columns `SUMMARY_COLUMNS`; times in seconds, memory in MiB.
     """
     samples = source.samples
-    wrong = samples[samples["status"] == "wrong-result"].drop_duplicates("backend")
-    wrong_cause = dict(zip(wrong["backend"], wrong["cause"], strict=True))
+    wrong_cause = wrong_backends(source)
     cases = samples.groupby(["phase", "n_images", "backend"], sort=False)
     timed = {key: case[case["status"] == "ok"].set_index("block") for key, case in cases}
     against = {} if str(BASELINE) in wrong_cause else timed
-    rows = []
+    rows: list[dict[str, Any]] = []
+    ratios: dict[int, Ratio] = {}  # by row
     for key, case in cases:
         phase, n_images, backend = key
         row: dict[str, Any] = {"phase": phase, "backend": backend, "n_images": n_images}
@@ -96,14 +107,37 @@ def summarize(source: Source) -> pd.DataFrame:
             row |= {"status": last["status"], "samples": len(times), "cause": last["cause"]}
         else:
             row |= {"status": "ok", "samples": len(times), "cause": ""}
-            row |= _columns("seconds", spread(times["seconds"]))
-            row |= _columns(
-                "ratio", _ratio(times, against.get((phase, n_images, str(BASELINE))), source)
-            )
-            row["objects"] = times["objects"].iloc[0]
-            row["peak_mib"] = times["peak_mib"].max()
+            seconds = spread(times["seconds"])
+            row |= {
+                "seconds_median": seconds.median,
+                "seconds_low": seconds.low,
+                "seconds_high": seconds.high,
+                "first_seconds": times["first_seconds"].median(),
+                "objects": times["objects"].iloc[0],
+            }
+            row |= _memory(times)
+            ratio = _ratio(times, against.get((phase, n_images, str(BASELINE))), source)
+            if ratio:
+                row |= {
+                    "ratio_median": ratio.median,
+                    "ratio_low": ratio.low,
+                    "ratio_high": ratio.high,
+                    "ratio_p": ratio.p,
+                }
+                if source.paired and backend != str(BASELINE):
+                    ratios[len(rows)] = ratio
         rows.append(row)
-    return _in_order(pd.DataFrame(rows, columns=SUMMARY_COLUMNS), source)
+    summary = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+    summary["verdict"] = ""
+    summary.loc[list(ratios), "verdict"] = verdicts(list(ratios.values()))
+    return _in_order(summary, source)
+
+
+def wrong_backends(source: Source) -> dict[str, str]:
+    """The backends whose result was wrong anywhere, and the cause."""
+    samples = source.samples
+    wrong = samples[samples["status"] == "wrong-result"].drop_duplicates("backend")
+    return dict(zip(wrong["backend"], wrong["cause"], strict=True))
 
 
 def _in_order(summary: pd.DataFrame, source: Source) -> pd.DataFrame:
@@ -120,29 +154,54 @@ def _in_order(summary: pd.DataFrame, source: Source) -> pd.DataFrame:
     )
 
 
-def _columns(name: str, value: Spread | None) -> dict[str, float]:
-    if value is None:
-        return {}
-    return {f"{name}_median": value.median, f"{name}_low": value.low, f"{name}_high": value.high}
+def _memory(times: pd.DataFrame) -> dict[str, float]:
+    """Peak of a case, and how far it is above what the worker held before the call."""
+    highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
+    peak, idle = highest["peak_mib"], highest["idle_mib"]
+    return {"peak_mib": peak, "idle_mib": idle, "above_idle_mib": peak - idle}
 
 
-def _ratio(times: pd.DataFrame, baseline: pd.DataFrame | None, source: Source) -> Spread | None:
+def _ratio(times: pd.DataFrame, baseline: pd.DataFrame | None, source: Source) -> Ratio | None:
     if baseline is None or baseline.empty:
         return None
     if not source.paired:
         ratio = float(times["seconds"].median() / baseline["seconds"].median())
-        return Spread(ratio, float("nan"), float("nan"), 1)
-    return _within_blocks(times["seconds"], baseline["seconds"])
+        return Ratio(ratio, math.nan, math.nan, 1, math.nan)
+    if times is baseline:
+        return Ratio(1.0, 1.0, 1.0, len(times), math.nan)
+    return within_blocks(times["seconds"], baseline["seconds"])
 
 
-def _within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Spread | None:
-    """Spread of the ratios in the blocks that both have; both are indexed by block."""
-    blocks = seconds.index.intersection(other.index)
-    return None if blocks.empty else paired_ratio(seconds.loc[blocks], other.loc[blocks])
+def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
+    """Ratio in the blocks that both have; None without one. Both are indexed by block."""
+    both = [_by_block(seconds), _by_block(other)]
+    pairs = pd.concat(both, axis="columns", join="inner").to_numpy()
+    return paired_ratio(pairs[:, 0], pairs[:, 1]) if len(pairs) else None
+
+
+def times_by_block(source: Source, phase: str, n_images: int) -> dict[str, pd.Series[float]]:
+    """Seconds of each backend's samples of a case that are ok, indexed by block."""
+    samples = source.samples
+    case = samples[
+        (samples["phase"] == phase)
+        & (samples["n_images"] == n_images)
+        & (samples["status"] == "ok")
+    ]
+    return {
+        str(backend): _by_block(own.set_index("block")["seconds"])
+        for backend, own in case.groupby("backend", sort=False)
+    }
+
+
+def _by_block(seconds: pd.Series[float]) -> pd.Series[float]:
+    """One value a block, ascending: of a block that a file holds twice, the last counts."""
+    return seconds.groupby(level=0).last()
 
 
 def format_seconds(seconds: float) -> str:
     """Three significant digits in the unit that suits them."""
+    if seconds == 0:
+        return "0 s"
     seconds = float(f"{seconds:.2e}")  # first, since 999.9 ms are 1.00 s
     for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
         if seconds * scale >= 1 or unit == "ns":
@@ -153,13 +212,25 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_ratio(row: pd.Series[Any]) -> str:
-    """Ratio to the baseline with its lowest and highest."""
+    """Ratio to the baseline, its interval, and what that shows."""
     if pd.isna(row["ratio_median"]):
         return "–"
-    text = f"{row['ratio_median']:.2f}×"
-    if pd.isna(row["ratio_low"]) or row["ratio_low"] == row["ratio_high"] == 1:
-        return text
-    return f"{text} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+    text = f"{_times(row['ratio_median'])}×"
+    if pd.notna(row["ratio_low"]) and row["backend"] != str(BASELINE):
+        text += f" ({format_interval(row['ratio_low'], row['ratio_high'])})"
+    return f"{text} {row['verdict']}".rstrip()
+
+
+def format_interval(low: float, high: float) -> str:
+    """The ends of an interval of ratios."""
+    return f"{_times(low)}–{_times(high)}"
+
+
+def _times(ratio: float) -> str:
+    """A ratio with two decimals, or two digits at least where it is small; 100 and more whole."""
+    if ratio < 0.0995:
+        return f"{ratio:.2g}"
+    return f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f}"
 
 
 def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
@@ -171,7 +242,7 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
             continue
         sizes = sorted(rows["n_images"].unique())
         heads = ("Backend", *(images(size) for size in sizes))
-        times = _pivot(rows, sizes, lambda row: format_seconds(row["seconds_median"]))
+        times = pivot(rows, sizes, lambda row: format_seconds(row["seconds_median"]))
         tables.append(
             Table(
                 f"{phase}-times",
@@ -181,22 +252,36 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
                 times,
             )
         )
-        spread_note = (
-            "Median of the ratios formed within a block, with the lowest and the highest."
-            if source.paired
-            else "Ratio of two medians: the samples were not taken side by side, so it has no spread."
-        )
-        ratios = _pivot(rows, sizes, format_ratio)
         tables.append(
             Table(
                 f"{phase}-ratios",
                 f"{phase}: time as a multiple of {BASELINE}",
-                f"Below 1 is faster than the baseline. {spread_note}",
+                f"Below 1 is faster than the baseline. {_ratio_note(source, summary)}",
                 heads,
-                ratios,
+                pivot(rows, sizes, format_ratio),
+                layout="ratios",
             )
         )
     return tables
+
+
+def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
+    if not source.paired:
+        return (
+            "Ratio of two medians: the samples were not taken side by side, so it has no interval "
+            "and shows no difference for certain."
+        )
+    return (
+        "Median of the ratios formed within a block; in brackets its 95% interval, for which it "
+        f"takes {MIN_BLOCKS} blocks. Faster and slower: by more than {MARGIN:.0%} and by more than "
+        f"chance explains, corrected for the {comparisons(summary)} comparisons of this source. "
+        f"No difference: the interval lies within {EQUAL:.0%} of 1. Undecided: neither was shown."
+    )
+
+
+def comparisons(summary: pd.DataFrame) -> int:
+    """How many comparisons with the baseline the verdicts are corrected for."""
+    return int(((summary["verdict"] != "") & summary["ratio_p"].notna()).sum())
 
 
 def images(count: int) -> str:
@@ -250,12 +335,14 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     phases = by_size.agg(phase=("phase", ", ".join))
     by_phases = phases.groupby([*together, "phase"], sort=False, as_index=False)
     rows = [
-        (row["backend"], row["phase"], _sizes(row["n_images"]), row["status"], row["cause"])
+        (row["backend"], row["phase"], sizes_in_words(row["n_images"]), row["status"], row["cause"])
         for _, row in by_phases.agg(n_images=("n_images", list)).iterrows()
     ]
     if left_out := source.settings.get("sizes_left_out"):
         held = images(source.dataset["images"]) if "images" in source.dataset else "fewer"
-        rows.append(("all", "all", _sizes(left_out), "left out", f"the dataset holds {held}"))
+        rows.append(
+            ("all", "all", sizes_in_words(left_out), "left out", f"the dataset holds {held}")
+        )
     if not rows:
         return None
     meanings = "; ".join(
@@ -267,36 +354,47 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         meanings,
         ("Backend", "Phase", "Size", "Status", "Cause"),
         tuple(rows),
+        layout="words",
     )
 
 
-def _sizes(sizes: Sequence[int]) -> str:
+def sizes_in_words(sizes: Sequence[int]) -> str:
+    """Numbers of images, with their noun after the last."""
     *others, last = sizes
     return ", ".join([*(str(size) for size in others), images(last)])
 
 
 def memory_table(summary: pd.DataFrame) -> Table | None:
-    """Peak memory of the pipeline."""
-    rows = summary[(summary["phase"] == "pipeline") & summary["peak_mib"].notna()]
-    if rows.empty:
+    """Peak memory of the pipeline, above that of an idle worker where it is known."""
+    rows = summary[summary["phase"] == "pipeline"]
+    if rows["peak_mib"].isna().all():
         return None
     sizes = sorted(rows["n_images"].unique())
+    heads = tuple(images(size) for size in sizes)
+    if rows["idle_mib"].isna().all():
+        return Table(
+            "pipeline-memory",
+            "pipeline: peak memory",
+            "Largest resident size of the worker, with its libraries and, where segbench measured, "
+            "the sum of its child processes'.",
+            ("Backend", *heads),
+            pivot(rows, sizes, lambda row: _mib(row["peak_mib"])),
+        )
+    idle = rows.groupby("backend")["idle_mib"].min()
+    above = pivot(rows, sizes, lambda row: _mib(row["above_idle_mib"]))
     return Table(
         "pipeline-memory",
-        "pipeline: peak memory",
-        "Largest resident size of the worker in any sample, with its libraries and, where segbench "
-        "measured, the sum of its child processes'.",
-        ("Backend", *(images(size) for size in sizes)),
-        _pivot(rows, sizes, lambda row: f"{row['peak_mib']:.0f} MiB"),
+        "pipeline: peak memory above that of an idle worker",
+        "How far the resident size of the worker and of its child processes rose above what they "
+        "held before the call, at the first call of a size. Idle is the smallest that they held "
+        "before any of these calls: libraries, pools, and what earlier calls left.",
+        ("Backend", "Idle worker", *heads),
+        tuple((backend, _mib(idle[backend]), *cells) for backend, *cells in above),
     )
 
 
-def ratio_of(source: Source, phase: str, n_images: int, backend: str, other: str) -> Spread | None:
-    """Spread of the within-block ratios of one backend's times to another's; None without a pair."""
-    samples = source.samples
-    case = samples[(samples["phase"] == phase) & (samples["n_images"] == n_images)]
-    seconds = case.set_index("block").groupby("backend")["seconds"]
-    return _within_blocks(seconds.get_group(backend), seconds.get_group(other))
+def _mib(size: float) -> str:
+    return "–" if math.isnan(size) else f"{size:.0f} MiB"
 
 
 def truth_table(source: Source) -> Table | None:
@@ -337,6 +435,7 @@ def environment_table(source: Source) -> Table:
         f"Started {source.started}.",
         ("Part", "What", "Value"),
         tuple(rows),
+        layout="words",
     )
 
 
@@ -356,7 +455,10 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _pivot(rows: pd.DataFrame, sizes: list[int], text: Any) -> tuple[tuple[str, ...], ...]:
+def pivot(
+    rows: pd.DataFrame, sizes: Sequence[int], text: Callable[[pd.Series[Any]], str]
+) -> tuple[tuple[str, ...], ...]:
+    """A line a backend and a cell a size; a case that is not ok is shown by its status."""
     lines = []
     for backend in rows["backend"].unique():
         own = rows[rows["backend"] == backend].set_index("n_images")

@@ -1,0 +1,239 @@
+"""What a call costs and for what: per call and per image, at first, and stage by stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from segbench.backends.registry import BASELINE
+from segbench.report.tables import (
+    PHASES,
+    Table,
+    format_seconds,
+    images,
+    pivot,
+    times_by_block,
+    wrong_backends,
+)
+from segbench.runfile import PARTS
+from segbench.stats import MIN_BLOCKS, cost_model, crossing
+
+if TYPE_CHECKING:
+    from segbench.results import Source
+    from segbench.runfile import Profile
+    from segbench.stats import Crossing
+
+# Through two sizes there is a line always: from three on it can be seen whether it fits.
+MIN_SIZES = 3
+
+# Where a backend has the same verdict at every size, it has no crossover with the baseline.
+AT_EVERY_SIZE = {
+    "faster": "faster at every size",
+    "slower": "slower at every size",
+    "no difference": "no difference at any size",
+}
+
+# Seconds by block, by number of images.
+Times = dict[int, "pd.Series[float]"]
+
+
+def cost_table(source: Source, summary: pd.DataFrame) -> Table | None:
+    """Time of a call and time of an image, and from how many images a backend is worth its start."""
+    if not source.paired:
+        return None
+    rows = []
+    for phase in PHASES:
+        times = _times_by_size(source, summary, phase)
+        baseline = times.get(str(BASELINE), {})
+        for backend, own in times.items():
+            if len(own) < MIN_SIZES:
+                continue
+            medians = {size: float(seconds.median()) for size, seconds in own.items()}
+            model = cost_model(list(medians), list(medians.values()))
+            off = max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
+            against = (
+                "the baseline"
+                if backend == str(BASELINE)
+                else _against(own, baseline, _verdicts(summary, phase, backend))
+            )
+            fixed, marginal = format_seconds(model.fixed), format_seconds(model.marginal)
+            rows.append((phase, backend, fixed, marginal, f"{off:.0%}", against))
+    if not rows:
+        return None
+    return Table(
+        "costs",
+        "What a call costs, and each image",
+        "A straight line through the median times of the sizes: what a call takes however few "
+        "images it has, and what each image adds. Off: by how much a median is away from the line at "
+        "the most; where that is much, time does not grow evenly. The numbers of images from or up "
+        "to which a backend is faster have their 95% intervals in brackets.",
+        ("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
+        tuple(rows),
+        layout="words",
+    )
+
+
+def _times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[str, Times]:
+    """By backend and number of images the times that a line may be drawn through."""
+    rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
+    times: dict[str, Times] = {backend: {} for backend in rows["backend"].unique()}
+    for n_images in sorted(set(rows["n_images"])):
+        by_backend = times_by_block(source, phase, n_images)
+        for backend in rows[rows["n_images"] == n_images]["backend"]:
+            if len(by_backend[backend]) >= MIN_BLOCKS:
+                times[backend][n_images] = by_backend[backend]
+    return times
+
+
+def _verdicts(summary: pd.DataFrame, phase: str, backend: str) -> set[str]:
+    own = (summary["phase"] == phase) & (summary["backend"] == backend)
+    return set(summary.loc[own & (summary["status"] == "ok"), "verdict"])
+
+
+def _against(own: Times, baseline: Times, verdicts: set[str]) -> str:
+    """In words, where along the sizes a backend is faster than the baseline."""
+    pairs = {}
+    for size in own.keys() & baseline.keys():
+        blocks = own[size].index.intersection(baseline[size].index)
+        if len(blocks) >= MIN_BLOCKS:
+            pairs[size] = own[size].loc[blocks], baseline[size].loc[blocks]
+    if len(pairs) < MIN_SIZES:
+        return "–"
+    first = {size: seconds for size, (seconds, _) in pairs.items()}
+    other = {size: seconds for size, (_, seconds) in pairs.items()}
+    overtakes, overtaken = crossing(first, other), crossing(other, first)
+    if overtakes.images is not None:
+        return f"faster from {_crossover(overtakes)}"
+    if overtaken.images is not None:
+        return f"faster only up to {_crossover(overtaken)}"
+    if len(verdicts) == 1 and verdicts <= AT_EVERY_SIZE.keys():
+        return AT_EVERY_SIZE[verdicts.pop()]
+    # One end alone (see `Crossing`), where a verdict says the same of some size.
+    sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
+    for found, after, before in sides:
+        if found.high is not None and after in verdicts:
+            return f"{after} from {_count(found.high)} images at the latest"
+        if found.low is not None and before in verdicts:
+            return f"{after}, if at all, from more than {_count(found.low)} images"
+    return "no crossover shown"
+
+
+def _crossover(found: Crossing) -> str:
+    """A number of images with its interval."""
+    number, low, high = (_count(end) for end in (found.images, found.low, found.high))
+    return f"{number} images ({low}–{high})"
+
+
+def _count(images: float | None) -> str:
+    """A number of images on a line: with a decimal where it is small."""
+    return "open" if images is None else f"{images:.{1 if images < 10 else 0}f}"
+
+
+def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
+    """What a fresh process pays before its first result."""
+    if not source.profiles:
+        return None
+    rows = summary[(summary["phase"] == "pipeline") & (summary["n_images"] == 1)]
+    warm = dict(zip(rows["backend"], rows["seconds_median"], strict=True))
+    lines = []
+    for backend, profile in profiles_by_backend(source).items():
+        if profile.status == "ok":
+            parts = profile.import_seconds, profile.start_seconds, profile.first_seconds
+            seconds = warm.get(backend, math.nan)
+            cells = (
+                *(format_seconds(part) for part in (*parts, sum(parts))),
+                "–" if math.isnan(seconds) else format_seconds(seconds),
+            )
+        else:
+            cells = (profile.status,) * 5
+        lines.append((backend, *cells))
+    return Table(
+        "cold-start",
+        "Cold start: to the first result of one image",
+        "In a fresh interpreter, beside no other backend, once: what a script pays that segments one "
+        "image and ends. Beside it the same call of the pipeline in a process that is warm.",
+        ("Backend", "Import", "Start of scheduler", "First call", "Together", "Warm call"),
+        tuple(lines),
+    )
+
+
+def first_calls_table(summary: pd.DataFrame) -> Table | None:
+    """The first call of the pipeline at each size, and as a multiple of a warm one."""
+    rows = summary[(summary["phase"] == "pipeline")]
+    if rows["first_seconds"].isna().all():
+        return None
+    sizes = sorted(rows["n_images"].unique())
+    return Table(
+        "pipeline-first-calls",
+        "pipeline: the first call",
+        "The first call with so many images in a process that has run the pipeline on one image, and "
+        "as a multiple of the median of the samples, which are taken after a warm-up. Measured once.",
+        ("Backend", *(images(size) for size in sizes)),
+        pivot(rows, sizes, _first_call),
+    )
+
+
+def _first_call(row: pd.Series[Any]) -> str:
+    first = row["first_seconds"]
+    if pd.isna(first):
+        return "–"
+    return f"{format_seconds(first)} ({first / row['seconds_median']:.1f}×)"
+
+
+def profiles_by_backend(source: Source) -> dict[str, Profile]:
+    """Profiles by the backend's name; one whose result was wrong has that status and no times."""
+    wrong = wrong_backends(source)
+    found = {}
+    for profile in source.profiles:
+        backend = f"{profile.reader}/{profile.processor}/{profile.scheduler}"
+        bad = dataclasses.replace(profile, status="wrong-result", cause=wrong.get(backend, ""))
+        found[backend] = bad if backend in wrong else profile
+    return found
+
+
+def parts_table(source: Source) -> Table | None:
+    """Where the wall time of a call of the pipeline goes."""
+    profiles = profiles_by_backend(source)
+    ok = [profile for profile in profiles.values() if profile.status == "ok"]
+    parts = [part for part in PARTS if any(profile.parts.get(part) for profile in ok)]
+    if not parts:
+        return None
+    lines = []
+    for backend, profile in profiles.items():
+        if profile.status == "ok":
+            cells = (
+                format_seconds(profile.seconds),
+                *(_part(profile, part) for part in parts),
+                f"{profile.tasks}" if profile.tasks else "–",
+            )
+        else:
+            cells = (profile.status,) * (len(parts) + 2)
+        lines.append((backend, *cells))
+    sizes = ", ".join(str(size) for size in sorted({profile.n_images for profile in ok}))
+    gap = max(abs(sum(profile.parts.values()) / profile.seconds - 1) for profile in ok)
+    return Table(
+        "parts",
+        f"Where the time goes: one call of the pipeline, {sizes} images",
+        "Watched once, in a process of its own, beside no other backend. What several workers do at "
+        "once is divided by their number, so that the parts add up to the wall time (here to within "
+        f"{gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
+        "tasks and taking back results; idle: workers with nothing to do; collect: putting results "
+        "together. After the share: how often the stage was carried out for each image, where not "
+        "once.",
+        ("Backend", "Wall time", *parts, "Tasks"),
+        tuple(lines),
+        layout="parts",
+    )
+
+
+def _part(profile: Profile, part: str) -> str:
+    """Seconds and share of a part, and how often it was done for each image, where not once."""
+    seconds = profile.parts.get(part, 0.0)
+    if seconds <= 0:
+        return "–"
+    times = profile.calls.get(part, profile.n_images) / profile.n_images
+    often = "" if times == 1 else f", {times:.2g}×"
+    return f"{format_seconds(seconds)} ({seconds / profile.seconds:.0%}{often})"
