@@ -144,7 +144,7 @@ def test_each_arm_has_a_process_of_its_own(images: Dataset, tmp_path: Path) -> N
     asked = ask(*backends, sizes=(1,))
     running = engine._Engine(images, asked, str(tmp_path), Notes())
     try:
-        running.start()
+        running.start(1)
         assert len({arm.worker._process.pid for arm in running.arms}) == 3
     finally:
         running.stop()

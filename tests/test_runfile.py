@@ -164,7 +164,10 @@ def test_keys_that_were_added_may_be_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_nan_is_never_written(tmp_path: Path, number: float) -> None:
     """A value that JSON has no word for is refused, and leaves nothing in the file."""
-    with RunWriter.create(tmp_path, HEADER) as writer, pytest.raises(ValueError, match="JSON compliant"):
+    with (
+        RunWriter.create(tmp_path, HEADER) as writer,
+        pytest.raises(ValueError, match="JSON compliant"),
+    ):
         writer.append(dataclasses.replace(SAMPLE, seconds=number))
     assert read_run(tmp_path) == RunFile(HEADER, [], ())
 
@@ -320,6 +323,8 @@ def test_profiles_round_trip(tmp_path: Path) -> None:
         line(PROFILE, calls={"blur": float("nan")}),
         line(PROFILE, reader=None),
         line(PROFILE, tasks=True),
+        line(PROFILE, seconds=0),
+        line(PROFILE, n_images=0),
     ],
 )
 def test_damaged_profile_is_named(tmp_path: Path, damaged: str) -> None:

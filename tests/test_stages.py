@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from segbench.runfile import Profile
 
 PARAMS = PipelineParams(block_size=21)
+
+# Before anything was recorded.
+PLAIN = _task_spec.Task.__call__
+
 COUNT = 9
 SHAPE = (192, 256)
 
@@ -193,7 +197,6 @@ def test_median_call_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_errors_are_raised() -> None:
     """What a backend raises is the caller's to deal with, and Dask is left as it was."""
-    before = _task_spec.Task.__call__
     with pytest.raises(InputError, match="can't run"):
         profile("dask-image/dask-image/serial")
     large = dataclasses.replace(PARAMS, block_size=399)
@@ -204,7 +207,7 @@ def test_errors_are_raised() -> None:
         backend = Backend(*registry.load(spec), scheduler)
         with pytest.raises(InputError, match="block size 399"):
             stages._record_calls(backend, pattern, large)
-    assert _task_spec.Task.__call__ is before
+    assert _task_spec.Task.__call__ is PLAIN
 
 
 def test_fresh_interpreter_imports_little() -> None:
@@ -277,15 +280,46 @@ def test_tasks_are_recorded(spool: Spool) -> None:
         assert not (outer.work and len(within) > 1)
 
 
+def test_names_of_results_are_no_work(spool: Spool) -> None:
+    """A task that looks its arguments up under other names is work; to look one up is none."""
+    alias = _task_spec.Alias("blur-2", "blur-1")
+    task = _task_spec.Task("lt-1", np.negative, alias)
+    spans.record_tasks(spool)
+    assert alias({"blur-1": 3}) == 3
+    assert task({"blur-1": 3}) == -3
+    found = spans.collect(spool)
+    assert [(span.name, span.work) for span in found] == [("blur-2", False), ("lt-1", True)]
+
+
+def test_block_is_that_of_the_fused_task(spool: Spool) -> None:
+    """A task in a fused one makes the block that the fused one is named after, if it is of it."""
+    spans.record_tasks(spool)
+    for name in ("lt-1", "sub-2_.0", "label-3"):
+        spans._record(spool, "lt-1-f00", (4, 0), _task_spec.Task(name, int))
+    found = {span.name: span.block for span in spans.collect(spool)}
+    assert found == {"lt-1-f00": (4, 0), "lt-1": (4, 0), "sub-2_.0": (4, 0), "label-3": ()}
+
+
+def test_after_tasks() -> None:
+    """An operation that has computed builds its graph; otherwise the results are collected."""
+    journal = stages._Journal()
+    journal.ended_tasks()
+    journal.operation = "measure"
+    journal.ended_tasks()
+    assert [(mark.doing, mark.stage) for mark in journal.marks] == [
+        ("collect", ""),
+        ("graph", "measure"),
+    ]
+
+
 def test_recorded_once(spool: Spool) -> None:
     """To ask twice records once, and afterwards nothing."""
-    plain = _task_spec.Task.__call__
     spans.record_tasks(spool)
     recorded = _task_spec.Task.__call__
     spans.record_tasks(spool)
-    assert _task_spec.Task.__call__ is recorded is not plain
+    assert _task_spec.Task.__call__ is recorded is not PLAIN
     spans.stop_recording_tasks()
-    assert _task_spec.Task.__call__ is plain
+    assert _task_spec.Task.__call__ is PLAIN
 
 
 def test_dask_without_tasks(monkeypatch: pytest.MonkeyPatch, spool: Spool) -> None:

@@ -139,7 +139,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--quick",
     is_flag=True,
-    help="The sizes 1,20,50, no backend with processes, and 3 seconds a case, unless the options "
+    help="The sizes 1,20,50, no backend with processes, and 2 seconds a case, unless the options "
     "of these say otherwise.",
 )
 @click.option(
@@ -332,7 +332,7 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
     index = page.write([section], folder / "report")
     for table in section.tables_for_terminal():
         _print_table(table)
-    for sentence in section.findings:
+    for sentence in (*section.findings, *section.warnings):
         click.echo(sentence)
     if interrupted:
         console.print(
@@ -479,7 +479,8 @@ def _progress(console: Console) -> Iterator[_ProgressWatcher]:
 def _print_table(table: Table) -> None:
     grid = Grid(title=table.title, title_justify="left", box=None)
     for column in table.columns:
-        grid.add_column(column, justify="right" if column != table.columns[0] else "left")
+        first = column == table.columns[0]
+        grid.add_column(column, justify="left" if first else "right", overflow="fold")
     for row in table.rows:
         grid.add_row(*row)
     _print_grid(grid)

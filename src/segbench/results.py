@@ -15,6 +15,7 @@ from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 from segbench.runfile import (
     FILE_NAME,
+    MAY_BE_MISSING,
     Profile,
     Sample,
     problem_of,
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = [field.name for field in dataclasses.fields(Sample)]
-
-# Numbers that a sample may lack: as floats, so that a column of nothing but gaps has a median, too.
-MAY_BE_MISSING = ("seconds", "peak_mib", "first_seconds", "idle_mib", "at", "cached")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +190,7 @@ def read_asv(path: Path) -> Source:
 def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     """Samples as a table, with the column ``backend`` beside their fields."""
     frame = pd.DataFrame([dataclasses.asdict(sample) for sample in samples], columns=COLUMNS)
+    # As floats, so that a column of nothing but gaps has a median, too.
     frame = frame.astype(dict.fromkeys(MAY_BE_MISSING, float))
     frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
     return frame

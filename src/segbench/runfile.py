@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
@@ -27,6 +28,9 @@ T = TypeVar("T", "Header", "Sample", "Profile")
 FILE_NAME = "run.jsonl"
 PROFILES_NAME = "profiles.jsonl"
 SCHEMA = 1
+
+# Waiting for the disk takes as long as a short call: not after every sample.
+SYNC_SECONDS = 1.0
 
 STAGES = ("decode", "grayscale", "blur", "threshold", "label", "measure")
 
@@ -196,11 +200,12 @@ class RunWriter:
     """Appends samples to a ``run.jsonl``.
 
     Each is with the operating system before the next is taken, so that it outlives this process
-    however that ends; :meth:`sync` puts what was written so far on the disk.
+    however that ends, and on the disk within `SYNC_SECONDS` or by the sample after that.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._synced = time.monotonic()
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
@@ -250,15 +255,14 @@ class RunWriter:
 
     def append(self, sample: Sample) -> None:
         """Write one sample."""
-        self._append(dataclasses.asdict(sample))
-
-    def sync(self) -> None:
-        """Wait until the disk has what was written."""
-        os.fsync(self._file.fileno())
+        self._append(vars(sample))  # all of its values are plain
 
     def _append(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
 
 
 def refuse_existing(folder: Path) -> None:
@@ -375,11 +379,14 @@ def _parse_profile(line: bytes, where: str) -> Profile:
     ):
         if not _is_number(values[name]):
             raise InputError(f"{where}: {name} is not a number: {values[name]!r}")
+    if profile.status == "ok" and not (profile.seconds > 0 and profile.n_images > 0):
+        raise InputError(f"{where}: a profile that is ok needs seconds and images above 0")
     return profile
 
 
-_MAY_BE_MISSING = (
-    *("peak_mib", "first_seconds", "idle_mib", "at", "cached", "withheld_seconds"),
+# Measures that a platform, a source or an earlier version may not give.
+MAY_BE_MISSING = (
+    *("seconds", "peak_mib", "first_seconds", "idle_mib", "at", "cached", "withheld_seconds"),
 )
 
 
@@ -395,7 +402,7 @@ def problem_of(sample: Sample) -> str:
         value = values[name]
         if not _is_number(value) or not isinstance(value, int) or value < lowest:
             return f"{name} is not a whole number from {lowest} up: {value!r}"
-    for name in ("seconds", "objects", *_MAY_BE_MISSING):
+    for name in ("objects", *MAY_BE_MISSING):
         if values[name] is not None and not _is_number(values[name]):
             return f"{name} is not a number: {values[name]!r}"
     if sample.status == "ok" and not (sample.seconds and sample.seconds > 0):

@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import bdtr, stdtr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,6 +249,8 @@ def paired_ratio(seconds: ArrayLike, baseline: ArrayLike) -> Ratio:
 def _ends(count: int) -> tuple[int, float]:
     """Where the interval of a median ends: rank from 0, and share of the way to the next value."""
     # By rank: how often the values of this rank from below and from above enclose the true median.
+    from scipy.special import bdtr  # noqa: PLC0415  (takes longer to import than a run has to start)
+
     covered = 1 - 2 * bdtr(np.arange((count + 1) // 2), count, 0.5)
     if covered[0] < CONFIDENCE:
         return 0, 0.0
@@ -283,6 +284,8 @@ def _trimmed_p(logs: NDArray[np.float64], ordered: NDArray[np.float64], *, cut: 
     serial = min(max(float(deviations[1:] @ deviations[:-1]) / squares, 0.0), 0.8)
     variance = squares / (logs.size - 1) * (1 + serial) / (1 - serial)
     error = math.sqrt(variance * logs.size) / kept.size
+    from scipy.special import stdtr  # noqa: PLC0415  (as above)
+
     return 2 * float(stdtr(kept.size - 1, -excess / error))
 
 

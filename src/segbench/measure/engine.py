@@ -118,8 +118,7 @@ def run(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
         engine = _Engine(dataset, settings, folder, watcher)
         stack.callback(engine.stop)
-        engine.start()
-        reference = engine.make_reference(sizes[-1])
+        reference = engine.start(sizes[-1])
         if earlier:
             engine.remember(earlier.samples)
             writer = RunWriter.reopen(out)
@@ -225,15 +224,28 @@ class _Engine:
         self.origin = time.perf_counter()
         self.withheld_before = environment.withheld_seconds()
 
-    def start(self) -> None:
-        """Start a worker for every backend, all at once, and run each once on one image."""
+    def start(self, count: int) -> Made:
+        """Start a worker for every backend, all at once, and run each once on one image.
+
+        Parameters
+        ----------
+        count : int
+            Images that the reference is made of, which all are compared with.
+
+        Returns
+        -------
+        Made
+            By one more worker, whose memory is in no figure.
+        """
         self.watcher.step("starting the workers", steps=0)
-        # First of all the reference's: a worker of its own, whose memory is in no figure.
-        self.reference = self._launch(BASELINE)
+        reference = self._launch(BASELINE)
+        pattern = datasets.lay_out(self.dataset, count)
+        truth = [str(file) for file in self.dataset.truth[:count]]
+        reference.send(protocol.Reference(pattern, self.folder, truth))
         for backend in self.settings.backends:
             self.arms.append(_Arm(backend, self._launch(backend)))
         limit = START_SECONDS + self.settings.time_limit
-        reply = self.reference.receive(limit=limit)
+        reply = reference.receive(limit=limit)
         if not isinstance(reply, Started):
             raise InputError(f"the reference {BASELINE} failed: {_failure(reply).cause}")
         for arm in self.arms:
@@ -244,6 +256,15 @@ class _Engine:
                 arm.thread_pools = reply.thread_pools
             else:
                 self._fail(arm, _failure(reply))
+        self.watcher.step("segmenting with the reference", steps=0)
+        # No limit: without a reference there is nothing to rank.
+        reply = reference.receive(limit=None)
+        reference.stop(grace=END_SECONDS)
+        if isinstance(reply, Made):
+            return reply
+        raise InputError(
+            f"the reference {BASELINE} failed on {self.dataset.name}: {_failure(reply).cause}"
+        )
 
     def _worker(self) -> WorkerProcess:
         worker = WorkerProcess(
@@ -271,21 +292,6 @@ class _Engine:
             worker.close()
         for worker in self.workers:
             worker.stop(grace=grace)
-
-    def make_reference(self, count: int) -> Made:
-        """Have the baseline segment the images that all others are compared on."""
-        self.watcher.step("segmenting with the reference", steps=0)
-        pattern = datasets.lay_out(self.dataset, count)
-        truth = [str(file) for file in self.dataset.truth[:count]]
-        # No limit: without a reference there is nothing to rank.
-        request = protocol.Reference(pattern, self.folder, truth)
-        reply = self.reference.ask(request, limit=None)
-        self.reference.stop(grace=END_SECONDS)
-        if isinstance(reply, Made):
-            return reply
-        raise InputError(
-            f"the reference {BASELINE} failed on {self.dataset.name}: {_failure(reply).cause}"
-        )
 
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
@@ -368,7 +374,6 @@ class _Engine:
                 self.cases[size, phase].add(arm.backend, sample)
             else:
                 self._record_failure(arm, size, writer, block=block)
-        writer.sync()
 
     def _sample(
         self,

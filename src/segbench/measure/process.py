@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import queue
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import psutil
 
 from segbench.measure.memory import resident_mib
+from segbench.measure.pipes import lines_of
 from segbench.measure.protocol import Failed, Reply, Request, decode, encode
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
@@ -91,21 +90,20 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            encoding="utf-8",
+            bufsize=0,
             env=worker_environment(native_threads=native_threads),
             # Ctrl-C is for the engine, which then stops its workers.
             start_new_session=True,
         )
-        self._replies: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        assert self._process.stdout is not None  # noqa: S101  (a pipe was asked for)
+        self._lines = lines_of(self._process.stdout)
 
     def send(self, request: Request) -> None:
         """Ask the worker; `receive` has its answer."""
         assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
         # A worker that died has no answer: `receive` says so.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(encode(request))
-            self._process.stdin.flush()
+            self._process.stdin.write(encode(request).encode())
 
     def receive(self, *, limit: float | None) -> Reply:
         """Wait for the answer.
@@ -123,18 +121,17 @@ class WorkerProcess:
         """
         end = math.inf if limit is None else time.monotonic() + limit
         while True:
-            try:
-                # Most answers come before the first look, which would disturb them.
-                left = end - time.monotonic()
-                line = self._replies.get(timeout=max(0.0, min(LOOK_SECONDS, left)))
+            left = end - time.monotonic()
+            # Most answers come before the first look, which would disturb them.
+            line = self._lines.read(max(0.0, min(LOOK_SECONDS, left)))
+            if line is not None:
                 break
-            except queue.Empty:
-                failure = self._over_a_limit(late=time.monotonic() >= end, limit=limit)
-                if failure:
-                    self.stop()
-                    return failure
+            failure = self._over_a_limit(late=time.monotonic() >= end, limit=limit)
+            if failure:
+                self.stop()
+                return failure
         if line:
-            return decode(line)  # type: ignore[return-value]  # a worker sends replies
+            return decode(line.decode())  # type: ignore[return-value]  # a worker sends replies
         self._process.wait()
         cause = self._cause_of_death()
         self.stop()
@@ -183,14 +180,6 @@ class WorkerProcess:
         self._errors.close()
         with contextlib.suppress(OSError, AttributeError):
             self._process.stdout.close()  # type: ignore[union-attr]  # as above
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101  (a pipe was asked for)
-        # The pipe may be closed by `stop` while this thread reads it.
-        with contextlib.suppress(ValueError, OSError):
-            for line in self._process.stdout:
-                self._replies.put(line)
-        self._replies.put("")
 
     def _cause_of_death(self) -> str:
         self._errors.seek(0)

@@ -215,7 +215,7 @@ def _layers(arrays: Sequence[tuple[Any, str]]) -> dict[str, str]:
                 for key in layer:
                     copied = spans.split_key(key)[0]
                     if not timeline.layer_of(copied, layers):
-                        pass
+                        layers[COPIED.sub(r"\1", copied)] = stage
     return layers
 
 

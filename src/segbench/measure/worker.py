@@ -59,8 +59,8 @@ WARM_SECONDS = 1.0
 # How often a worker looks whether the engine is still there.
 LOOK_SECONDS = 0.5
 
-# Ground truth is compared for so many images at the most: 50 tell as much as 500, in a second.
-TRUTH_IMAGES = 50
+# Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
+TRUTH_IMAGES = 20
 
 
 class _Worker:

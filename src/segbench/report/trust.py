@@ -13,7 +13,6 @@ from segbench.measure.stopping import Limits, ended
 from segbench.report.tables import (
     PHASES,
     Table,
-    format_seconds,
     images,
     sizes_in_words,
     times_by_block,
@@ -35,6 +34,9 @@ BUSY = 0.5
 # as shares of their median. More is noise that a reader should know of.
 WIDE = 0.1
 DRIFT = 0.1
+
+# Share of the CPU time of a run.
+WITHHELD = 0.02
 
 WORDS = {
     "precision": "precise",
@@ -128,17 +130,7 @@ def warnings(source: Source) -> list[str]:
             "formed within blocks."
         )
     found.extend(_noise(source))
-    throttled = [
-        seconds
-        for part in (source.machine, source.settings)
-        if (seconds := _number(part.get("throttled_seconds")))
-    ]
-    if throttled:
-        found.append(
-            f"A CPU quota held the run back for {format_seconds(max(throttled))}. It hits whichever "
-            "call is running: single samples are too long, and backends with several workers more "
-            "often."
-        )
+    found.extend(_withheld(source))
     cached = source.samples["cached"].max()
     if source.settings.get("cache") == "cold" and cached > 0:
         found.append(
@@ -146,6 +138,18 @@ def warnings(source: Source) -> list[str]:
             "call: open, read and pipeline may be faster here than from a cold disk."
         )
     return found
+
+
+def _withheld(source: Source) -> Iterator[str]:
+    """CPU time that a quota or the machine's host withheld, where it is more than little."""
+    seconds, until = (source.samples[name].max() for name in ("withheld_seconds", "at"))
+    cpus = _number(source.machine.get("cpus_available")) or 1
+    if seconds > WITHHELD * until * cpus:
+        yield (
+            f"The machine was throttled: a CPU quota or the host of this virtual machine withheld "
+            f"{seconds / (until * cpus):.0%} of its CPU time. It hits whichever call is running: "
+            "single samples are too long, and backends with several workers more often."
+        )
 
 
 def _interruption(source: Source) -> Iterator[str]:
@@ -184,17 +188,18 @@ def _noise(source: Source) -> Iterator[str]:
         if len(case) < MIN_BLOCKS:
             continue
         spreads.append(relative_spread(case["seconds"]))
-        if case["at"].notna().all() and case["at"].max() > case["at"].min():
-            drifts.append(abs(drift(case["at"], case["seconds"])))
+        moved = abs(drift(case["at"], case["seconds"]))
+        if not math.isnan(moved):  # as where a source does not say when its samples were taken
+            drifts.append(moved)
     if spreads and (wide := median(spreads)) > WIDE:
         yield (
             f"The machine was restless: the middle half of the baseline's times reaches over "
             f"{wide:.0%} of their median. Ratios are formed within blocks, and their intervals "
             "show what noise is left; a time in seconds is uncertain by about as much."
         )
-    if drifts and (moved := median(drifts)) > DRIFT:
+    if drifts and (share := median(drifts)) > DRIFT:
         yield (
-            f"The machine drifted: the baseline's times changed by {moved:.0%} from the first to the "
+            f"The machine drifted: the baseline's times changed by {share:.0%} from the first to the "
             "last block of a case. Ratios are formed within blocks, and hold; times in seconds of "
             "another moment would be others."
         )
@@ -216,8 +221,11 @@ def _cases(source: Source) -> list[tuple[str, int]]:
     cases = set(zip(samples["phase"], samples["n_images"], strict=True))
     phases, sizes = (source.settings.get(name) for name in ("phases", "sizes"))
     if isinstance(phases, list | tuple) and isinstance(sizes, list | tuple):
-        cases.update(itertools.product(phases, sizes))
-    known = (case for case in cases if case[0] in PHASES and _number(case[1]))
+        asked = itertools.product(phases, sizes)
+        cases.update(
+            case for case in asked if isinstance(case[0], str) and isinstance(case[1], int)
+        )
+    known = (case for case in cases if case[0] in PHASES)
     return sorted(known, key=lambda case: (list(PHASES).index(case[0]), case[1]))
 
 
