@@ -44,11 +44,9 @@ BACKENDS = [
     "skimage/skimage/serial",
     "skimage/skimage/thread-pool",
     "skimage/skimage/process-pool",
-    "skimage/dask-blocks/synchronous",
     "dask-image/dask-image/threads",
     "dask-array-pims/dask-blocks/threads",
     "dask-array-skimage/dask-blocks/threads",
-    "dask-array-skimage/dask-blocks/processes",
 ]
 SIZES = [1, 20, 50, 200, 500]
 WORKERS = 2

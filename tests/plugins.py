@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 # A processor that is the reference but for one operation, written as a module of its own so that a
 # fresh interpreter can import it.
 _SOURCE = """
-import dataclasses, os, signal, subprocess, sys, time
+import dataclasses, functools, gc, os, signal, subprocess, sys, time
 import numpy as np
 from segbench.backends import skimage
 
 def wrong(labels):
     return skimage.measure(labels)[1:]
 
-def drifting(labels, calls=[]):
-    calls.append(1)
+def drifting(labels):
     found = skimage.measure(labels)
-    return found if len(calls) <= {right_calls} else found[1:]
+    # No garbage is collected inside a timed call: right until it is timed.
+    return found if gc.isenabled() else found[1:]
 
 def raising(labels):
     raise RuntimeError("no luck")
@@ -42,11 +42,15 @@ def killed(labels):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def hoarding(labels):
-    kept = np.ones((3, 2**26), np.float64)
+    kept = np.ones(2**27, np.float64)
     time.sleep(600)
 
+def hoarding_for_a_moment(labels):
+    np.ones(2**27, np.float64)
+    return skimage.measure(labels)
+
 def hoarding_in_a_child(labels):
-    code = "import time; kept = b'1' * (3 * 2**29); time.sleep(600)"
+    code = "import time; kept = b'1' * 2**30; time.sleep(600)"
     subprocess.run([sys.executable, "-c", code])
 
 def out_of_memory(labels):
@@ -72,32 +76,52 @@ def printing(labels):
     print("a library that prints")
     return skimage.measure(labels)
 
+def later(function, labels, calls=[]):
+    calls.append(1)
+    # The first call is that of the worker's start, the second is compared.
+    return function(labels) if len(calls) > {right_calls} else skimage.measure(labels)
+
+def when_timed(function, labels):
+    return skimage.measure(labels) if gc.isenabled() else function(labels)
+
 for name in {names}:
-    PROCESSOR = dataclasses.replace(skimage.PROCESSOR, measure=globals()[name])
-    globals()[name.upper()] = PROCESSOR
+    function = globals()[name]
+    for word, measure in (
+        (name, function),
+        (name + "_later", functools.partial(later, function)),
+        (name + "_when_timed", functools.partial(when_timed, function)),
+    ):
+        globals()[word.upper()] = dataclasses.replace(skimage.PROCESSOR, measure=measure)
 """
 
 NAMES = (
-    *("wrong", "drifting", "raising", "sleeping", "dying", "printing", "faulting", "killed"),
-    *(
-        "hoarding",
-        "hoarding_in_a_child",
-        "out_of_memory",
-        "leaving_a_child",
-        "large",
-        "slow_at_first",
-    ),
+    "wrong",
+    "drifting",
+    "raising",
+    "sleeping",
+    "dying",
+    "printing",
+    "faulting",
+    "killed",
+    "hoarding",
+    "hoarding_in_a_child",
+    "hoarding_for_a_moment",
+    "out_of_memory",
+    "leaving_a_child",
+    "large",
+    "slow_at_first",
 )
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, right_calls: int = 0) -> None:
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, right_calls: int = 1) -> None:
     """Make the misbehaving processors known, here and in the processes that are started."""
     information = folder / "misbehaving-1.0.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n"
     )
-    lines = [f"{name} = misbehaving:{name.upper()}" for name in NAMES]
+    words = [name + end for name in NAMES for end in ("", "_later", "_when_timed")]
+    lines = [f"{word} = misbehaving:{word.upper()}" for word in words]
     lines.append("absent = misbehaving_needs_this:PROCESSOR [all]")
     (information / "entry_points.txt").write_text(
         "[segbench.processors]\n" + "\n".join(lines) + "\n"

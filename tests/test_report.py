@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segbench.measure.stopping import REASONS
 from segbench.report import tables, trust
+from segbench.report.costs import UNEVEN
 from segbench.report.figures import PART_STYLES
 from segbench.report.findings import findings
 from segbench.report.page import build, make_section, make_tables, method
@@ -321,7 +325,7 @@ def test_nothing_is_compared_with_a_wrong_baseline() -> None:
     assert (row["status"], row["seconds_median"], row["verdict"]) == ("ok", 0.5, "")
     assert row["ratio_median"] != row["ratio_median"]  # NaN
     (costs,) = table_of(source, "costs").rows
-    assert costs[1:] == (POOL, "500 ms", "0 s", "0%", "–")
+    assert costs[1:] == (POOL, "500 ms", "not seen", "0%", "–")
     assert table_of(source, "read-ratios").rows[1] == (POOL, "–", "–", "–", "–")
     assert found_in(source) == []
 
@@ -380,7 +384,7 @@ def test_finding_says_what_is_undecided() -> None:
     )
     (sentence,) = found_in(source)
     assert sentence.endswith(
-        f"than {SERIAL}; no difference from it: {DASK}; undecided against it: {POOL}."
+        f"than {SERIAL}; no difference from it: {DASK}; may be faster or slower: {POOL}."
     )
 
 
@@ -395,7 +399,7 @@ def test_finding_names_what_may_be_as_fast() -> None:
         case(IMREAD, "read", 1, *[0.101 * one for one in swing]),
     )
     (sentence,) = found_in(source)
-    assert sentence.endswith(f"no difference from it: {IMREAD}; undecided against it: {DASK}.")
+    assert sentence.endswith(f"no difference from it: {IMREAD}; may be as fast: {DASK}.")
 
 
 def test_finding_does_not_call_another_faster_than_the_fastest() -> None:
@@ -410,7 +414,7 @@ def test_finding_does_not_call_another_faster_than_the_fastest() -> None:
     assert row_of(source, DASK, "read", 1)["ratio_median"] > 0.8
     (sentence,) = found_in(source)
     assert sentence.startswith(f"read, 1 image: {POOL} took")
-    assert sentence.endswith(f"undecided against it: {DASK}.")
+    assert sentence.endswith(f"may be as fast: {DASK}.")
 
 
 def test_nothing_in_common_with_the_fastest() -> None:
@@ -421,7 +425,7 @@ def test_nothing_in_common_with_the_fastest() -> None:
         case(DASK, "read", 1, *[0.9] * 10)[5:],
     )
     (sentence,) = found_in(source)
-    assert sentence.endswith(f"undecided against it: {DASK}.")
+    assert sentence.endswith(f"may be as fast: {DASK}.")
 
 
 def test_finding_of_the_largest_size_with_intervals() -> None:
@@ -460,6 +464,7 @@ def test_left_out_sizes_and_statuses_are_listed_with_cause() -> None:
     )
     assert "timeout: a call took longer" in table.note
     assert "unavailable: something it needs" in table.note
+    assert "fails in one phase is out at that size" in table.note
 
 
 def test_nothing_left_out() -> None:
@@ -592,7 +597,7 @@ def test_cost_table() -> None:
     assert rows[SERIAL] == ("1.00 s", "1.00 s", "0%", "the baseline")
     assert rows[POOL] == ("4.00 s", "500 ms", "0%", "faster from 6.0 images (6.0–6.0)")
     assert rows[DASK] == ("500 ms", "1.10 s", "0%", "faster only up to 5.0 images (5.0–5.0)")
-    assert rows[PIMS] == ("3.00 s", "2.00 s", "0%", "slower at every size")
+    assert rows[PIMS] == ("3.00 s", "2.00 s", "0%", "never in range: slower at every size")
 
 
 def test_crossover_beyond_ten_images_is_whole() -> None:
@@ -617,8 +622,8 @@ def test_no_crossover_is_made_up() -> None:
     )
     found = {row[1]: row[-1] for row in table_of(source, "costs").rows}
     assert found[POOL] == "no crossover shown"
-    assert found[DASK] == "no difference at any size"
-    assert found[PIMS] == "faster at every size"
+    assert found[DASK] == "never in range: no difference at any size"
+    assert found[PIMS] == "never in range: faster at every size"
 
 
 def near_the_start(fixed: float, marginal: float) -> str:
@@ -652,6 +657,60 @@ def test_crossover_near_the_largest_size() -> None:
 
     assert re.fullmatch(r"faster, if at all, from more than \d\d images", found(2, 0.99))
     assert re.fullmatch(r"slower, if at all, from more than \d\d images", found(0, 1.01))
+
+
+SIZES = (1, 20, 50, 200, 500)
+
+
+def against(*ratios: float, sizes: Sequence[int] = SIZES) -> str:
+    """What the table of costs says of a backend with these ratios; the baseline takes 1 s an image."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 5) for size in sizes),
+        *(
+            case(POOL, "read", size, *[ratio * size] * 5)
+            for size, ratio in zip(sizes, ratios, strict=True)
+        ),
+    )
+    return table_of(source, "costs").rows[1][-1]
+
+
+def test_no_crossing_is_named_against_the_verdicts() -> None:
+    """Where a backend is slower again beyond a crossing of the lines, none is named."""
+    assert against(2, 0.8, 1.1, 1.1, 0.9) == UNEVEN
+    assert against(2, 0.9, 0.95, 1.05, 0.95) == UNEVEN
+    assert against(1.3, 0.98, 0.95, 0.95, 0.95).startswith("faster from ")
+    assert against(0.5, 1.2, 0.9, 0.9, 1.1) == UNEVEN
+    assert against(0.96, 0.96, 1.04, 0.96, 0.96) == UNEVEN
+
+
+def test_no_crossing_is_named_where_no_line_fits() -> None:
+    """A line that is off by more than a fifth says nothing of where it crosses another."""
+    assert against(4, 3, 2, 1.5, 0.3) == UNEVEN
+    assert against(2, 0.8, 0.5, 0.8, 0.5) == UNEVEN
+    assert against(4, 3, 2, 1.5, 1.2) == "never in range: slower at every size"
+
+
+def test_lines_that_do_not_cross() -> None:
+    """Where no line crosses and some sizes are undecided, the sizes that are not are named."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 6) for size in (1, 10, 100)),
+        case(POOL, "read", 1, *[1.2 * noise for noise in (0.8, 0.9, 1.0, 1.0, 1.1, 1.2)]),
+        *(case(POOL, "read", size, *[1.2 * size] * 6) for size in (10, 100)),
+    )
+    assert table_of(source, "costs").rows[1][-1] == "never in range: slower at 10, 100 images"
+
+
+def test_lines_that_may_cross() -> None:
+    """Where lines cross in the range, but not for certain, it is not said that they never do."""
+    unsure = (0.7, 0.8, 1.0, 1.0, 1.2, 1.3)
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0 * size] * 6) for size in (1, 10, 100)),
+        case(POOL, "read", 1, *unsure),
+        case(POOL, "read", 10, *[10.3] * 6),
+        case(POOL, "read", 100, *[95 * noise for noise in unsure]),
+    )
+    assert row_of(source, POOL, "read", 10)["verdict"] == "slower"
+    assert table_of(source, "costs").rows[1][-1] == "no crossover shown"
 
 
 def test_costs_need_three_sizes_with_enough_blocks() -> None:
@@ -689,7 +748,7 @@ def test_costs_of_a_backend_that_failed_later() -> None:
         *(case(POOL, "read", size, *[2.0 * size] * 5) for size in (1, 10, 100)),
         [sample(POOL, "read", 1000, status="timeout", cause="too long")],
     )
-    assert table_of(source, "costs").rows[1][-1] == "slower at every size"
+    assert table_of(source, "costs").rows[1][-1] == "never in range: slower at every size"
 
 
 def test_line_that_does_not_fit_is_seen() -> None:
@@ -740,12 +799,42 @@ def test_parts_table() -> None:
     assert table.columns == ("Backend", "Wall time", *PARTS, "Tasks")
     serial, dask, pool = table.rows
     assert serial == (SERIAL, "1.00 s", "250 ms (25%)", "–", "740 ms (74%)", *["–"] * 8)
+    assert not [warning for warning in trust.warnings(profiled()) if "in part only" in warning]
     assert dask[:5] == (DASK, "1.00 s", "50.0 ms (5%, 5.5×)", "50.0 ms (5%)", "300 ms (30%)")
     assert dask[6] == "50.0 ms (5%, 0×)"
     assert dask[-1] == "48"
     assert pool == (POOL, *["crashed"] * 12)
     assert "2 images" in table.title
     assert "within 5.0%" in table.note
+
+
+def test_parts_that_do_not_add_up_are_marked() -> None:
+    """Where the parts miss more than 5% of the wall time, the row says so, and a warning."""
+    source = ordinary(
+        profiles=(
+            profile(SERIAL, parts={"decode": 0.949}, n_images=1),
+            profile(POOL, parts={"decode": 0.951}, n_images=1),
+            profile(DASK, parts={"decode": 1.06}, n_images=1),
+        )
+    )
+    table = table_of(source, "parts")
+    assert [row[1] for row in table.rows] == [
+        "1.00 s (parts: 95%)",
+        "1.00 s",
+        "1.00 s (parts: 106%)",
+    ]
+    assert table.title.endswith("pipeline, 1 image")
+    (warning,) = (one for one in trust.warnings(source) if "in part only" in one)
+    assert f"for {SERIAL}, {DASK}:" in warning
+
+
+def test_backends_without_a_profile_are_named() -> None:
+    """What was not looked at, since the run was interrupted, is said under both tables."""
+    for profiles, told in (((SERIAL,), True), ((SERIAL, POOL), False)):
+        source = ordinary(profiles=tuple(profile(backend) for backend in profiles))
+        for name in ("parts", "cold-start"):
+            note = table_of(source, name).note
+            assert note.endswith(f"or the run was interrupted: {POOL}.") == told
 
 
 def test_parts_that_no_backend_has_are_no_columns() -> None:
@@ -811,23 +900,27 @@ def ending(source: Source) -> list[tuple[str, ...]]:
 def test_why_cases_ended() -> None:
     """Each case says how many blocks it took and which limit ended it."""
     source = make_source(
-        case(SERIAL, "read", 1, *[1.0] * 6),
-        case(POOL, "read", 1, *[0.5] * 6),
-        case(SERIAL, "read", 2, *[1.0] * 8),
-        case(POOL, "read", 2, *NOISE, 1.2, 0.8),
+        case(SERIAL, "read", 1, *[1.0] * 14),
+        case(POOL, "read", 1, *[0.5] * 14),
+        case(SERIAL, "read", 2, *[1.0] * 18),
+        case(POOL, "read", 2, *NOISE * 3),
         case(SERIAL, "read", 3, *[1.0] * 6),
         case(POOL, "read", 3, *[noise * 10 for noise in NOISE]),
         case(SERIAL, "read", 4, *[0.1] * 6),
         case(POOL, "read", 4, *[0.1 * noise for noise in NOISE]),
-        settings=limits(blocks=8, sizes=[1, 2, 3, 4, 5]),
+        settings=limits(blocks=18, sizes=[1, 2, 3, 4, 5]),
     )
     assert ending(source) == [
         (
             "read",
-            *("6, precise", "8, limit of blocks", "6, limit of time"),
-            *("6, interrupted", "0, interrupted"),
+            *("14 (precision)", "18 (blocks)", "6 (time)"),
+            *("6 (interrupted)", "0 (interrupted)"),
         )
     ]
+    table = trust.blocks_table(source)
+    assert table
+    for reason, meaning in REASONS.items():
+        assert f"{reason}: {meaning}" in table.note
     (warning,) = trust.warnings(source)
     assert (
         "interrupted: read of 4 images had not ended, and nothing was measured of read" in warning
@@ -837,14 +930,58 @@ def test_why_cases_ended() -> None:
 def test_a_failed_backend_does_not_keep_a_case_going() -> None:
     """A backend that failed is not waited for, nor is a case in which all failed."""
     source = make_source(
-        case(SERIAL, "read", 1, *[1.0] * 5),
-        case(POOL, "read", 1, *[0.5] * 5),
+        case(SERIAL, "read", 1, *[1.0] * 14),
+        case(POOL, "read", 1, *[0.5] * 14),
         [*case(DASK, "read", 1, 1.0, 7.0), sample(DASK, "read", 1, 3, status="crashed", cause="x")],
         [sample(name, "read", 20, status="memory", cause="x") for name in (SERIAL, POOL, DASK)],
-        settings=limits(sizes=[1, 20]),
+        settings=limits(case_seconds=99.0, sizes=[1, 20]),
     )
-    assert ending(source) == [("read", "5, precise")]
+    assert ending(source) == [("read", "14 (precision)")]
     assert trust.warnings(source) == []
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_a_backend_that_failed_later_counts_where_it_was_measured(block: int) -> None:
+    """A failure is told in all phases of a size: where all blocks are there, the ratio counted."""
+
+    def failed(phase: str) -> Sample:
+        return sample(POOL, phase, 1, block, status="crashed", cause="pipeline: gone")
+
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 14),
+        [*case(POOL, "read", 1, *NOISE, *NOISE, 2.0, 2.0), failed("read")],
+        case(DASK, "read", 1, *[0.5] * 14),
+        case(SERIAL, "pipeline", 1, *[1.0] * 14),
+        [*case(POOL, "pipeline", 1, *[2.0] * 2), failed("pipeline")],
+        case(DASK, "pipeline", 1, *[0.5] * 14),
+        settings=limits(case_seconds=20.0, phases=["read", "pipeline"]),
+    )
+    assert ending(source) == [("read", "14 (time)"), ("pipeline", "14 (precision)")]
+
+
+def test_a_phase_that_all_backends_finished_has_an_ending() -> None:
+    """Where every backend failed in a later phase, the earlier one says why it ended."""
+    source = make_source(
+        *(
+            [*case(backend, "read", 1, *[1.0] * 14), sample(backend, "read", 1, status="memory")]
+            for backend in (SERIAL, POOL)
+        ),
+        *(
+            [*case(backend, "process", 1, 1.0, 1.0), sample(backend, "process", 1, status="memory")]
+            for backend in (SERIAL, POOL)
+        ),
+        settings=limits(case_seconds=99.0, phases=["read", "process"]),
+    )
+    assert ending(source) == [("read", "14 (precision)")]
+    assert trust.warnings(source) == []
+
+
+def test_blocks_that_every_backend_has_are_counted() -> None:
+    """A block in whose midst the run was interrupted is not counted."""
+    source = make_source(
+        case(SERIAL, "read", 1, *[1.0] * 7), case(POOL, "read", 1, *[0.5] * 6), settings=limits()
+    )
+    assert ending(source) == [("read", "6 (interrupted)")]
 
 
 def test_calls_of_a_sample_count_for_the_limit_of_time() -> None:
@@ -854,7 +991,7 @@ def test_calls_of_a_sample_count_for_the_limit_of_time() -> None:
         *(case(backend, "read", 1, *times, calls=2) for backend, times in backends.items()),
         settings=limits(case_seconds=13.0),
     )
-    assert ending(source) == [("read", "6, limit of time")]
+    assert ending(source) == [("read", "6 (time)")]
 
 
 def test_sources_without_limits_say_nothing_of_endings() -> None:
@@ -897,23 +1034,52 @@ def test_busy_machine() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(None, False), (8.0, False), (80.0, True)])
-def test_throttled_machine(seconds: float | None, told: bool) -> None:
+@pytest.mark.parametrize(
+    "machine",
+    [{"cpus_available": 2}, {"cpus": 2, "cpus_available": 1}, {"cpus": 0, "cpus_available": 2}],
+)
+def test_throttled_machine(seconds: float | None, told: bool, machine: dict[str, int]) -> None:
     """CPU time that a quota or a host withheld is told from 2% on: here of 2 CPUs for 206 s."""
-    source = steady(machine={"cpus_available": 2})
+    source = steady(machine=machine)
     source.samples["withheld_seconds"] = float("nan") if seconds is None else seconds
     warnings = trust.warnings(source)
     assert len(warnings) == told
     assert all("withheld 19% of its CPU time" in warning for warning in warnings)
 
 
+def test_throttled_in_the_first_moment() -> None:
+    """The clocks are not exact: more than all is said to be all, and of no time nothing is said."""
+
+    def told(at: float) -> list[str]:
+        one = sample(SERIAL, "read", 1, 1, seconds=1.0, at=at, withheld_seconds=1.0)
+        return trust.warnings(make_source([one]))
+
+    (warning,) = told(0.001)
+    assert "withheld 100% of" in warning
+    assert told(0.0) == []
+
+
 def test_restless_machine() -> None:
     """A baseline whose times spread by more than a tenth is told, with by how much."""
     restless = [sample(SERIAL, "read", 1, block, seconds=time) for block, time in WILD]
     (warning,) = trust.warnings(make_source(restless))
-    assert "the middle half of the baseline's times reaches over 20%" in warning
+    assert "restless in 1 of 1 cases" in warning
+    assert "of these cases 20%)" in warning
     other = [sample(POOL, "read", 1, block, seconds=time) for block, time in WILD]
     assert trust.warnings(make_source(other)) == []
-    assert trust.warnings(make_source(restless[1:5])) == []
+    assert trust.warnings(make_source(restless[1:4])) == []
+
+
+@pytest.mark.parametrize(("wild", "told"), [(1, False), (2, True)])
+def test_restless_for_a_part_of_the_run(wild: int, told: bool) -> None:
+    """More than a fifth of the cases is told, though the most of them were quiet."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0] * 9) for size in range(1, 6 - wild)),
+        *(case(SERIAL, "open", size, *[time for _, time in WILD]) for size in range(1, wild + 1)),
+    )
+    warnings = trust.warnings(source)
+    assert len(warnings) == told
+    assert all("restless in 2 of 5 cases" in warning for warning in warnings)
 
 
 WILD = tuple(enumerate((1.0, 0.9, 1.1, 1.0, 0.9, 1.1, 1.0, 0.9, 1.1), start=1))
@@ -922,18 +1088,61 @@ WILD = tuple(enumerate((1.0, 0.9, 1.1, 1.0, 0.9, 1.1, 1.0, 0.9, 1.1), start=1))
 def test_drifting_machine() -> None:
     """A baseline that grew slower during its cases is told, though each block is as the one before."""
     growing = [
-        sample(SERIAL, "read", size, block, seconds=size * 1.03**block, at=100.0 * size + block)
+        sample(SERIAL, "read", size, block, seconds=size * 1.013**block, at=100.0 * size + block)
         for size in (1, 20)
-        for block in range(1, 6)
+        for block in range(1, 11)
     ]
     (warning,) = trust.warnings(make_source(growing))
-    assert "changed by 13% from the first to the last block" in warning
+    assert "from the first to the last block of a case the baseline's times grew by 12%" in warning
     unknown = [
         sample(SERIAL, "read", 50, block, seconds=50.0, at=at)
-        for block, at in enumerate((1.0, 2.0, 3.0, 4.0, None), start=1)
+        for block, at in enumerate((*range(1, 10), None), start=1)
     ]
-    at_once = [sample(SERIAL, "read", 200, block, seconds=200.0, at=9.0) for block in range(1, 6)]
+    at_once = [sample(SERIAL, "read", 200, block, seconds=200.0, at=9.0) for block in range(1, 11)]
+    few = [one for one in growing if one.block < 10]
     assert trust.warnings(make_source(unknown, at_once, growing)) == [warning]
+    assert trust.warnings(make_source(unknown, at_once, few)) == []
+    shrinking = [dataclasses.replace(one, at=-(one.at or 0)) for one in growing]
+    (warning,) = trust.warnings(make_source(shrinking))
+    assert "shrank by 11%" in warning
+
+
+def drifting(rng: np.random.Generator, *, cases: int, blocks: int, share: float) -> Source:
+    """A run whose times vary by 12%, and become longer by a share during each case."""
+    trend = np.linspace(0, np.log1p(share), blocks)
+    return make_source(
+        *(
+            [
+                sample(SERIAL, "read", size, block, seconds=float(seconds), at=100.0 * size + block)
+                for block, seconds in enumerate(np.exp(trend + rng.normal(0, 0.12, blocks)), 1)
+            ]
+            for size in range(1, cases + 1)
+        )
+    )
+
+
+@pytest.mark.parametrize(("cases", "blocks"), [(1, 10), (1, 40), (8, 10), (20, 14)])
+def test_noise_is_no_drift(cases: int, blocks: int) -> None:
+    """Times that vary by 12% without a trend are hardly ever said to drift."""
+    rng = np.random.default_rng(1)
+    told = sum(
+        "drifted" in "".join(trust.warnings(drifting(rng, cases=cases, blocks=blocks, share=0)))
+        for _ in range(20)
+    )
+    assert told == 0
+
+
+@pytest.mark.parametrize(("cases", "blocks"), [(8, 40), (20, 20)])
+def test_drift_is_seen_through_noise(cases: int, blocks: int) -> None:
+    """A trend of 20% in each case is told, though single times vary by 12%."""
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        (drift,) = (
+            warning
+            for warning in trust.warnings(drifting(rng, cases=cases, blocks=blocks, share=0.2))
+            if "drifted" in warning
+        )
+        assert "grew by" in drift
 
 
 def test_files_that_were_not_cold() -> None:
@@ -955,7 +1164,12 @@ def test_method_says_how_files_were_read() -> None:
     assert "dropped from" in method([cold])[-1]
     assert "through the page cache" in method([warm])[-1]
     assert method([old]) == method([warm])
-    assert method([cold, old])[-2:] == [method([cold])[-1], method([warm])[-1]]
+    assert method([warm, old]) == method([warm])
+    other = make_section(make_source(settings={}, name="another", started="later"), "")
+    assert method([cold, old, other])[-2:] == [
+        f"a run (2024-01-02T03:04:05+00:00): {method([cold])[-1]}",
+        f"a run (2024-01-02T03:04:05+00:00), another (later): {method([warm])[-1]}",
+    ]
 
 
 def test_warnings_are_on_the_page(tmp_path: Path) -> None:
@@ -992,6 +1206,7 @@ SAMPLES = st.lists(
         idle_mib=st.none() | st.floats(0, 1e6),
         at=st.none() | st.floats(0, 1e6),
         cached=st.none() | st.floats(0, 1),
+        withheld_seconds=st.none() | st.floats(0, 1e6),
     ),
     max_size=150,
 )
@@ -1110,6 +1325,55 @@ def test_page_shows_names_as_text(tmp_path: Path) -> None:
     assert NASTY.replace("/", "-") in page.all("img")[0]["alt"]
 
 
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    """Bytes of file names that are no text are written out in every file of the report."""
+    odd = "cell-\udcff-\ud800"
+    source = make_source(
+        case(SERIAL, "pipeline", 1, *[1.0] * 5),
+        case(f"{odd}/a/b", "pipeline", 1, *[0.5] * 5),
+        [sample(DASK, "read", 1, status="error", cause=odd)],
+        name=odd,
+        settings={"command": odd},
+        dataset={"name": odd},
+        profiles=(profile(SERIAL), profile(f"{odd}/a/b")),
+    )
+    shown = r"cell-\udcff-\ud800"
+    page = Page(build([source], tmp_path))
+    assert page.text.count(shown) >= 4
+    assert shown in (tmp_path / "tables" / "left-out.csv").read_text(encoding="utf-8")
+    assert "cell-" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["# big", "- item", "+ item", "> quote", "=1+1 #"])
+def test_markdown_of_names_that_begin_a_block(tmp_path: Path, name: str) -> None:
+    """What makes a heading, a list or a quote at the start of a line is escaped there."""
+    build([make_source(case(SERIAL, "read", 1, 1.0), name=name, notes=("odd",))], tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    starts = re.findall(r"^(?:## |> )(.*)$", text, flags=re.MULTILINE)
+    assert not [line for line in starts if re.match(r"[#>+-]", line)]
+    assert not [line for line in starts if re.search(r"(?<!\\)#$", line)]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_csv_holds_no_formulas(tmp_path: Path, start: str) -> None:
+    """Text that a spreadsheet would compute has an apostrophe before it; numbers have none."""
+    cause = f"{start}SUM(A1:A9)"
+    rows = [sample(SERIAL, "read", 1, status="error", cause=cause)]
+    tables_of = tmp_path / "tables"
+    build([make_source(rows, case(POOL, "read", 1, 1.0, peak_mib=-1.0))], tmp_path)
+    for name in ("left-out", "summary"):
+        text = (tables_of / f"{name}.csv").read_text(encoding="utf-8")
+        assert f",'{cause}\n" in text
+    assert ",-1.0," in (tables_of / "summary.csv").read_text(encoding="utf-8")
+
+
+def test_truth_lacks_a_figure() -> None:
+    """What a file does not say of the true cells is a dash."""
+    truth = {"images": 3, "rand_error": 0.1234, "found_objects": 9}
+    source = ordinary(dataset={"truth": truth})
+    assert table_of(source, "truth").rows == (("3", "0.123", "–", "–", "–", "9"),)
+
+
 def test_markdown_shows_names_as_text(tmp_path: Path) -> None:
     """Markup in names, causes and values does not break the tables or become HTML."""
     build([nasty()], tmp_path)
@@ -1205,6 +1469,23 @@ UNFINISHED = {
         settings={"precision": 0.03, "blocks": [], "sizes": 20, "phases": ["read"]},
     ),
     "sizes of another kind": ordinary(settings=limits(sizes=["1", [2], 20], phases=[[], "read"])),
+    "backends of no kind": ordinary(
+        settings={"backends": None, "sizes_left_out": 5, "cache": []},
+        dataset={"shape": 7, "images": None, "truth": [1]},
+    ),
+    "backends of another kind": ordinary(
+        settings={"backends": [[SERIAL], {}], "sizes_left_out": [[5], 50]},
+        dataset={"images": "many", "truth": {"images": [1], "rand_error": "small"}},
+    ),
+    "numbers of any length": make_source(
+        case(SERIAL, "read", 1, *[1.0] * 14),
+        case(POOL, "read", 1, *[1.0] * 14),
+        machine={"load_at_start": 10**400, "cpus": 10**400, "cpus_available": 2},
+        settings=limits(precision=-1.0),
+    ),
+    "nothing but moments": make_source(
+        [sample(SERIAL, "read", 1, 1, seconds=1.0, at=0.0, withheld_seconds=1.0)]
+    ),
     "stopped before the second size": ordinary(settings=limits(sizes=[1, 20])),
 }
 

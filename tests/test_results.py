@@ -424,6 +424,8 @@ def test_file_that_is_no_text(tmp_path: Path) -> None:
         asv_content(time_read=[[1.0], [[f"'{SERIAL}'"], ["'many'"]], "0a1b"]),
         asv_content(time_read=[]),
         {**asv_content(time_read=asv_row([1.0] * 4)), "date": "yesterday"},
+        {**asv_content(time_read=asv_row([1.0] * 4)), "date": 10**400},
+        asv_content(time_read=asv_row([10**400] * 4)),
         {**asv_content(time_read=asv_row([1.0] * 4)), "params": 3},
         without(asv_content(time_read=asv_row([1.0] * 4)), "result_columns"),
     ],

@@ -335,3 +335,21 @@ def test_damaged_profile_is_named(tmp_path: Path, damaged: str) -> None:
     path.write_text(f"{damaged}\n{line(PROFILE)}\n", encoding="utf-8")
     with pytest.raises(InputError, match="line 1: "):
         read_profiles(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["", '{"reader": "sk'])
+def test_profiles_follow_the_last_whole_line(tmp_path: Path, end: str) -> None:
+    """A profile that is appended after half a line does not become part of it."""
+    path = tmp_path / PROFILES_NAME
+    write_profile(tmp_path, PROFILE)
+    path.write_text(path.read_text(encoding="utf-8") + end, encoding="utf-8")
+    for _ in range(2):
+        write_profile(tmp_path, PROFILE)
+    assert read_profiles(tmp_path) == [PROFILE] * 3
+
+
+def test_a_new_run_has_no_old_profiles(tmp_path: Path) -> None:
+    """What a run that was removed has left behind is not taken for the new run's."""
+    write_profile(tmp_path, PROFILE)
+    write(tmp_path, SAMPLE)
+    assert read_profiles(tmp_path) == []

@@ -18,6 +18,7 @@ from segbench.stats import (
     EQUAL,
     MARGIN,
     MIN_BLOCKS,
+    MIN_SERIAL_BLOCKS,
     VERDICTS,
     CostModel,
     Crossing,
@@ -80,6 +81,25 @@ def log_ratios(shape: str, deviation: float, size: tuple[int, int], seed: int) -
 def ratios_of(logs: Floats) -> list[Ratio]:
     """One ratio a row of log ratios ``(simulations, blocks)``."""
     return [paired_ratio(np.exp(row), np.ones(row.size)) for row in logs]
+
+
+def intervals(logs: Floats) -> tuple[Floats, Floats]:
+    """Ends of the intervals of the logarithms, of all rows ``(simulations, blocks)`` at once."""
+    blocks = logs.shape[1]
+    rank, share = _ends(blocks)
+    ordered = np.sort(logs, axis=1)
+    low, high = (
+        (1 - share) * rows[:, rank] + share * rows[:, rank + 1]
+        for rows in (ordered, ordered[:, ::-1])
+    )
+    if blocks < MIN_SERIAL_BLOCKS:
+        return low, high
+    cut = blocks // 5
+    drawn_in = np.clip(logs, ordered[:, [cut]], ordered[:, [-1 - cut]])
+    apart = drawn_in - drawn_in.mean(axis=1, keepdims=True)
+    alike = np.clip((apart[:, 1:] * apart[:, :-1]).sum(axis=1) / (apart**2).sum(axis=1), 0, 0.8)
+    wider, middle = np.sqrt((1 + alike) / (1 - alike)), np.median(logs, axis=1)
+    return middle + wider * (low - middle), middle + wider * (high - middle)
 
 
 def samples(
@@ -266,17 +286,20 @@ def test_ratio_of_swapped_arms_is_its_inverse(logs: list[float], effect: float) 
 @pytest.mark.parametrize("blocks", [5, 6, 7, 8, 10, 12, 15, 20, 30, 50])
 def test_interval_covers_the_true_ratio(blocks: int) -> None:
     """Its interval covers the true ratio in 93 to 97% of cases, whatever the shape of the noise."""
-    rank, share = _ends(blocks)
     for shape in SHAPES[:-1]:
-        ordered = np.sort(log_ratios(shape, 0.05, (10_000, blocks), seed=blocks), axis=1)
-        low, high = (
-            (1 - share) * rows[:, rank] + share * rows[:, rank + 1]
-            for rows in (ordered, ordered[:, ::-1])
-        )
+        logs = log_ratios(shape, 0.05, (10_000, blocks), seed=blocks)
+        low, high = intervals(logs)
         assert 0.93 < np.mean((low <= 0) & (high >= 0)) < 0.97, shape
         # The ends used here are those that paired_ratio gives.
-        ratio = paired_ratio(np.exp(ordered[0]), np.ones(blocks))
-        assert np.log([ratio.low, ratio.high]) == pytest.approx([low[0], high[0]])
+        for row, ratio in enumerate(ratios_of(logs[:5])):
+            assert np.log([ratio.low, ratio.high]) == pytest.approx([low[row], high[row]])
+
+
+@pytest.mark.parametrize(("blocks", "least"), [(10, 0.84), (20, 0.88), (50, 0.91)])
+def test_interval_of_lasting_noise_covers_less(blocks: int, least: float) -> None:
+    """Noise that lasts from block to block costs coverage, but not below what the docstring says."""
+    low, high = intervals(log_ratios("serial", 0.05, (10_000, blocks), seed=blocks))
+    assert least < np.mean((low <= 0) & (high >= 0)) < 0.95
 
 
 def test_blocks_that_resemble_their_neighbours_count_for_less() -> None:
@@ -284,7 +307,8 @@ def test_blocks_that_resemble_their_neighbours_count_for_less() -> None:
     wave = np.exp(0.1 + 0.1 * np.sin(np.linspace(0, 2 * np.pi, 16)))
     shuffled = np.random.default_rng(0).permutation(wave)
     slow, fast = (paired_ratio(own, np.ones(16)) for own in (wave, shuffled))
-    assert (slow.low, slow.high) == (fast.low, fast.high)
+    assert slow.median == fast.median
+    assert math.log(slow.high / slow.low) > 2 * math.log(fast.high / fast.low)
     assert slow.p > 5 * fast.p
 
 
@@ -314,17 +338,25 @@ def test_two_arms_within_the_margin_are_never_called_different() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_verdicts_are_hardly_ever_false(shape: str) -> None:
-    """Of 140 comparisons, at most 1% are called different at a ratio of 1, or equal at 1.06."""
-    false = {"different": 0, "equal": 0}
-    total = 0
+    """At most 1% are called different at a ratio of 1, in families of any size, or equal at 1.08.
+
+    With noise that lasts from block to block, up to 3% of single comparisons are called different.
+    """
+    false = dict.fromkeys((1, 12, 140), 0)
+    equal, each, cells = 0, 420, 0
     for blocks in (5, 7, 10, 20, 50):
         for deviation in (0.014, 0.042, 0.14):
-            logs = log_ratios(shape, deviation, (140, blocks), seed=blocks)
-            alike, apart = verdicts(ratios_of(logs)), verdicts(ratios_of(logs + math.log(1.06)))
-            false["different"] += alike.count("faster") + alike.count("slower")
-            false["equal"] += apart.count("no difference")
-            total += 140
-    assert max(false.values()) <= 0.01 * total, false
+            logs = log_ratios(shape, deviation, (each, blocks), seed=blocks)
+            alike = ratios_of(logs)
+            for family in false:
+                for start in range(0, each, family):
+                    found = verdicts(alike[start : start + family])
+                    false[family] += found.count("faster") + found.count("slower")
+            equal += verdicts(ratios_of(logs + math.log(1.08))).count("no difference")
+            cells += 1
+    total = cells * each
+    assert false[1] <= (0.03 if shape == "serial" else 0.01) * total
+    assert max(false[12], false[140], equal) <= 0.01 * total
 
 
 def test_arms_that_are_the_same_are_found_to_be() -> None:
@@ -341,9 +373,9 @@ def test_arms_that_are_the_same_are_found_to_be() -> None:
         (Ratio(1.02, 1.015, 1.025, 9, 0.001), "slower"),
         (Ratio(0.98, 0.975, 0.985, 9, 0.001), "faster"),
         (Ratio(1.02, 1.015, 1.025, 9, 0.2), "no difference"),
-        (Ratio(1.0, 0.98, 1.02, 9, 1.0), "no difference"),
-        (Ratio(1.0, 0.98, 1.04, 9, 1.0), "undecided"),
-        (Ratio(1.0, 0.96, 1.02, 9, 1.0), "undecided"),
+        (Ratio(1.0, 0.96, 1.04, 9, 1.0), "no difference"),
+        (Ratio(1.0, 0.98, 1.06, 9, 1.0), "undecided"),
+        (Ratio(1.0, 0.94, 1.02, 9, 1.0), "undecided"),
         (Ratio(0.6, 0.5, 0.7, 9, 0.06), "undecided"),
         (Ratio(1.5, 1.4, 1.6, 9, 0.06), "undecided"),
         (Ratio(1.5, 1.005, 1.6, 9, 0.001), "undecided"),

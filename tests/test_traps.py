@@ -322,3 +322,23 @@ def test_asv_builds_the_package_alone() -> None:
     assert "--no-deps" in configuration["build_command"][0]
     assert configuration["results_dir"] == "results"
     assert configuration["html_dir"] == "reports/asv"
+
+
+def test_label_repeats_little_of_what_comes_before() -> None:
+    """dask-image's labels make an image twice at the most; with its default structure far oftener."""
+    images = 5
+
+    def times_made(structure: NDArray[np.bool_] | None) -> int:
+        made: list[int] = []
+
+        def make(block: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            made.append(1)
+            return block
+
+        ones = da.ones((images, 8, 8), chunks=(1, 8, 8), dtype=bool)
+        stack = da.map_blocks(make, ones, meta=np.empty((0, 0, 0), bool))
+        labels, _ = dask_image.ndmeasure.label(stack, structure=structure)
+        labels.compute(scheduler="synchronous")
+        return len(made)
+
+    assert times_made(stack_backend.STRUCTURE) <= 2 * images < times_made(None)

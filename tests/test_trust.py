@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import io
 import itertools
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 # The script is no part of the package, and its name is there for the type checker too.
 sys.path.insert(0, str(ROOT / "docs"))
 import trust
+import trust_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,15 +53,15 @@ SOME BENCHMARKS HAVE CHANGED SIGNIFICANTLY.
 """
 
 
-def comparison(verdict: str, *, ratio: float = 1.0, arm: str = "twin") -> trust.Comparison:
+def comparison(verdict: str, *, ratio: float = 1.0, arm: str = "twin") -> trust_tools.Comparison:
     """What a tool says of reading one image."""
-    return trust.Comparison(arm=arm, phase="read", n_images=1, verdict=verdict, ratio=ratio)
+    return trust_tools.Comparison(arm=arm, phase="read", n_images=1, verdict=verdict, ratio=ratio)
 
 
-def attempt(tool: str, *verdicts: str, status: int | None = 0) -> trust.Attempt:
+def attempt(tool: str, *verdicts: str, status: int | None = 0) -> trust_tools.Attempt:
     """A run of three seconds."""
     found = tuple(comparison(verdict, ratio=1.2 if verdict else 1.01) for verdict in verdicts)
-    return trust.Attempt(tool=tool, run=1, seconds=3.0, status=status, comparisons=found)
+    return trust_tools.Attempt(tool=tool, run=1, seconds=3.0, status=status, comparisons=found)
 
 
 def source(seconds: Mapping[str, list[float]]) -> Source:
@@ -103,7 +107,7 @@ def cells(table: str) -> list[list[str]]:
 @pytest.fixture
 def arms(tmp_path: Path) -> ModuleType:
     """The module with the arms, as a worker imports it."""
-    trust.install_arms(tmp_path)
+    trust_tools.install_arms(tmp_path)
     spec = importlib.util.spec_from_file_location("trust_arms", tmp_path / "trust_arms.py")
     assert spec is not None
     assert spec.loader is not None
@@ -152,7 +156,7 @@ def test_comparisons_are_the_reports_verdicts() -> None:
             ],
         }
     )
-    twin, slower = trust.compared(run)
+    twin, slower = trust_tools.compared(run)
     assert (twin.arm, twin.case, twin.ratio) == ("twin", "process, 1 image", 1.0)
     assert twin.verdict == "no difference"
     assert (slower.arm, slower.verdict) == ("slower10", "slower")
@@ -169,13 +173,15 @@ def test_an_arm_that_fails_is_no_comparison() -> None:
         status="timeout",
         cause="took too long",
     )
-    with pytest.raises(trust.ToolError, match="took too long"):
-        trust.compared(source_of([failed]))
+    with pytest.raises(trust_tools.ToolError, match="took too long"):
+        trust_tools.compared(source_of([failed]))
 
 
 def test_the_table_of_asv() -> None:
     """Both marks are claims; rows without a ratio are left out."""
-    found = [(each.case, each.verdict, each.ratio) for each in trust.read_asv_table(ASV_TABLE)]
+    found = [
+        (each.case, each.verdict, each.ratio) for each in trust_tools.read_asv_table(ASV_TABLE)
+    ]
     assert found == [
         ("pipeline, 20 images", "slower", 1.25),
         ("open, 1 image", "", 1.12),
@@ -186,7 +192,7 @@ def test_the_table_of_asv() -> None:
 def printing(monkeypatch: pytest.MonkeyPatch, text: str, *, status: int = 0) -> None:
     """Let every command of the script print a text and end with a status, without being run."""
     done = subprocess.CompletedProcess([], status, stdout=text)
-    monkeypatch.setattr(trust, "call", lambda *_, **__: done)
+    monkeypatch.setattr(trust_tools, "call", lambda *_, **__: done)
 
 
 @pytest.mark.parametrize("tool", ["asv", "asv-defaults"])
@@ -197,13 +203,13 @@ def test_asv_has_to_compare_every_case(
     row = (
         "| - | 2±0ms | 1±0ms | 0.50 | segmentation.Files.time_open('skimage/skimage/serial', {}) |"
     )
-    place = trust.Workplace(folder=tmp_path, sizes=(1, 20), phases=("open",))
+    place = trust_tools.Workplace(folder=tmp_path, sizes=(1, 20), phases=("open",))
     printing(monkeypatch, "\n".join([row.format(1), row.format(20)]), status=1)
-    (attempt,) = trust.TOOLS[tool](place, 4)
+    (attempt,) = trust_tools.TOOLS[tool](place, 4)
     assert (attempt.run, attempt.status, len(attempt.claims)) == (4, 1, 2)
     printing(monkeypatch, row.format(1), status=1)
-    with pytest.raises(trust.ToolError, match=r"asv continuous .* exit status 1"):
-        trust.TOOLS[tool](place, 1)
+    with pytest.raises(trust_tools.ToolError, match=r"asv continuous .* exit status 1"):
+        trust_tools.TOOLS[tool](place, 1)
 
 
 def test_half_a_clone_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,12 +217,12 @@ def test_half_a_clone_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def call(command: list[str], **_: object) -> None:
         if "commit" in command:
-            raise trust.ToolError("no luck")
+            raise trust_tools.ToolError("no luck")
         (tmp_path / "asv").mkdir()
 
-    monkeypatch.setattr(trust, "call", call)
-    with pytest.raises(trust.ToolError, match="no luck"):
-        trust.TOOLS["asv"](trust.Workplace(folder=tmp_path), 1)
+    monkeypatch.setattr(trust_tools, "call", call)
+    with pytest.raises(trust_tools.ToolError, match="no luck"):
+        trust_tools.TOOLS["asv"](trust_tools.Workplace(folder=tmp_path), 1)
     assert not (tmp_path / "asv").exists()
 
 
@@ -225,8 +231,8 @@ def test_pytest_has_to_fail_for_the_right_reason(
 ) -> None:
     """Exit status 1 of the test runner is a comparison's only if it says so."""
     printing(monkeypatch, "1 failed", status=1)
-    with pytest.raises(trust.ToolError, match="1 failed"):
-        trust.try_pytest(trust.Workplace(folder=tmp_path), 1)
+    with pytest.raises(trust_tools.ToolError, match="1 failed"):
+        trust_tools.try_pytest(trust_tools.Workplace(folder=tmp_path), 1)
 
 
 @pytest.mark.parametrize("sizes", [(20,), (1, 20)])
@@ -244,28 +250,28 @@ def test_pytest_has_to_compare_every_case(
         Path(path).write_text(json.dumps({"benchmarks": [benchmark]}))
         return subprocess.CompletedProcess(command, 1, stdout="Performance has regressed")
 
-    monkeypatch.setattr(trust, "call", call)
-    place = trust.Workplace(folder=tmp_path, sizes=sizes, phases=("read",))
+    monkeypatch.setattr(trust_tools, "call", call)
+    place = trust_tools.Workplace(folder=tmp_path, sizes=sizes, phases=("read",))
     if sizes == (20,):
-        found = [(each.status, len(each.claims)) for each in trust.try_pytest(place, 1)]
+        found = [(each.status, len(each.claims)) for each in trust_tools.try_pytest(place, 1)]
         assert found == [(1, 1), (None, 0)]
     else:
-        with pytest.raises(trust.ToolError, match="Performance has regressed"):
-            trust.try_pytest(place, 1)
+        with pytest.raises(trust_tools.ToolError, match="Performance has regressed"):
+            trust_tools.try_pytest(place, 1)
 
 
 @pytest.mark.parametrize(
     ("after", "percent", "verdict"),
-    [(1.04, 5, ""), (1.06, 5, "slower"), (1.06, 10, ""), (0.94, 5, "faster"), (0.94, 10, "")],
+    [(1.04, 5, ""), (1.06, 5, "slower"), (1.06, 10, ""), (0.94, 5, ""), (0.5, 10, "")],
 )
 def test_the_comparison_of_pytest_benchmark(after: float, percent: int, verdict: str) -> None:
-    """Its check is asked in both directions."""
+    """Slow-downs beyond the threshold alone are claims, as the tool itself finds no others."""
 
     def benchmark(median: float) -> dict[str, object]:
         case = {"phase": "read", "n_images": 20}
         return {"fullname": "case", "stats": {"median": median}, "extra_info": case}
 
-    (found,) = trust.compare_pytest([benchmark(1.0)], [benchmark(after)], percent=percent)
+    (found,) = trust_tools.compare_pytest([benchmark(1.0)], [benchmark(after)], percent=percent)
     assert (found.case, found.verdict) == ("read, 20 images", verdict)
     assert found.ratio == pytest.approx(after)
 
@@ -312,19 +318,54 @@ def test_the_cost_of_a_run() -> None:
     assert cost.samples == 12
     assert cost.timed == pytest.approx(12.0)
     assert cost.first == pytest.approx(4 * 0.75)
+    # Those of the first size are made before the first sample.
+    assert cost.first_between == pytest.approx(2 * 0.75)
     assert cost.whole == pytest.approx(at)
     assert cost.measuring == pytest.approx(at - 13.0)
     assert cost.overhead == pytest.approx(0.001)
     assert cost.overhead_high == pytest.approx(0.001)
     table = dict(cells(trust.cost_table(cost)))
-    assert table["First sample to last, over timed calls"] == f"{(at - 13) / 12:.2f}"
+    span = "From the start of the first sample to the end of the last"
+    assert table[span] == f"{at - 13:.1f} s"
+    assert table[f"{span}, over timed calls"] == f"{(at - 13) / 12:.2f}"
+    (with_first,) = (value for name, value in table.items() if name.startswith("The same"))
+    assert with_first == f"{(at - 13) / 13.5:.2f}"
+    assert f"over timed calls is {at / 12:.2f}:" in trust.cost_note(cost)
     assert table["Between two samples of a case, median"] == "1.00 ms"
+
+
+def test_another_process_answers() -> None:
+    """What an answer takes beyond the work is a positive time, below a second."""
+    assert 0 < trust.bare_answer(processes=2, answers=4) < 1
+
+
+def test_starts_are_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer of each process, which waits for its start, is left out of the median."""
+    # By this clock the two starts take 9 seconds each, an answer 2; each says it worked for 0.5.
+    times = itertools.accumulate(itertools.chain([0, 9, 0, 9], itertools.cycle([0, 2])))
+    clock = SimpleNamespace(perf_counter=lambda: next(times))
+    monkeypatch.setattr(trust, "time", clock)
+
+    class Process:
+        """One that answers."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.stdin, self.stdout = io.StringIO(), io.StringIO("0.5\n" * 9)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(trust, "subprocess", SimpleNamespace(Popen=Process, PIPE=-1))
+    assert trust.bare_answer(processes=2, answers=1) == pytest.approx(1.5)
 
 
 def test_the_cost_of_an_old_run() -> None:
     """A run that does not say when its samples were taken is refused, and one without any."""
     for seconds in ([1.0], []):
-        with pytest.raises(trust.ToolError, match="measure anew"):
+        with pytest.raises(trust_tools.ToolError, match="measure anew"):
             trust.cost_of(source({"skimage": seconds}).samples)
 
 
@@ -338,9 +379,18 @@ def test_false_alarms_are_counted() -> None:
         attempt("third", "", status=None),
     ]
     assert cells(trust.false_alarms_table(attempts)) == [
-        ["segbench", "2", "2 of 6 (33.3%)", "1", "0", "20%", "3 s"],
-        ["other", "2", "1 of 6 (16.7%)", "1", "1", "20%", "3 s"],
-        ["third", "1", "0 of 1 (0.0%)", "0", "–", "1%", "3 s"],
+        [
+            *("segbench", "2", "2 of 6 (33.3%, at most 72.9%)", "1 of 2 (50.0%, at most 97.5%)"),
+            *("0", "20%", "3 s"),
+        ],
+        [
+            *("other", "2", "1 of 6 (16.7%, at most 58.2%)", "1 of 2 (50.0%, at most 97.5%)"),
+            *("1", "20%", "3 s"),
+        ],
+        [
+            *("third", "1", "0 of 1 (0.0%, at most 95.0%)", "0 of 1 (0.0%, at most 95.0%)"),
+            *("–", "1%", "3 s"),
+        ],
     ]
     opened = dataclasses.replace(comparison("slower"), phase="open", n_images=20)
     attempts.append(dataclasses.replace(attempts[0], comparisons=(comparison("slower"), opened)))
@@ -348,6 +398,19 @@ def test_false_alarms_are_counted() -> None:
         ["open, 20 images", "1", "0", "0"],
         ["read, 1 image", "2", "1", "0"],
     ]
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 20), (1, 20), (7, 240), (19, 20)])
+def test_the_upper_bound_of_a_share(count: int, of: int) -> None:
+    """At the bound, so few or fewer have a chance of exactly 5%."""
+    bound = trust.upper_bound(count, of)
+    few = sum(math.comb(of, k) * bound**k * (1 - bound) ** (of - k) for k in range(count + 1))
+    assert few == pytest.approx(0.05)
+
+
+def test_the_upper_bound_of_all() -> None:
+    """Where every case is one, so is the bound."""
+    assert trust.upper_bound(3, 3) == 1
 
 
 def test_slow_downs_are_counted() -> None:
@@ -380,30 +443,60 @@ def test_slow_downs_are_counted() -> None:
 def test_a_command_that_fails_says_how() -> None:
     """The error has the status and the end of what was printed."""
     command = [sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"]
-    with pytest.raises(trust.ToolError, match="exit status 3\nwhat went wrong"):
-        trust.call(command, cwd=ROOT, variables={})
-    assert trust.call(command, cwd=ROOT, variables={}, allowed=(3,)).returncode == 3
+    with pytest.raises(trust_tools.ToolError, match="exit status 3\nwhat went wrong"):
+        trust_tools.call(command, cwd=ROOT, variables={})
+    assert trust_tools.call(command, cwd=ROOT, variables={}, allowed=(3,)).returncode == 3
 
 
 def test_a_failed_run_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other runs are counted, the failure is said and recorded, and the status is 1."""
 
-    def fickle(_: trust.Workplace, run: int) -> list[trust.Attempt]:
+    def fickle(_: trust_tools.Workplace, run: int) -> list[trust_tools.Attempt]:
         if run == 2:
-            raise trust.ToolError("no luck")
+            raise trust_tools.ToolError("no luck")
         return [attempt("fickle", "faster")]
 
-    monkeypatch.setitem(trust.TOOLS, "fickle", fickle)
+    monkeypatch.setitem(trust_tools.TOOLS, "fickle", fickle)
     out = tmp_path / "out.json"
     words = ["false-alarms", "--runs", "3", "--tools", "fickle", "--out", str(out)]
     done = CliRunner().invoke(trust.main, words)
     assert done.exit_code == 1
-    assert "| fickle | 2 | 2 of 2 (100.0%) |" in done.stdout
+    assert "| fickle | 2 | 2 of 2 (100.0%, at most 100.0%) |" in done.stdout
     assert "run 2 of 3, fickle: no luck" in done.stderr
     content = json.loads(out.read_text())
     assert len(content["attempts"]) == 2
     assert content["failures"] == ["run 2 of 3, fickle: no luck"]
     assert content["machine"]["cpus"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--runs", "3"], "a1 b1 a2 b2 a3 b3"),
+        (["--runs", "3", "--other-runs", "1"], "a1 b1 a2 a3"),
+        (["--runs", "1", "--other-runs", "2"], "a1 b1 b2"),
+    ],
+)
+def test_the_slow_tools_run_less_often(
+    words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs of segbench and of another tool take turns while both go on."""
+    made: list[str] = []
+
+    def tool(letter: str) -> trust_tools.Tool:
+        def record(_: trust_tools.Workplace, run: int) -> list[trust_tools.Attempt]:
+            made.append(f"{letter}{run}")
+            return [attempt(letter, "")]
+
+        return record
+
+    monkeypatch.setitem(trust_tools.TOOLS, "segbench", tool("a"))
+    monkeypatch.setitem(trust_tools.TOOLS, "asv", tool("b"))
+    words = ["false-alarms", "--tools", "segbench,asv", *words]
+    done = CliRunner().invoke(trust.main, words)
+    assert done.exit_code == 0, done.output
+    assert " ".join(made) == expected
+    assert "finds slow-downs alone" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -458,7 +551,7 @@ def test_slowed(tmp_path: Path) -> None:
     done = CliRunner().invoke(trust.main, [*words, *SMALL])
     assert done.exit_code == 0, done.output
     searches = json.loads(out.read_text())["searches"]
-    assert [search["comparison"]["arm"] for search in searches] == list(trust.ARMS)
+    assert [search["comparison"]["arm"] for search in searches] == list(trust_tools.ARMS)
     assert {search["blocks"] for search in searches} == {5}
 
 
@@ -476,4 +569,7 @@ def test_cost(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "work").glob("run-*")
     again = CliRunner().invoke(trust.main, ["cost", str(folder)])
     assert again.exit_code == 0, again.output
-    assert set(again.stdout.splitlines()) < set(made.stdout.splitlines())
+    # Two lines differ: a recorded run has no command, and the answer is measured anew.
+    other = ("| The command", "| Bare answer")
+    lines = [line for line in made.stdout.splitlines() if not line.startswith(other)]
+    assert [line for line in again.stdout.splitlines() if not line.startswith(other)] == lines

@@ -298,10 +298,12 @@ def _resume(context: click.Context, folder: Path) -> int:
 
 
 def _measure(load: Callable[[], tuple[Dataset, Settings, RunFile | None]], folder: Path) -> int:
-    from segbench.measure import engine
+    from segbench.measure import engine, environment
 
     console = Console(stderr=True)
     interrupted = False
+    # Before images are made: a reader would take that load for somebody else's.
+    machine = environment.machine()
     # Told to end (a time-out, CI), a run ends as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress(console) as watcher:
@@ -314,6 +316,7 @@ def _measure(load: Callable[[], tuple[Dataset, Settings, RunFile | None]], folde
                 out=folder,
                 watcher=watcher,
                 command=shlex.join(["segbench", *sys.argv[1:]]),
+                machine=machine,
                 earlier=earlier,
             )
         except KeyboardInterrupt:

@@ -288,6 +288,12 @@ def lay_out(dataset: Dataset, count: int) -> str:
     return str(folder / "*.*")
 
 
+def laid_out(dataset: Dataset, count: int) -> list[Path]:
+    """Files that `lay_out` gives the readers, which may be links."""
+    pattern = Path(lay_out(dataset, count))
+    return [pattern] if count == 1 else sorted(pattern.parent.iterdir())
+
+
 def read_labels(files: Sequence[str | Path]) -> NDArray[np.int32]:
     """Label images ``(N, H, W)`` from files, such as a dataset's `truth`."""
     from skimage.io import imread  # noqa: PLC0415  (a run without truth need not import it)

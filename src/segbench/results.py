@@ -170,7 +170,7 @@ def read_asv(path: Path) -> Source:
         samples = _checked(_asv_samples(tables))
         machine = dict(content["params"])
         started = pd.to_datetime(content["date"], unit="ms", utc=True).isoformat()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
     if not samples:
         raise InputError(f"{path}: no timed benchmark in it; run `asv run`")

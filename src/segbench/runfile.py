@@ -41,8 +41,8 @@ PARTS = (*STAGES, "graph", "scheduling", "idle", "collect")
 
 STATUSES = {
     "ok": "timed, and the result agrees with the reference",
-    "timeout": "a call took longer than the time limit; larger sizes were not tried",
-    "memory": "a call needed more memory than there was",
+    "timeout": "a call took longer than the time limit",
+    "memory": "a call needed more memory than the limit, or than there was",
     "crashed": "the worker process died",
     "error": "the backend raised an exception",
     "wrong-result": "the result differs from the reference; never ranked",
@@ -200,7 +200,8 @@ class RunWriter:
     """Appends samples to a ``run.jsonl``.
 
     Each is with the operating system before the next is taken, so that it outlives this process
-    however that ends, and on the disk within `SYNC_SECONDS` or by the sample after that.
+    however that ends, and on the disk (where a power cut leaves it) with the first sample that ends
+    `SYNC_SECONDS` later, or at the end.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -218,6 +219,8 @@ class RunWriter:
         """
         folder.mkdir(parents=True, exist_ok=True)
         refuse_existing(folder)
+        # Of a run that was here and was removed.
+        (folder / PROFILES_NAME).unlink(missing_ok=True)
         writer = cls((folder / FILE_NAME).open("x", encoding="utf-8"))
         writer._append(dataclasses.asdict(header))
         return writer
@@ -232,14 +235,7 @@ class RunWriter:
             As `read_run` does.
         """
         path = folder / FILE_NAME
-        run = read_run(folder)
-        with path.open("r+b") as file:
-            whole = 1 + len(run.samples)
-            file.truncate(sum(len(line) for line in itertools.islice(file, whole)))
-            file.seek(-1, os.SEEK_END)
-            # A line that lacks nothing but its end.
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+        _keep_lines(path, 1 + len(read_run(folder).samples))
         return cls(path.open("a", encoding="utf-8"))
 
     def __enter__(self) -> Self:
@@ -251,6 +247,9 @@ class RunWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Unless it was closed on an error.
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
         self._file.close()
 
     def append(self, sample: Sample) -> None:
@@ -309,7 +308,10 @@ def read_run(folder: Path) -> RunFile:
 
 def write_profile(folder: Path, profile: Profile) -> None:
     """Append a line to the folder's ``profiles.jsonl``."""
-    with (folder / PROFILES_NAME).open("a", encoding="utf-8") as file:
+    path = folder / PROFILES_NAME
+    if path.exists():
+        _keep_lines(path, len(read_profiles(folder)))
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(dataclasses.asdict(profile), allow_nan=False) + "\n")
 
 
@@ -333,6 +335,17 @@ def read_profiles(folder: Path) -> list[Profile]:
             if number < len(lines):
                 raise
     return profiles
+
+
+def _keep_lines(path: Path, count: int) -> None:
+    """Cut a file after so many lines, so that the next line begins on its own."""
+    with path.open("r+b") as file:
+        file.truncate(sum(len(line) for line in itertools.islice(file, count)))
+        if count:
+            file.seek(-1, os.SEEK_END)
+            # A line that lacks nothing but its end.
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
 
 def _read_lines(path: Path) -> list[bytes]:

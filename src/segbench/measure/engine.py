@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import tempfile
 import time
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from segbench import datasets, runfile
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.measure import environment, pagecache, protocol, stopping
+from segbench.measure import environment, pagecache, protocol, stages, stopping
 from segbench.measure.cases import PHASES
-from segbench.measure.process import WorkerProcess, set_variables
+from segbench.measure.process import WorkerProcess, over_memory, set_variables
 from segbench.measure.protocol import (
     Checked,
     Failed,
@@ -33,10 +34,11 @@ from segbench.runfile import Header, RunFile, RunWriter, Sample, sample_of
 from segbench.stats import paired_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from segbench.datasets import Dataset
+    from segbench.measure.environment import Fact
     from segbench.measure.settings import Settings
     from segbench.stats import Ratio
 
@@ -48,16 +50,23 @@ SAMPLE_SECONDS = 0.005
 # the same time.
 START_SECONDS = 30.0
 
-# On top of it too: loading the reference, comparing with it, and warming up.
+# On top of it too: loading the reference, comparing with it, and warming up. More for more pixels.
 COMPARE_SECONDS = 10.0
+COMPARED_PER_SECOND = 10e6
+
+# Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
+TRUTH_IMAGES = 20
 
 # What a worker has to put its pool away at the end of a run.
 END_SECONDS = 5.0
 
 # Where the time goes is looked at with so many images, or the smallest size.
-PROFILE_IMAGES = 50
-# Calls of the pipeline that a profile makes at the most.
-PROFILE_CALLS = 5
+PROFILE_IMAGES = 20
+
+NOT_TRIED = "not tried: "
+
+# How often files are dropped from the page cache where somebody else looks at them, too.
+COOL_TRIES = 3
 
 
 class Watcher(Protocol):
@@ -80,6 +89,7 @@ def run(
     out: Path,
     watcher: Watcher,
     command: str,
+    machine: Mapping[str, Fact],
     earlier: RunFile | None = None,
 ) -> None:
     """Measure all cases and write ``run.jsonl`` and ``profiles.jsonl``.
@@ -96,6 +106,8 @@ def run(
         Is told how the run goes on.
     command : str
         What the user typed, for the header.
+    machine : mapping
+        What :func:`segbench.measure.environment.machine` told before segbench itself made a load.
     earlier : RunFile, optional
         What `out` holds of this run already: only what it lacks is measured.
 
@@ -109,10 +121,9 @@ def run(
         words = ", ".join(str(size) for size in left_out)
         watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
     if settings.cache == "cold":
-        for file in dataset.files[: sizes[-1]]:
+        for file in datasets.laid_out(dataset, sizes[-1]):
             pagecache.check(file)
-    # Before the workers make the load that a reader would take for somebody else's.
-    started, machine = datetime.now().astimezone(), environment.machine()
+    started = datetime.now().astimezone()
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
@@ -187,15 +198,19 @@ class _Case:
     seconds: defaultdict[BackendSpec, dict[int, float]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    blocks: int = 0
+    last_block: int = 0
     spent: float = 0.0
 
     def add(self, backend: BackendSpec, sample: Sample) -> None:
         """Take a sample that is ok into account."""
         assert sample.seconds is not None  # noqa: S101  (told to the type checker)
         self.seconds[backend][sample.block] = sample.seconds
-        self.blocks = max(self.blocks, sample.block)
+        self.last_block = max(self.last_block, sample.block)
         self.spent += sample.seconds * sample.calls
+
+    def blocks(self, backends: Sequence[BackendSpec]) -> int:
+        """How many samples each of some backends has at the least."""
+        return min(len(self.seconds[backend]) for backend in backends)
 
     def ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
         """Those of some backends to the baseline, one after the other as they are asked for."""
@@ -240,16 +255,16 @@ class _Engine:
         self.watcher.step("starting the workers", steps=0)
         reference = self._launch(BASELINE)
         pattern = datasets.lay_out(self.dataset, count)
-        truth = [str(file) for file in self.dataset.truth[:count]]
+        truth = [str(file) for file in self.dataset.truth[: min(count, TRUTH_IMAGES)]]
         reference.send(protocol.Reference(pattern, self.folder, truth))
         for backend in self.settings.backends:
             self.arms.append(_Arm(backend, self._launch(backend)))
-        limit = START_SECONDS + self.settings.time_limit
-        reply = reference.receive(limit=limit)
+        end = time.monotonic() + START_SECONDS + self.settings.time_limit
+        reply = reference.receive(limit=end - time.monotonic())
         if not isinstance(reply, Started):
             raise InputError(f"the reference {BASELINE} failed: {_failure(reply).cause}")
         for arm in self.arms:
-            reply = arm.worker.receive(limit=limit)
+            reply = arm.worker.receive(limit=max(0.0, end - time.monotonic()))
             if isinstance(reply, Refused):
                 raise InputError(reply.reason)
             if isinstance(reply, Started):
@@ -296,17 +311,21 @@ class _Engine:
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
         arms = {arm.backend: arm for arm in self.arms}
+        withheld = 0.0
         for sample in samples:
             backend = BackendSpec(sample.reader, sample.processor, sample.scheduler)
             if sample.status == "ok":
                 self.cases[sample.n_images, sample.phase].add(backend, sample)
             else:
                 self.told.add((backend, sample.n_images, sample.phase))
-                if arms[backend].failure is None:
+                if backend in arms and arms[backend].failure is None:
                     failure = Failed(sample.status, sample.cause)
                     self._fail(arms[backend], failure, size=sample.n_images)
             if sample.at is not None:
                 self.origin = min(self.origin, time.perf_counter() - sample.at)
+            withheld = max(withheld, sample.withheld_seconds or 0.0)
+        if self.withheld_before is not None:
+            self.withheld_before -= withheld
 
     def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter) -> None:
         """Time all cases, size by size, each in blocks."""
@@ -320,14 +339,15 @@ class _Engine:
                 self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
                 if todo and arm.failure is None:
                     self._check(arm, pattern, size)
-                if arm.failure and size >= arm.failed_at:
+                # Of a size that was finished earlier, an arm that fails now keeps its samples.
+                if arm.failure and todo and size >= arm.failed_at:
                     self._record_failure(arm, size, writer)
             for phase in phases:
                 self.watcher.step(f"{size} images: {phase}")
                 while not self._ended(size, phase):
-                    block = self.cases[size, phase].blocks + 1
+                    block = self.cases[size, phase].last_block + 1
                     self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
-                    self._take_block(size, phase, sum(objects[:size]), writer)
+                    self._take_block(size, phase, block, sum(objects[:size]), writer)
 
     def _ended(self, size: int, phase: str) -> str:
         """Why a case is over; empty while it is not."""
@@ -336,12 +356,17 @@ class _Engine:
         if not live:
             return "blocks"
         return stopping.ended(
-            case.ratios(live), blocks=case.blocks, seconds=case.spent, limits=self.settings.limits
+            case.ratios(live),
+            blocks=case.blocks(live),
+            seconds=case.spent,
+            limits=self.settings.limits,
         )
 
     def _check(self, arm: _Arm, pattern: str, size: int) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
         limit = self.settings.time_limit
+        pixels = size * math.prod(self.dataset.shape[:2])
+        beyond = COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
         arm.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
         sample_seconds = SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
@@ -349,17 +374,27 @@ class _Engine:
         for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
             self._cool(size)
             request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
-            reply = arm.worker.ask(request, limit=limit + COMPARE_SECONDS)
-            if isinstance(reply, Checked) and reply.seconds > limit:
-                reply = Failed("timeout", f"took longer than {limit:g} s")
+            reply = arm.worker.ask(request, limit=limit + beyond)
+            if isinstance(reply, Checked):
+                reply = self._within_limits(reply)
             if not isinstance(reply, Checked) or reply.difference:
                 self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
                 return
             arm.ready[phase] = reply
 
-    def _take_block(self, size: int, phase: str, objects: int, writer: RunWriter) -> None:
+    def _within_limits(self, reply: Checked) -> Checked | Failed:
+        """Look at what only the worker knows: the time of the call alone, and its peak."""
+        if reply.seconds > self.settings.time_limit:
+            return Failed("timeout", f"took longer than {self.settings.time_limit:g} s")
+        held = (reply.peak_mib or 0.0) / 1024
+        if held > self.settings.memory_limit:
+            return Failed("memory", over_memory(held, self.settings.memory_limit))
+        return reply
+
+    def _take_block(
+        self, size: int, phase: str, block: int, objects: int, writer: RunWriter
+    ) -> None:
         """Time every arm once, in random order."""
-        block = self.cases[size, phase].blocks + 1
         # Seeded by the block, so that a run that goes on later takes the order it would have taken.
         order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
         withheld = environment.withheld_seconds()
@@ -373,7 +408,7 @@ class _Engine:
                 writer.append(sample)
                 self.cases[size, phase].add(arm.backend, sample)
             else:
-                self._record_failure(arm, size, writer, block=block)
+                self._record_failure(arm, size, writer, phase=phase, block=block)
 
     def _sample(
         self,
@@ -387,8 +422,12 @@ class _Engine:
         """Take a sample; None where the arm failed."""
         ready = arm.ready[phase]
         cached = self._cool(size)
-        # A sample of several calls is far within the limit of one.
-        reply = arm.worker.ask(protocol.Time(phase, ready.calls), limit=self.settings.time_limit)
+        limit = self.settings.time_limit
+        # So much more than a collection before the call takes, and the answer's way.
+        beyond = 1.0 + ready.calls * limit
+        reply = arm.worker.ask(protocol.Time(phase, ready.calls), limit=beyond)
+        if isinstance(reply, Timed) and reply.seconds > limit:
+            reply = Failed("timeout", f"took longer than {limit:g} s")
         if not isinstance(reply, Timed) or reply.objects not in (None, objects):
             self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
             return None
@@ -413,24 +452,36 @@ class _Engine:
         """Drop the files from the page cache, where they are to be cold; the share that stayed."""
         if self.settings.cache == "warm":
             return None
-        files = self.dataset.files[:size]
-        pagecache.drop(files)
-        return pagecache.cached_share(files)
+        # What the readers open: copies, where links can't be made.
+        files = datasets.laid_out(self.dataset, size)
+        for _ in range(COOL_TRIES):
+            pagecache.drop(files)
+            cached = pagecache.cached_share(files)
+            if not cached:
+                break
+        return cached
 
-    def _record_failure(self, arm: _Arm, size: int, writer: RunWriter, *, block: int = 0) -> None:
+    def _record_failure(
+        self, arm: _Arm, size: int, writer: RunWriter, *, phase: str = "", block: int = 0
+    ) -> None:
         """Write the failure of an arm as a row of every phase: nothing of this size is ranked."""
         assert arm.failure is not None  # noqa: S101  (told to the type checker)
         status, cause = arm.failure.status, arm.failure.cause
         if size > arm.failed_at and status != "unavailable":
-            cause = f"not tried: {cause}"
-        for phase in self.settings.phases:
-            if (arm.backend, size, phase) in self.told:
+            cause = NOT_TRIED + cause.removeprefix(NOT_TRIED)
+        for each in self.settings.phases:
+            if (arm.backend, size, each) in self.told:
                 continue
             row = sample_of(
-                arm.backend, phase=phase, n_images=size, block=block, status=status, cause=cause
+                arm.backend,
+                phase=each,
+                n_images=size,
+                block=block if each == phase else 0,
+                status=status,
+                cause=cause,
             )
             writer.append(row)
-            self.told.add((arm.backend, size, phase))
+            self.told.add((arm.backend, size, each))
 
     def profile(self, sizes: Sequence[int], out: Path) -> None:
         """Find out where the time of each arm goes, one at a time, in a fresh process."""
@@ -449,8 +500,11 @@ class _Engine:
             worker = self._worker()
             workers = self.settings.workers
             reply = worker.ask(
-                protocol.Profile(str(backend), workers, image, pattern, size, params),
-                limit=START_SECONDS + PROFILE_CALLS * self.settings.time_limit,
+                protocol.Profile(
+                    str(backend), workers, image, pattern, size, params, worker.started
+                ),
+                # The first call on one image, one to warm up, and those that are recorded.
+                limit=START_SECONDS + (2 + stages.CALLS) * self.settings.time_limit,
             )
             worker.stop(grace=END_SECONDS)
             found: dict[str, Any]

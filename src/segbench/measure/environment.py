@@ -121,6 +121,17 @@ def machine() -> dict[str, Fact]:
     return {key: answer for key, answer in answers.items() if answer is not None}
 
 
+def cpu_quota() -> float | None:
+    """CPUs that this process's control groups allow, as a number; None without a limit."""
+    return _answer(lambda: _cpu_limit(_read(Path("/proc/self/cgroup")), CGROUPS))
+
+
+def memory_quota_gib() -> float | None:
+    """GiB that this process's control groups allow; None without a limit."""
+    membership, total = _read(Path("/proc/self/cgroup")), psutil.virtual_memory().total
+    return _answer(lambda: _memory_limit(membership, CGROUPS, total=total))
+
+
 def file_system(path: Path) -> str:
     """Type of the file system that holds a path, such as ``ext4``; empty where nobody knows.
 

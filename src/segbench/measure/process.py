@@ -29,8 +29,7 @@ NATIVE_POOLS = (
     "OPENCV_FOR_THREADS_NUM",
 )
 
-# How often a worker that has not answered is looked at from outside: a look takes a millisecond
-# of another core.
+# How often a worker that has not answered is looked at from outside: a look takes a millisecond.
 LOOK_SECONDS = 0.1
 
 
@@ -43,6 +42,11 @@ def set_variables(*, native_threads: bool) -> dict[str, str]:
 def worker_environment(*, native_threads: bool) -> dict[str, str]:
     """Environment variables of a worker process."""
     return {**os.environ, **set_variables(native_threads=native_threads)}
+
+
+def over_memory(held: float, limit: float) -> str:
+    """Words for GiB held beyond a limit."""
+    return f"held {held:.2f} GiB, more than the limit of {limit:g} GiB"
 
 
 def kill_family(leader: int) -> None:
@@ -83,10 +87,12 @@ class WorkerProcess:
 
     def __init__(self, *, native_threads: bool, memory_limit: float) -> None:
         self._memory_limit = memory_limit
+        self._stopped = False
+        self.started = time.perf_counter()
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "segbench.measure.worker"],
+        self._process = subprocess.Popen(  # noqa: S603  (this interpreter, on its own module)
+            [sys.executable, "-m", "segbench.measure.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -126,6 +132,10 @@ class WorkerProcess:
             line = self._lines.read(max(0.0, min(LOOK_SECONDS, left)))
             if line is not None:
                 break
+            if self._process.poll() is not None:
+                # It is gone, and a child of its own holds the pipe open.
+                line = b""
+                break
             failure = self._over_a_limit(late=time.monotonic() >= end, limit=limit)
             if failure:
                 self.stop()
@@ -142,8 +152,7 @@ class WorkerProcess:
             return Failed("timeout", f"took longer than {limit:g} s")
         held = self.resident_mib() / 1024
         if held > self._memory_limit:
-            text = f"held {held:.2f} GiB, more than the limit of {self._memory_limit:g} GiB"
-            return Failed("memory", text)
+            return Failed("memory", over_memory(held, self._memory_limit))
         return None
 
     def resident_mib(self) -> float:
@@ -172,6 +181,10 @@ class WorkerProcess:
         grace : float
             Seconds that it has to end by itself, with its pool put away.
         """
+        if self._stopped:
+            # Its number may be another process's by now.
+            return
+        self._stopped = True
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace)

@@ -64,7 +64,10 @@ class Time:
 
 @dataclass(frozen=True)
 class Profile:
-    """Profile a backend in this process, which has done nothing else; answered by `Profiled`."""
+    """Profile a backend in this process, which has done nothing else; answered by `Profiled`.
+
+    `started` is when the process was, on the clock ``time.perf_counter``.
+    """
 
     backend: str
     workers: int
@@ -72,6 +75,7 @@ class Profile:
     pattern: str
     n_images: int
     params: dict[str, str | int | float]
+    started: float
 
 
 @dataclass(frozen=True)

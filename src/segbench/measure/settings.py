@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import psutil
 
 from segbench.backends.registry import parse_spec
 from segbench.errors import InputError
+from segbench.measure import environment
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
 from segbench.measure.stopping import Limits
 from segbench.pipeline import PipelineParams
@@ -27,15 +29,17 @@ MEMORY_SHARE = 0.8
 
 
 def available_cpus() -> int:
-    """CPUs that this process may use."""
+    """CPUs that this process may use: by its affinity, and by the quota of a container."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    return max(1, min(count, math.ceil(environment.cpu_quota() or count)))
 
 
 def available_gib() -> float:
     """Memory that a worker may hold by default, in GiB."""
-    return round(MEMORY_SHARE * psutil.virtual_memory().available / 2**30, 1)
+    free = psutil.virtual_memory().available / 2**30
+    return round(MEMORY_SHARE * min(free, environment.memory_quota_gib() or free), 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,9 @@ def describe(settings: Settings) -> dict[str, Any]:
     }
 
 
+NUMBERS = ("precision", "blocks", "case_seconds", "time_limit", "memory_limit", "workers", "seed")
+
+
 def settings_of(described: Mapping[str, Any]) -> Settings:
     """The way back from `describe`.
 
@@ -103,6 +110,8 @@ def settings_of(described: Mapping[str, Any]) -> Settings:
         If a value is missing or makes no sense.
     """
     try:
+        if not all(isinstance(described[name], int | float) for name in NUMBERS):
+            raise TypeError(f"no numbers: {', '.join(NUMBERS)}")  # noqa: TRY301  (as a missing one)
         return Settings(
             sizes=(*described["sizes"], *described["sizes_left_out"]),
             phases=tuple(described["phases"]),

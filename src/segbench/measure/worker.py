@@ -52,15 +52,17 @@ if TYPE_CHECKING:
 
 # Warming up ends when a call is no longer faster than the best before it by this share ...
 WARM_SHARE = 0.05
-# ... or after so many calls or seconds: what the first call of a second pays once is little of it.
+# ... or after so many calls or seconds. A first call beyond that is warm enough, since what is paid
+# once is little of it, unless it took so many times what the last size makes expect.
 WARM_CALLS = 10
 WARM_SECONDS = 1.0
+WARM_EXCESS = 1.5
+
+# A sample is planned to be so much longer than it has to be: a machine may get faster.
+RESERVE = 1.5
 
 # How often a worker looks whether the engine is still there.
 LOOK_SECONDS = 0.5
-
-# Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
-TRUTH_IMAGES = 20
 
 
 class _Worker:
@@ -70,6 +72,8 @@ class _Worker:
         self.backend = backend
         self.params = params
         self.ready: dict[str, Callable[[], Any]] = {}
+        # Seconds an image of a warm call, by phase, at the last size.
+        self.paces: dict[str, float] = {}
 
     def check(self, request: Check) -> Checked:
         # What the last size held is given back before this one's memory is looked at.
@@ -90,11 +94,27 @@ class _Worker:
             return Checked(seconds, str(difference), idle, peak, 0)
         self.ready[request.phase] = call
         del result
-        best = _warm_up(call, seconds)
+        calls = self._warm_up(call, request, seconds)
         # What is there now stays: no collection before a sample need look at it.
         gc.collect()
         gc.freeze()
-        return Checked(seconds, "", idle, peak, max(1, math.ceil(request.sample_seconds / best)))
+        return Checked(seconds, "", idle, peak, calls)
+
+    def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
+        """Call until calls do not get faster; how many of them make a sample."""
+        best = spent = first
+        expected = self.paces.get(request.phase, 0.0) * request.n_images
+        # A first call that takes long for its images has paid for something else, too.
+        if first < WARM_SECONDS or first > WARM_EXCESS * expected:
+            for _ in range(WARM_CALLS):
+                _, seconds = _timed(call)
+                spent += seconds
+                settled = seconds > (1 - WARM_SHARE) * best
+                best = min(best, seconds)
+                if settled or spent > WARM_SECONDS:
+                    break
+        self.paces[request.phase] = best / request.n_images
+        return _calls_of_a_sample(call, best, request.sample_seconds)
 
     def time(self, request: Time) -> Timed:
         call = self.ready[request.phase]
@@ -132,7 +152,7 @@ class _Worker:
         np.savez(folder / "objects.npz", *found.objects)
         truth = None
         if request.truth:
-            true = datasets.read_labels(request.truth[:TRUTH_IMAGES])
+            true = datasets.read_labels(request.truth)
             truth = asdict(agreement.truth_agreement(found.labels[: len(true)], true))
         return Made([len(rows) for rows in found.objects], truth)
 
@@ -151,19 +171,17 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - started
 
 
-def _warm_up(call: Callable[[], Any], first: float) -> float:
-    """Call until calls do not get faster; the seconds of the fastest."""
-    best = spent = first
-    for _ in range(WARM_CALLS):
-        if spent >= WARM_SECONDS:
-            break
-        _, seconds = _timed(call)
-        spent += seconds
-        settled = seconds > (1 - WARM_SHARE) * best
-        best = min(best, seconds)
-        if settled:
-            break
-    return best
+def _calls_of_a_sample(call: Callable[[], Any], seconds: float, least: float) -> int:
+    """How many calls last `least` seconds with some reserve; `seconds` is what a single one took."""
+    calls = 1
+    while seconds < RESERVE * least:
+        # In a loop a call is faster than alone, so it has to be tried.
+        calls = max(2 * calls, math.ceil(calls * RESERVE * least / max(seconds, 1e-9)))
+        started = time.perf_counter()
+        for _ in range(calls):
+            call()
+        seconds = time.perf_counter() - started
+    return calls
 
 
 def _load_pixels(request: Check) -> NDArray[Any]:
@@ -207,8 +225,9 @@ def _failed(error: Exception) -> Refused | Failed:
 def _profile(request: Profile) -> Reply:
     from segbench.measure import stages  # noqa: PLC0415  (a worker that times has no use for it)
 
-    # The interpreter's own start, and the imports of this module: numpy is one of them.
-    before = time.time() - psutil.Process().create_time()
+    # The interpreter's own start, and the imports of this module: numpy is one of them. The clock is
+    # that of the engine's process, too.
+    before = time.perf_counter() - request.started
     try:
         found = stages.profile(
             registry.parse_spec(request.backend),
@@ -259,9 +278,8 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
                 reply(_failed(error))
 
 
-def _end_with_engine() -> None:
+def _end_with(engine: int) -> None:
     """End with the process that started this one, however that ends, and take all children along."""
-    engine = os.getppid()
     while os.getppid() == engine:
         time.sleep(LOOK_SECONDS)
     kill_family(os.getpid())
@@ -269,13 +287,17 @@ def _end_with_engine() -> None:
 
 def main() -> None:
     """Serve until the engine closes the pipe."""
-    # What a library prints must not get between the replies.
+    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    # What a library prints must not get between the replies, nor may what it starts read requests.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    threading.Thread(target=_end_with_engine, daemon=True).start()
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     # Warnings of the libraries are not this worker's to show; what matters is compared.
     warnings.simplefilter("ignore")
-    _serve(sys.stdin, replies)
+    _serve(requests, replies)
 
 
 if __name__ == "__main__":

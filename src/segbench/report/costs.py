@@ -15,6 +15,7 @@ from segbench.report.tables import (
     format_seconds,
     images,
     pivot,
+    sizes_in_words,
     times_by_block,
     wrong_backends,
 )
@@ -24,10 +25,21 @@ from segbench.stats import MIN_BLOCKS, cost_model, crossing
 if TYPE_CHECKING:
     from segbench.results import Source
     from segbench.runfile import Profile
-    from segbench.stats import Crossing
+    from segbench.stats import CostModel, Crossing
 
 # Through two sizes there is a line always: from three on it can be seen whether it fits.
 MIN_SIZES = 3
+
+# Share by which a median may be away from a line that is to say where two backends cross.
+FITS = 0.2
+
+# Seconds: a cost below has been fitted to be none.
+NOT_SEEN = 1e-9
+
+# Share of the wall time that the parts of a call may lack, or have too much.
+PARTS_OFF = 0.05
+
+UNEVEN = "time does not grow evenly: see the ratios"
 
 # Where a backend has the same verdict at every size, it has no crossover with the baseline.
 AT_EVERY_SIZE = {
@@ -53,13 +65,13 @@ def cost_table(source: Source, summary: pd.DataFrame) -> Table | None:
                 continue
             medians = {size: float(seconds.median()) for size, seconds in own.items()}
             model = cost_model(list(medians), list(medians.values()))
-            off = max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
+            off = _off(model, medians)
             against = (
                 "the baseline"
                 if backend == str(BASELINE)
                 else _against(own, baseline, _verdicts(summary, phase, backend))
             )
-            fixed, marginal = format_seconds(model.fixed), format_seconds(model.marginal)
+            fixed, marginal = _cost(model.fixed), _cost(model.marginal)
             rows.append((phase, backend, fixed, marginal, f"{off:.0%}", against))
     if not rows:
         return None
@@ -67,9 +79,11 @@ def cost_table(source: Source, summary: pd.DataFrame) -> Table | None:
         "costs",
         "What a call costs, and each image",
         "A straight line through the median times of the sizes: what a call takes however few "
-        "images it has, and what each image adds. Off: by how much a median is away from the line at "
-        "the most; where that is much, time does not grow evenly. The numbers of images from or up "
-        "to which a backend is faster have their 95% intervals in brackets.",
+        "images it has, and what each image adds. Not seen: the times fit best without that cost. "
+        "Off: by how much a median is away from the line at the most. The numbers of images from or "
+        "up to which a backend is faster have intervals of about 95% in brackets; none is named "
+        f"where a line is off by more than {FITS:.0%}, or a verdict at some size says otherwise. "
+        "Never in range: neither overtakes the other between the smallest size and the largest.",
         ("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
         tuple(rows),
         layout="words",
@@ -88,12 +102,23 @@ def _times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[st
     return times
 
 
-def _verdicts(summary: pd.DataFrame, phase: str, backend: str) -> set[str]:
+def _verdicts(summary: pd.DataFrame, phase: str, backend: str) -> dict[int, str]:
+    """Verdict at each size, ascending."""
     own = (summary["phase"] == phase) & (summary["backend"] == backend)
-    return set(summary.loc[own & (summary["status"] == "ok"), "verdict"])
+    rows = summary[own & (summary["status"] == "ok")].sort_values("n_images")
+    return dict(zip(rows["n_images"], rows["verdict"], strict=True))
 
 
-def _against(own: Times, baseline: Times, verdicts: set[str]) -> str:
+def _off(model: CostModel, medians: dict[int, float]) -> float:
+    """Share by which a median is away from the line at the most."""
+    return max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
+
+
+def _cost(seconds: float) -> str:
+    return "not seen" if seconds < NOT_SEEN else format_seconds(seconds)
+
+
+def _against(own: Times, baseline: Times, verdicts: dict[int, str]) -> str:
     """In words, where along the sizes a backend is faster than the baseline."""
     pairs = {}
     for size in own.keys() & baseline.keys():
@@ -104,21 +129,52 @@ def _against(own: Times, baseline: Times, verdicts: set[str]) -> str:
         return "–"
     first = {size: seconds for size, (seconds, _) in pairs.items()}
     other = {size: seconds for size, (_, seconds) in pairs.items()}
+    said = set(verdicts.values())
+    if len(said) == 1 and said <= AT_EVERY_SIZE.keys():
+        return f"never in range: {AT_EVERY_SIZE[said.pop()]}"
+    medians = [
+        {size: float(times[size].median()) for size in sorted(pairs)} for times in (first, other)
+    ]
+    lines = [cost_model(list(one), list(one.values())) for one in medians]
+    if any(_off(line, one) > FITS for line, one in zip(lines, medians, strict=True)):
+        return UNEVEN
     overtakes, overtaken = crossing(first, other), crossing(other, first)
+    sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
+    if any(_contradicted(found, after, before, verdicts) for found, after, before in sides):
+        return UNEVEN
     if overtakes.images is not None:
         return f"faster from {_crossover(overtakes)}"
     if overtaken.images is not None:
         return f"faster only up to {_crossover(overtaken)}"
-    if len(verdicts) == 1 and verdicts <= AT_EVERY_SIZE.keys():
-        return AT_EVERY_SIZE[verdicts.pop()]
     # One end alone (see `Crossing`), where a verdict says the same of some size.
-    sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
     for found, after, before in sides:
-        if found.high is not None and after in verdicts:
+        if found.high is not None and after in said:
             return f"{after} from {_count(found.high)} images at the latest"
-        if found.low is not None and before in verdicts:
+        if found.low is not None and before in said:
             return f"{after}, if at all, from more than {_count(found.low)} images"
-    return "no crossover shown"
+    return _without_crossing(lines, sorted(pairs), verdicts)
+
+
+def _contradicted(found: Crossing, after: str, before: str, verdicts: dict[int, str]) -> bool:
+    """Whether a verdict says the contrary of a crossing, on the far side of one of its ends."""
+    return any(
+        (found.high is not None and size > found.high and verdict == before)
+        or (found.low is not None and size < found.low and verdict == after)
+        for size, verdict in verdicts.items()
+    )
+
+
+def _without_crossing(lines: list[CostModel], sizes: list[int], verdicts: dict[int, str]) -> str:
+    """In words, that two lines do not cross, where the verdicts are all on one side."""
+    first, last = (
+        lines[0].seconds(size) - lines[1].seconds(size) for size in (sizes[0], sizes[-1])
+    )
+    decided = {size: one for size, one in verdicts.items() if one in ("faster", "slower")}
+    sides = set(decided.values())
+    if first * last > 0 and len(sides) == 1:
+        return f"never in range: {sides.pop()} at {sizes_in_words(list(decided))}"
+    # A side that changed from one size to another, though no line did, is nothing a line can tell.
+    return UNEVEN if len(sides) > 1 else "no crossover shown"
 
 
 def _crossover(found: Crossing) -> str:
@@ -154,7 +210,8 @@ def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
         "cold-start",
         "Cold start: to the first result of one image",
         "In a fresh interpreter, beside no other backend, once: what a script pays that segments one "
-        "image and ends. Beside it the same call of the pipeline in a process that is warm.",
+        "image and ends. Beside it the same call of the pipeline in a process that is warm."
+        f"{_not_profiled(source)}",
         ("Backend", "Import", "Start of scheduler", "First call", "Together", "Warm call"),
         tuple(lines),
     )
@@ -170,7 +227,8 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
         "pipeline-first-calls",
         "pipeline: the first call",
         "The first call with so many images in a process that has run the pipeline on one image, and "
-        "as a multiple of the median of the samples, which are taken after a warm-up. Measured once.",
+        "as a multiple of the median of the samples, before which it is called again unless it took "
+        "more than a second. Measured once.",
         ("Backend", *(images(size) for size in sizes)),
         pivot(rows, sizes, _first_call),
     )
@@ -194,6 +252,31 @@ def profiles_by_backend(source: Source) -> dict[str, Profile]:
     return found
 
 
+def _not_profiled(source: Source) -> str:
+    """A sentence on the backends that have no profile; empty where all have."""
+    missing = [
+        str(backend)
+        for backend in source.samples["backend"].unique()
+        if backend not in profiles_by_backend(source)
+    ]
+    if not missing:
+        return ""
+    return (
+        f" Not looked at, since they had failed or the run was interrupted: {', '.join(missing)}."
+    )
+
+
+def parts_off(profile: Profile) -> bool:
+    """Whether the parts of a call miss its wall time by more than `PARTS_OFF`."""
+    # Rounded as it is shown.
+    return round(abs(_sum_of_parts(profile) - 1), 3) > PARTS_OFF
+
+
+def _sum_of_parts(profile: Profile) -> float:
+    """As a share of the wall time."""
+    return sum(profile.parts.values()) / profile.seconds
+
+
 def parts_table(source: Source) -> Table | None:
     """Where the wall time of a call of the pipeline goes."""
     profiles = profiles_by_backend(source)
@@ -205,28 +288,35 @@ def parts_table(source: Source) -> Table | None:
     for backend, profile in profiles.items():
         if profile.status == "ok":
             cells = (
-                format_seconds(profile.seconds),
+                _wall_time(profile),
                 *(_part(profile, part) for part in parts),
                 f"{profile.tasks}" if profile.tasks else "–",
             )
         else:
             cells = (profile.status,) * (len(parts) + 2)
         lines.append((backend, *cells))
-    sizes = ", ".join(str(size) for size in sorted({profile.n_images for profile in ok}))
-    gap = max(abs(sum(profile.parts.values()) / profile.seconds - 1) for profile in ok)
+    sizes = sizes_in_words(sorted({profile.n_images for profile in ok}))
+    gap = max(abs(_sum_of_parts(profile) - 1) for profile in ok)
     return Table(
         "parts",
-        f"Where the time goes: one call of the pipeline, {sizes} images",
+        f"Where the time goes: one call of the pipeline, {sizes}",
         "Watched once, in a process of its own, beside no other backend. What several workers do at "
         "once is divided by their number, so that the parts add up to the wall time (here to within "
         f"{gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
         "tasks and taking back results; idle: workers with nothing to do; collect: putting results "
         "together. After the share: how often the stage was carried out for each image, where not "
-        "once.",
+        f"once. Under a wall time: what the parts add up to, where they miss it by more than "
+        f"{PARTS_OFF:.0%}.{_not_profiled(source)}",
         ("Backend", "Wall time", *parts, "Tasks"),
         tuple(lines),
         layout="parts",
     )
+
+
+def _wall_time(profile: Profile) -> str:
+    """Seconds of the call, marked where its parts do not add up to them."""
+    mark = f" (parts: {_sum_of_parts(profile):.0%})" if parts_off(profile) else ""
+    return format_seconds(profile.seconds) + mark
 
 
 def _part(profile: Profile, part: str) -> str:

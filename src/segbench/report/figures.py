@@ -214,7 +214,9 @@ def _largest_parts(profile: Profile) -> str:
 
 def _label(backend: str) -> str:
     """A backend's name for the legend, which reads dollars as mathematics and has little room."""
-    return (backend if len(backend) <= 60 else f"{backend[:59]}…").replace("$", r"\$")
+    # A name that is not UTF-8 can't be drawn.
+    text = backend.encode(errors="backslashreplace").decode()
+    return (text if len(text) <= 60 else f"{text[:59]}…").replace("$", r"\$")
 
 
 def _save(figure: Figure, kind: str) -> bytes:

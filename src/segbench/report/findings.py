@@ -45,13 +45,13 @@ def findings(source: Source, summary: pd.DataFrame) -> list[str]:
                 f"{where}: {best} took {ratio['ratio_median']:.2f} times the baseline's time "
                 f"(95% interval {ratio['ratio_low']:.2f} to {ratio['ratio_high']:.2f})"
             )
-            told = near[phase]
+            told, unknown = near[phase], "may be as fast"
         else:
             sentence = f"{where}: nothing was shown to be faster than {BASELINE}"
-            told = dict(own["verdict"])
+            told, unknown = dict(own["verdict"]), "may be faster or slower"
         for verdict, words in (
             ("no difference", "no difference from it"),
-            ("undecided", "undecided against it"),
+            ("undecided", unknown),
         ):
             if named := [backend for backend, other in told.items() if other == verdict]:
                 sentence += f"; {words}: {', '.join(named)}"

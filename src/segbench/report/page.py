@@ -17,7 +17,7 @@ from segbench.report import costs, tables, trust
 from segbench.report.figures import parts_figure, phase_figures
 from segbench.report.findings import findings
 from segbench.runfile import STATUSES
-from segbench.stats import ALPHA, EQUAL, MARGIN, MIN_BLOCKS, VERDICTS
+from segbench.stats import ALPHA, EQUAL, MARGIN, MIN_BLOCKS, MIN_SERIAL_BLOCKS, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,22 +36,29 @@ METHOD = tuple(
         """Before a backend is timed on a number of images, it runs each phase once: the pixels it
         reads must equal the reference's, its label images must be the same partition, and its table
         must have the same areas. One that differs is reported as wrong-result and not ranked. This
-        first call is not thrown away: its time and its memory are in tables of their own, and the
-        times of the samples are those after a warm-up, which ends when calls do not get faster.""",
+        first call is not thrown away: its time and its memory are in tables of their own. After it
+        each case is called again at least once before samples are taken, until calls are no longer
+        5% faster, at most ten times or for one second; a first call of more than a second is not
+        followed by another, unless it took longer than the number of its images made expect.""",
         """segbench run takes samples in blocks: a block is one pass over all backends in random
         order, each in a worker process of its own, its pools started and its libraries imported.
-        Garbage is not collected by the worker inside a timed call, and a sample is made of as many
-        calls as fill 5 ms, unless files are to be cold. The thread pools of native libraries hold
+        Garbage is not collected by the worker inside a timed call, but may be in the processes of
+        its pool. A sample is made of as many calls as fill 5 ms, unless files are to be cold. The thread pools of native libraries hold
         one thread unless the settings say otherwise. While a sample is taken nothing is watched but,
         from outside and a few times a second, whether the worker keeps to its memory limit.""",
         f"""Ratios are formed within a block, so that a drift of the machine does not move them. A
         ratio is the median over the blocks; its 95% interval is that of the sign test, which asks
-        nothing of the shape of the noise and needs {MIN_BLOCKS} blocks (with which it is one of
-        93.75%). Faster and slower need an interval beyond a difference of {MARGIN:.0%}, since two
-        processes of the same program differ by about that much, and trimmed t tests of the ratios'
+        nothing of the shape of the noise, is widened where neighbouring blocks resemble each other
+        (from {MIN_SERIAL_BLOCKS} blocks on), and needs {MIN_BLOCKS} blocks (with which it is one of
+        93.75%). It is the interval of these processes: each backend has one process a run, and what
+        differs between two processes of one program, as their layout in memory, is in no interval.
+        Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
+        room for that, and trimmed t tests of the ratios'
         logarithms that say so at a level of {ALPHA:.0%}, corrected by Holm's method for all
         comparisons of the source. No difference needs an interval within {EQUAL:.0%} of 1; what is
-        undecided may still be different.""",
+        undecided may still be different. The findings compare the fastest backend with the others:
+        a second family of comparisons, of a backend that was chosen by the same data, so that the
+        interval given with it is a little optimistic.""",
         """Where the time goes is watched in a process of its own, after the timing: in no sample of
         the other tables does anything watch.""",
         """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
@@ -67,6 +74,10 @@ CACHES = {
     "warm": "Files were read through the page cache of the operating system: these are not the times "
     "of a cold disk.",
 }
+
+
+# With these a spreadsheet begins a formula.
+FORMULA = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True)
@@ -140,8 +151,8 @@ def write(sections: Sequence[Section], out: Path) -> Path:
             contents[out / "figures" / f"{name}.svg"] = drawing.svg
             contents[out / "figures" / f"{name}.png"] = drawing.png
     index = out / "index.html"
-    contents[out / "report.md"] = _render("report.md.jinja", sections).encode()
-    contents[index] = _render("index.html.jinja", sections).encode()
+    contents[out / "report.md"] = _utf8(_render("report.md.jinja", sections))
+    contents[index] = _utf8(_render("index.html.jinja", sections))
     for path, content in contents.items():
         files.write_bytes(path, content)
     for pattern in ("tables/*.csv", "figures/*.svg", "figures/*.png"):
@@ -194,12 +205,33 @@ def make_tables(source: Source, summary: pd.DataFrame) -> tuple[Table, ...]:
 
 def method(sections: Sequence[Section]) -> list[str]:
     """How these sources were measured, in paragraphs."""
-    caches = [section.source.settings.get("cache", "warm") for section in sections]
-    return [*METHOD, *(text for cache, text in CACHES.items() if cache in caches)]
+    named: dict[str, list[str]] = {}
+    for section in sections:
+        source = section.source
+        for cache in CACHES:
+            if source.settings.get("cache", "warm") == cache:
+                named.setdefault(cache, []).append(f"{source.name} ({source.started})")
+    texts = {cache: text for cache, text in CACHES.items() if cache in named}
+    if len(texts) > 1:  # which source is which
+        texts = {cache: f"{', '.join(named[cache])}: {text}" for cache, text in texts.items()}
+    return [*METHOD, *texts.values()]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
+    shown = frame.copy()
+    for name in shown.select_dtypes(exclude="number"):
+        shown[name] = shown[name].map(_csv_cell)
+    return _utf8(shown.to_csv(index=False, lineterminator="\n"))
+
+
+def _csv_cell(value: object) -> object:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _utf8(text: str) -> bytes:
+    """Text as it is saved; bytes of file names that are not UTF-8 are written out."""
+    return text.encode(errors="backslashreplace")
 
 
 def _render(template: str, sections: Sequence[Section]) -> str:
@@ -212,6 +244,7 @@ def _render(template: str, sections: Sequence[Section]) -> str:
     )
     environment.filters["data_uri"] = _data_uri
     environment.filters["markdown_cell"] = _markdown_cell
+    environment.filters["by_times"] = _by_times
     environment.filters["by_heading"] = _by_heading
     environment.filters["split_end"] = _split_end
     return environment.get_template(template).render(
@@ -225,6 +258,11 @@ def _render(template: str, sections: Sequence[Section]) -> str:
 
 def _data_uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def _by_times(shape: object) -> str:
+    """A shape as people write it, whatever a file has in its place."""
+    return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
 
 
 def _by_heading(rows: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
@@ -246,4 +284,6 @@ def _split_end(cell: str, layout: str) -> tuple[str, str]:
 def _markdown_cell(text: str) -> str:
     """Text that a Markdown table shows as it is."""
     text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines())
-    return "".join(f"\\{letter}" if letter in "\\|`*_[]~" else letter for letter in text)
+    escaped = "".join(f"\\{letter}" if letter in "\\|`*_[]~#>" else letter for letter in text)
+    # At the start of a line these make a list.
+    return f"\\{escaped}" if escaped.startswith(("-", "+")) else escaped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from segbench.results import Source
+
+T = TypeVar("T")
 
 PHASES = {
     "open": "a handle on the files, nothing decoded",
@@ -142,7 +144,7 @@ def wrong_backends(source: Source) -> dict[str, str]:
 
 def _in_order(summary: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Phases in their natural order, sizes ascending, backends as the run listed them."""
-    listed = [*source.settings.get("backends", ()), *summary["backend"]]
+    listed = [*listed_in(source, "backends", str), *summary["backend"]]
     ranks = {
         "phase": {phase: rank for rank, phase in enumerate(PHASES)},
         "backend": {backend: rank for rank, backend in enumerate(dict.fromkeys(listed))},
@@ -152,6 +154,12 @@ def _in_order(summary: pd.DataFrame, source: Source) -> pd.DataFrame:
         key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
         ignore_index=True,
     )
+
+
+def listed_in(source: Source, name: str, kind: type[T]) -> list[T]:
+    """What a setting lists of a kind; nothing where a file has something else in its place."""
+    values = source.settings.get(name)
+    return [one for one in values if isinstance(one, kind)] if isinstance(values, list) else []
 
 
 def _memory(times: pd.DataFrame) -> dict[str, float]:
@@ -338,8 +346,9 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         (row["backend"], row["phase"], sizes_in_words(row["n_images"]), row["status"], row["cause"])
         for _, row in by_phases.agg(n_images=("n_images", list)).iterrows()
     ]
-    if left_out := source.settings.get("sizes_left_out"):
-        held = images(source.dataset["images"]) if "images" in source.dataset else "fewer"
+    if left_out := listed_in(source, "sizes_left_out", int):
+        count = source.dataset.get("images")
+        held = images(count) if isinstance(count, int) else "fewer"
         rows.append(
             ("all", "all", sizes_in_words(left_out), "left out", f"the dataset holds {held}")
         )
@@ -348,6 +357,11 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     meanings = "; ".join(
         f"{status}: {STATUSES[status]}" for status in sorted(set(failed["status"]))
     )
+    if meanings:
+        meanings += (
+            ". A backend that fails in one phase is out at that size: what it had finished there in "
+            "other phases is neither shown nor ranked."
+        )
     return Table(
         "left-out",
         "Left out, and why",
@@ -400,8 +414,9 @@ def _mib(size: float) -> str:
 def truth_table(source: Source) -> Table | None:
     """How near the reference is to the true cells, where they are known."""
     truth = source.dataset.get("truth")
-    if not truth:
+    if not isinstance(truth, dict) or not truth:
         return None
+    errors = ("rand_error", "rand_precision", "rand_recall")
     return Table(
         "truth",
         "The reference against the true cells",
@@ -410,15 +425,17 @@ def truth_table(source: Source) -> Table | None:
         ("Images", "Adapted Rand error", "Precision", "Recall", "True cells", "Objects found"),
         (
             (
-                str(truth["images"]),
-                f"{truth['rand_error']:.3f}",
-                f"{truth['rand_precision']:.3f}",
-                f"{truth['rand_recall']:.3f}",
-                str(truth["true_objects"]),
-                str(truth["found_objects"]),
+                _value(truth.get("images", "–")),
+                *(_decimals(truth.get(name, "–")) for name in errors),
+                _value(truth.get("true_objects", "–")),
+                _value(truth.get("found_objects", "–")),
             ),
         ),
     )
+
+
+def _decimals(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else _value(value)
 
 
 def environment_table(source: Source) -> Table:
@@ -452,7 +469,7 @@ def _value(value: Any) -> str:
         return "; ".join(f"{key}: {_value(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_value(inner) for inner in value)
-    return str(value)
+    return "–" if value is None else str(value)
 
 
 def pivot(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from segbench.backends.registry import BASELINE
-from segbench.measure.stopping import Limits, ended
+from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Limits, ended
+from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
 from segbench.report.tables import (
     PHASES,
     Table,
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from numpy.typing import ArrayLike
 
     from segbench.results import Source
+    from segbench.runfile import Profile
 
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
 BUSY = 0.5
@@ -35,15 +40,20 @@ BUSY = 0.5
 WIDE = 0.1
 DRIFT = 0.1
 
+# Share of the cases: in more, the machine was restless, even if only for a part of the run.
+RESTLESS_CASES = 0.2
+
+# Of fewer blocks, noise alone makes a slope.
+DRIFT_BLOCKS = 10
+
+# Standard errors of the test for a trend: without one, 0.3% of runs are beyond.
+TREND = 3.0
+
 # Share of the CPU time of a run.
 WITHHELD = 0.02
 
-WORDS = {
-    "precision": "precise",
-    "blocks": "limit of blocks",
-    "time": "limit of time",
-    "": "interrupted",
-}
+# Beside the reasons for which a case ends: it did not.
+CUT = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Ending:
     Attributes
     ----------
     blocks : int
-        Blocks with a sample.
+        Blocks in which every backend has a sample that was measured to the end.
     reason : str
         One of :data:`segbench.measure.stopping.REASONS`; empty where it had not ended.
     """
@@ -65,8 +75,10 @@ class Ending:
 def endings(source: Source) -> dict[tuple[str, int], Ending]:
     """How each phase at each size ended, by phase and number of images.
 
-    What was to be measured and has no sample counts as not ended. A case of which every backend
-    failed is left out, and so are all where the source does not know its limits.
+    What was to be measured and has no sample counts as not ended. A backend that failed has a row
+    in every phase of the size: one that has all blocks of a phase failed in another, and counts
+    there as the engine counted it. A case that was given up since every backend failed is left
+    out, and so are all where the source does not know its limits.
     """
     limits = _limits(source)
     if limits is None:
@@ -78,7 +90,10 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
             found[phase, n_images] = Ending(0, "")
             continue
         times = times_by_block(source, phase, n_images)
-        live = set(times) - set(own[own["status"] != "ok"]["backend"])
+        ok = own[own["status"] == "ok"]
+        failed = set(own[own["status"] != "ok"]["backend"])
+        every = set(ok["block"])
+        live = {name for name in times if name not in failed or every <= set(times[name].index)}
         if not live:
             continue
         baseline = times.get(str(BASELINE))
@@ -87,11 +102,11 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
             for backend in live - {str(BASELINE)}
             if baseline is not None and (ratio := within_blocks(times[backend], baseline))
         ]
-        ok = own[own["status"] == "ok"]
-        blocks, seconds = int(ok["block"].nunique()), float((ok["seconds"] * ok["calls"]).sum())
-        found[phase, n_images] = Ending(
-            blocks, ended(ratios, blocks=blocks, seconds=seconds, limits=limits)
-        )
+        blocks = len(set.intersection(*(set(times[name].index) for name in live)))
+        seconds = float((ok["seconds"] * ok["calls"]).sum())
+        reason = ended(ratios, blocks=blocks, seconds=seconds, limits=limits)
+        if reason or set(own["backend"]) - failed:
+            found[phase, n_images] = Ending(blocks, reason)
     return found
 
 
@@ -105,14 +120,15 @@ def blocks_table(source: Source) -> Table | None:
     for phase in dict.fromkeys(phase for phase, _ in found):
         cells = (found.get((phase, size)) for size in sizes)
         rows.append(
-            (phase, *(f"{one.blocks}, {WORDS[one.reason]}" if one else "–" for one in cells))
+            (phase, *(f"{one.blocks} ({one.reason or CUT})" if one else "–" for one in cells))
         )
     return Table(
         "blocks",
         "Blocks taken, and why they ended",
         f"Blocks go on until the 95% interval of every ratio is within {limits.precision:.0%} of it "
-        f"(precise), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for "
-        f"{limits.seconds:g} s inside timed calls.",
+        f"(looked at after {MIN_PRECISE_BLOCKS} blocks, then at each 1.4 times as many), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for {limits.seconds:g} s "
+        "inside timed calls. In brackets what ended them: "
+        f"{'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.",
         ("Phase", *(images(size) for size in sizes)),
         tuple(rows),
     )
@@ -130,7 +146,14 @@ def warnings(source: Source) -> list[str]:
             "formed within blocks."
         )
     found.extend(_noise(source))
+    found.extend(_trend(source))
     found.extend(_withheld(source))
+    off = [name for name, one in profiles_by_backend(source).items() if _is_off(one)]
+    if off:
+        found.append(
+            f"Where the time goes is known in part only for {', '.join(off)}: the parts miss the wall "
+            f"time by more than {PARTS_OFF:.0%}. Take their shares as a rough guide."
+        )
     cached = source.samples["cached"].max()
     if source.settings.get("cache") == "cold" and cached > 0:
         found.append(
@@ -142,12 +165,16 @@ def warnings(source: Source) -> list[str]:
 
 def _withheld(source: Source) -> Iterator[str]:
     """CPU time that a quota or the machine's host withheld, where it is more than little."""
-    seconds, until = (source.samples[name].max() for name in ("withheld_seconds", "at"))
-    cpus = _number(source.machine.get("cpus_available")) or 1
-    if seconds > WITHHELD * until * cpus:
+    seconds, until = (float(source.samples[name].max()) for name in ("withheld_seconds", "at"))
+    # What a host withholds is counted over all CPUs, also those that the run may not use.
+    cpus = (_number(source.machine.get(name)) for name in ("cpus", "cpus_available"))
+    given = until * next((count for count in cpus if count and count > 0), 1.0)
+    if given > 0 and seconds > WITHHELD * given:
+        # The clock of what was withheld ticks in hundredths: of a moment it may seem more than all.
+        share = min(seconds / given, 1.0)
         yield (
             f"The machine was throttled: a CPU quota or the host of this virtual machine withheld "
-            f"{seconds / (until * cpus):.0%} of its CPU time. It hits whichever call is running: "
+            f"{share:.0%} of its CPU time. It hits whichever call is running: "
             "single samples are too long, and backends with several workers more often."
         )
 
@@ -180,29 +207,71 @@ def _named(cases: list[tuple[str, int]]) -> str:
 
 
 def _noise(source: Source) -> Iterator[str]:
-    """Spread and drift of the baseline's times, in the middle of the cases that tell."""
-    spreads, drifts = [], []
+    """In how many cases the baseline's times spread, where it is more than a few."""
+    spreads = [
+        relative_spread(case["seconds"])
+        for case in _baseline_cases(source)
+        if len(case) >= MIN_BLOCKS
+    ]
+    wide = [spread for spread in spreads if spread > WIDE]
+    if len(wide) > RESTLESS_CASES * len(spreads):
+        yield (
+            f"The machine was restless in {len(wide)} of {len(spreads)} cases: the middle half of the "
+            f"baseline's times reaches over more than {WIDE:.0%} of their median (in the middle one "
+            f"of these cases {median(wide):.0%}). Ratios are formed within blocks, and their "
+            "intervals show what noise is left; a time in seconds is uncertain by about as much."
+        )
+
+
+def _trend(source: Source) -> Iterator[str]:
+    """How far the baseline's times went one way during the cases, where chance does not explain it.
+
+    A case is a season of the seasonal Kendall test [1]_: pairs of samples of one case that rise are
+    counted against those that fall, and summed up over the cases.
+
+    References
+    ----------
+    .. [1] Hirsch RM, Slack JR (1984) A nonparametric trend test for seasonal data with serial
+           dependence. Water Resources Research 20:727-732.
+    """
+    drifts, rises, variance = [], 0.0, 0.0
+    for case in _baseline_cases(source):
+        # As where a source does not say when its samples were taken.
+        if len(case) < DRIFT_BLOCKS or case["at"].nunique(dropna=False) < len(case):
+            continue
+        moved = drift(case["at"], case["seconds"])
+        if math.isnan(moved):
+            continue
+        drifts.append(moved)
+        rises += _rises(case.sort_values("at")["seconds"])
+        variance += len(case) * (len(case) - 1) * (2 * len(case) + 5) / 18
+    if not drifts or abs(rises) <= TREND * math.sqrt(variance):
+        return
+    share = median(drifts)
+    if abs(share) > DRIFT:
+        yield (
+            f"The machine drifted: from the first to the last block of a case the baseline's times "
+            f"{'grew' if share > 0 else 'shrank'} by {abs(share):.0%}. Ratios are formed within "
+            "blocks, and hold; times in seconds of another moment would be others."
+        )
+
+
+def _baseline_cases(source: Source) -> list[pd.DataFrame]:
+    """Samples of the baseline that are ok, a table for each phase and size."""
     samples = source.samples
     baseline = samples[(samples["backend"] == str(BASELINE)) & (samples["status"] == "ok")]
-    for _, case in baseline.groupby(["phase", "n_images"]):
-        if len(case) < MIN_BLOCKS:
-            continue
-        spreads.append(relative_spread(case["seconds"]))
-        moved = abs(drift(case["at"], case["seconds"]))
-        if not math.isnan(moved):  # as where a source does not say when its samples were taken
-            drifts.append(moved)
-    if spreads and (wide := median(spreads)) > WIDE:
-        yield (
-            f"The machine was restless: the middle half of the baseline's times reaches over "
-            f"{wide:.0%} of their median. Ratios are formed within blocks, and their intervals "
-            "show what noise is left; a time in seconds is uncertain by about as much."
-        )
-    if drifts and (share := median(drifts)) > DRIFT:
-        yield (
-            f"The machine drifted: the baseline's times changed by {share:.0%} from the first to the "
-            "last block of a case. Ratios are formed within blocks, and hold; times in seconds of "
-            "another moment would be others."
-        )
+    return [case for _, case in baseline.groupby(["phase", "n_images"])]
+
+
+def _rises(values: ArrayLike) -> float:
+    """Pairs of values of which the later is larger, less those of which it is smaller."""
+    array = np.asarray(values, dtype=float)
+    first, last = np.triu_indices(array.size, k=1)
+    return float(np.sign(array[last] - array[first]).sum())
+
+
+def _is_off(profile: Profile) -> bool:
+    return profile.status == "ok" and parts_off(profile)
 
 
 def _limits(source: Source) -> Limits | None:
@@ -211,6 +280,8 @@ def _limits(source: Source) -> Limits | None:
         _number(source.settings.get(name)) for name in ("precision", "blocks", "case_seconds")
     )
     if precision is None or blocks is None or seconds is None:
+        return None
+    if precision <= 0:
         return None
     return Limits(precision=precision, blocks=int(blocks), seconds=seconds)
 
@@ -236,4 +307,10 @@ def _samples_of(source: Source, phase: str, n_images: int) -> pd.DataFrame:
 
 def _number(value: object) -> float | None:
     """A value of a header as a number; None where it holds something else or nothing."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers may be of any length
+        return None
+    return number if math.isfinite(number) else None
