@@ -76,7 +76,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         f"as many as fill {engine.SAMPLE_SECONDS * 1e3:g} ms",
         f"more than {worker.WARM_SHARE:.0%} faster than the best before",
         f"unless it took {worker.WARM_EXCESS:g} times what the last size makes expect",
-        f"a test at the level of {stats.ALPHA:.0%}",
+        f"at a level of {stats.ALPHA:.0%} by itself and of {stats.FAMILY_ALPHA:.0%} for all",
         f"narrower than plus and minus {Limits.precision:.0%}",
         f"after {Limits.blocks} blocks (`--blocks`)",
         f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",

@@ -400,7 +400,7 @@ def test_margins_are_in_order() -> None:
 
 def test_more_comparisons_take_more_evidence() -> None:
     """What suffices for a single comparison doesn't as one of many; ratios of few blocks don't count."""
-    ratio = Ratio(0.6, 0.5, 0.7, 9, 0.002)
+    ratio = Ratio(0.6, 0.5, 0.7, 9, 0.008)
     nothing = Ratio(1.0, 0.9, 1.1, 9, 0.9)
     unknown = Ratio(1.0, math.nan, math.nan, 3, math.nan)
     assert verdicts([nothing] * 3 + [ratio])[-1] == "faster"

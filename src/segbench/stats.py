@@ -18,9 +18,11 @@ VERDICTS = ("faster", "slower", "no difference", "undecided")
 
 CONFIDENCE = 0.95
 
-# Level of the tests behind "faster" and "slower" after the correction for many. They are t tests of
-# few blocks, so no promise: how often they are wrong in simulations is told at `verdicts`.
+# Levels of the tests behind "faster" and "slower": of each by itself, and of all of a family together,
+# after the correction for their number. They are t tests of few blocks, so no promise: how often
+# they are wrong in simulations is told at `verdicts`.
 ALPHA = 0.01
+FAMILY_ALPHA = 0.05
 
 # Two processes of one program differ by about this much: a smaller difference is no finding.
 MARGIN = 0.01
@@ -327,8 +329,8 @@ def narrow(ratio: Ratio, *, precision: float) -> bool:
 def verdicts(ratios: Sequence[Ratio]) -> list[str]:
     """What each comparison of one family shows.
 
-    ``faster`` and ``slower``: p, corrected for the number of comparisons [1]_, is below `ALPHA`,
-    and the interval lies beyond a factor 1 + `MARGIN` on that side of 1. ``no difference``: the
+    ``faster`` and ``slower``: p is below `ALPHA` and, corrected for the number of comparisons [1]_,
+    below `FAMILY_ALPHA`, and the interval lies beyond a factor 1 + `MARGIN` on that side of 1. ``no difference``: the
     interval lies within a factor 1 + `EQUAL` of 1. ``undecided``: the rest. What is both slower
     and within `EQUAL`, as 1.02 ± 0.005, is ``slower``: that a difference is small is said by the
     ratio, that there is one only by the verdict.
@@ -336,11 +338,11 @@ def verdicts(ratios: Sequence[Ratio]) -> list[str]:
     Comparisons of fewer than `MIN_BLOCKS` blocks are undecided and don't count as one of the family.
 
     How often equal arms are called different, simulated with 5 to 50 blocks and ratios that vary by
-    1.4 to 14%, each combination by itself: of six shapes of independent noise, at most 0.7% of
-    single comparisons, 0.12% of those in a family of 12 and 0.06% in one of 140. With noise that
-    lasts from block to block (correlation 0.5) it is more than `ALPHA`: up to 4.8% of single
-    comparisons (1.7% in the mean), 1.0% in a family of 12 and 0.3% in one of 140. At a true ratio
-    of 1.08, "no difference" is said in at most 0.9%, with lasting noise 1.3%.
+    1.4 to 14%, each combination by itself: of six shapes of independent noise, at most 0.8% of
+    single comparisons, 0.5% of those in a family of 12 and 0.12% in one of 140. With noise that
+    lasts from block to block (correlation 0.5) up to 4.8% of single comparisons (1.7% in the mean),
+    2.7% in a family of 12 and 0.7% in one of 140. At a true ratio of 1.08, "no difference" is said
+    in at most 0.9%, with lasting noise 1.3%.
 
     Parameters
     ----------
@@ -358,14 +360,17 @@ def verdicts(ratios: Sequence[Ratio]) -> list[str]:
            Journal of Statistics 6:65-70.
     """
     adjusted = _holm([ratio.p for ratio in ratios])
-    return [_verdict(ratio, p) for ratio, p in zip(ratios, adjusted, strict=True)]
+    return [
+        _verdict(ratio, differs=ratio.p < ALPHA and p < FAMILY_ALPHA)
+        for ratio, p in zip(ratios, adjusted, strict=True)
+    ]
 
 
-def _verdict(ratio: Ratio, adjusted: float) -> str:
-    """Verdict on one comparison; with nan for its interval and p, every condition is false."""
-    if adjusted < ALPHA and ratio.high < 1 / (1 + MARGIN):
+def _verdict(ratio: Ratio, *, differs: bool) -> str:
+    """Verdict on one comparison; with nan for its interval, every condition is false."""
+    if differs and ratio.high < 1 / (1 + MARGIN):
         return "faster"
-    if adjusted < ALPHA and ratio.low > 1 + MARGIN:
+    if differs and ratio.low > 1 + MARGIN:
         return "slower"
     if ratio.low > 1 / (1 + EQUAL) and ratio.high < 1 + EQUAL:
         return "no difference"

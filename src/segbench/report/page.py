@@ -17,7 +17,15 @@ from segbench.report import costs, tables, trust
 from segbench.report.figures import parts_figure, phase_figures
 from segbench.report.findings import findings
 from segbench.runfile import STATUSES
-from segbench.stats import ALPHA, EQUAL, MARGIN, MIN_BLOCKS, MIN_SERIAL_BLOCKS, VERDICTS
+from segbench.stats import (
+    ALPHA,
+    EQUAL,
+    FAMILY_ALPHA,
+    MARGIN,
+    MIN_BLOCKS,
+    MIN_SERIAL_BLOCKS,
+    VERDICTS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +62,8 @@ METHOD = tuple(
         differs between two processes of one program, as their layout in memory, is in no interval.
         Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
         room for that, and trimmed t tests of the ratios'
-        logarithms that say so at a level of {ALPHA:.0%}, corrected by Holm's method for all
-        comparisons of the source. No difference needs an interval within {EQUAL:.0%} of 1; what is
+        logarithms that say so at a level of {ALPHA:.0%}, and of {FAMILY_ALPHA:.0%} for all
+        comparisons of the source together (Holm's correction). No difference needs an interval within {EQUAL:.0%} of 1; what is
         undecided may still be different. The findings compare the fastest backend with the others:
         a second family of comparisons, of a backend that was chosen by the same data, so that the
         interval given with it is a little optimistic.""",
