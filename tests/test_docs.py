@@ -81,7 +81,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         f"after {Limits.blocks} blocks (`--blocks`)",
         f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
         f"further from 1 than {stats.MARGIN:.0%}",
-        f"whole interval lies within {stats.EQUAL:.0%} of 1",
+        f"whole interval lies within {stats.MARGIN:.0%} of 1",
         f"A call may take {Settings.time_limit:g} s (`--time-limit`)",
         f"may hold {MEMORY_SHARE:.0%} of the memory that was free",
     ],

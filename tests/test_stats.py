@@ -15,7 +15,6 @@ from scipy.stats import ttest_1samp
 from scipy.stats.mstats import trimmed_mean, trimmed_stde
 
 from segbench.stats import (
-    EQUAL,
     MARGIN,
     MIN_BLOCKS,
     MIN_SERIAL_BLOCKS,
@@ -370,8 +369,8 @@ def test_arms_that_are_the_same_are_found_to_be() -> None:
     [
         (Ratio(0.6, 0.5, 0.7, 9, 0.001), "faster"),
         (Ratio(1.5, 1.4, 1.6, 9, 0.001), "slower"),
-        (Ratio(1.02, 1.015, 1.025, 9, 0.001), "slower"),
-        (Ratio(0.98, 0.975, 0.985, 9, 0.001), "faster"),
+        (Ratio(1.1, 1.06, 1.14, 9, 0.001), "slower"),
+        (Ratio(0.9, 0.86, 0.94, 9, 0.001), "faster"),
         (Ratio(1.02, 1.015, 1.025, 9, 0.2), "no difference"),
         (Ratio(1.0, 0.96, 1.04, 9, 1.0), "no difference"),
         (Ratio(1.0, 0.98, 1.06, 9, 1.0), "undecided"),
@@ -391,11 +390,6 @@ def test_verdict_on_known_ratios(ratio: Ratio, verdict: str) -> None:
 def test_verdicts_of_no_comparison() -> None:
     """An empty family has no verdicts."""
     assert verdicts([]) == []
-
-
-def test_margins_are_in_order() -> None:
-    """What is no finding by size lies well within what a run can call equal."""
-    assert 0 < MARGIN < EQUAL
 
 
 def test_more_comparisons_take_more_evidence() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Limits, ended
-from segbench.stats import EQUAL, Ratio, paired_ratio, verdicts
+from segbench.stats import MARGIN, Ratio, paired_ratio, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,5 +126,5 @@ def test_verdicts_at_the_end(shape: str) -> None:
         assert said.count("no difference") >= (0.75 if deviation < 0.05 else 0.5) * len(said)
         assert said.count("faster") + said.count("slower") <= 0.01 * len(said)
         # Noise is in the logarithms: another true ratio only moves an interval.
-        apart = [1.08 * ratio.high < 1 + EQUAL for ratio in found]
+        apart = [1.08 * ratio.high < 1 + MARGIN for ratio in found]
         assert np.mean(apart) <= 0.01

@@ -24,12 +24,10 @@ CONFIDENCE = 0.95
 ALPHA = 0.01
 FAMILY_ALPHA = 0.05
 
-# Two processes of one program differ by about this much: a smaller difference is no finding.
-MARGIN = 0.01
-
-# A ratio this close to 1, its whole interval included, is "no difference". It has to be more than
-# the precision of a run (3%): an interval just that wide would have to lie at 1 exactly.
-EQUAL = 0.05
+# Two processes of one program differ by up to about so much for as long as they live, as
+# docs/trust.py measured: a smaller difference is no finding, and one that is known to be smaller is
+# none.
+MARGIN = 0.05
 
 # Of fewer, not even the lowest and the highest enclose the true median in 93.75% of cases.
 MIN_BLOCKS = 5
@@ -330,10 +328,8 @@ def verdicts(ratios: Sequence[Ratio]) -> list[str]:
     """What each comparison of one family shows.
 
     ``faster`` and ``slower``: p is below `ALPHA` and, corrected for the number of comparisons [1]_,
-    below `FAMILY_ALPHA`, and the interval lies beyond a factor 1 + `MARGIN` on that side of 1. ``no difference``: the
-    interval lies within a factor 1 + `EQUAL` of 1. ``undecided``: the rest. What is both slower
-    and within `EQUAL`, as 1.02 ± 0.005, is ``slower``: that a difference is small is said by the
-    ratio, that there is one only by the verdict.
+    below `FAMILY_ALPHA`, and the interval lies beyond a factor 1 + `MARGIN` on that side of 1.
+    ``no difference``: the interval lies within a factor 1 + `MARGIN` of 1. ``undecided``: the rest.
 
     Comparisons of fewer than `MIN_BLOCKS` blocks are undecided and don't count as one of the family.
 
@@ -372,7 +368,7 @@ def _verdict(ratio: Ratio, *, differs: bool) -> str:
         return "faster"
     if differs and ratio.low > 1 + MARGIN:
         return "slower"
-    if ratio.low > 1 / (1 + EQUAL) and ratio.high < 1 + EQUAL:
+    if ratio.low > 1 / (1 + MARGIN) and ratio.high < 1 + MARGIN:
         return "no difference"
     return "undecided"
 

@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 WITHOUT_DASK = ("serial", "thread-pool", "process-pool")
 WITH_DASK = ("synchronous", "threads", "processes", "distributed")
+# What works in the calling thread alone.
+ON_ONE_CPU = ("serial", "synchronous")
 SCHEDULERS = (*WITHOUT_DASK, *WITH_DASK)
 
 # Module that a scheduler needs beyond the core dependencies, and the extra that brings it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import random
 import tempfile
 import time
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segbench import datasets, runfile
+from segbench.backends import schedulers
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.measure import environment, pagecache, protocol, stages, stopping
@@ -425,7 +427,13 @@ class _Engine:
         limit = self.settings.time_limit
         # So much more than a collection before the call takes, and the answer's way.
         beyond = 1.0 + ready.calls * limit
-        reply = arm.worker.ask(protocol.Time(phase, ready.calls), limit=beyond)
+        request = protocol.Time(
+            phase,
+            ready.calls,
+            warm=self.settings.cache == "warm",
+            cpu=self._cpu(block) if arm.backend.scheduler in schedulers.ON_ONE_CPU else None,
+        )
+        reply = arm.worker.ask(request, limit=beyond)
         if isinstance(reply, Timed) and reply.seconds > limit:
             reply = Failed("timeout", f"took longer than {limit:g} s")
         if not isinstance(reply, Timed) or reply.objects not in (None, objects):
@@ -447,6 +455,13 @@ class _Engine:
             cached=cached,
             withheld_seconds=withheld,
         )
+
+    def _cpu(self, block: int) -> int | None:
+        """The CPU that all arms on one CPU have in a block; each has its turn."""
+        if not hasattr(os, "sched_getaffinity"):
+            return None
+        cpus = sorted(os.sched_getaffinity(0))
+        return cpus[block % len(cpus)]
 
     def _cool(self, size: int) -> float | None:
         """Drop the files from the page cache, where they are to be cold; the share that stayed."""

@@ -8,9 +8,13 @@ import gc
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 MIB = 2**20
+
+# glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64 bit, less the head of a chunk.
+LARGEST_LEARNED = 32 * MIB - 8192
 
 
 def settle() -> None:
@@ -20,6 +24,17 @@ def settle() -> None:
         # glibc keeps freed memory for later; other C libraries (musl) may lack the function.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def warm_allocator() -> None:
+    """Bring the C library's allocator to where it comes by itself in a process that lives long.
+
+    glibc gives arrays back to the system as long as it has not freed one of their size, and then
+    pays for their pages again; whether it does so at the top of its heap depends on accidents of
+    the layout that last as long as the process. Once the largest array that it learns from (32 MiB)
+    was freed, it keeps smaller ones, in every process alike. Elsewhere this does nothing.
+    """
+    np.ones(LARGEST_LEARNED, np.uint8)
 
 
 def reset_peak() -> None:

@@ -56,10 +56,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Time:
-    """Take one sample of a phase that was made ready, of so many calls; answered by `Timed`."""
+    """Take one sample of a phase that was made ready, of so many calls; answered by `Timed`.
+
+    `warm`: a short call may be preceded by one that is not timed. `cpu`: the number of the CPU that
+    it is to run on, if on one.
+    """
 
     phase: str
     calls: int
+    warm: bool
+    cpu: int | None
 
 
 @dataclass(frozen=True)

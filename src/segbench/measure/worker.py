@@ -58,6 +58,10 @@ WARM_CALLS = 10
 WARM_SECONDS = 1.0
 WARM_EXCESS = 1.5
 
+# A call shorter than this is preceded by one that is not timed: the caches of the CPU, which the
+# other arms have filled in between, would be a good part of it.
+COLD_SECONDS = 0.02
+
 # A sample is planned to be so much longer than it has to be: a machine may get faster.
 RESERVE = 1.5
 
@@ -72,8 +76,8 @@ class _Worker:
         self.backend = backend
         self.params = params
         self.ready: dict[str, Callable[[], Any]] = {}
-        # Seconds an image of a warm call, by phase, at the last size.
-        self.paces: dict[str, float] = {}
+        # By phase, seconds of a warm call and of how many images it was, at the last size.
+        self.paces: dict[str, tuple[float, int]] = {}
 
     def check(self, request: Check) -> Checked:
         # What the last size held is given back before this one's memory is looked at.
@@ -103,7 +107,8 @@ class _Worker:
     def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
         """Call until calls do not get faster; how many of them make a sample."""
         best = spent = first
-        expected = self.paces.get(request.phase, 0.0) * request.n_images
+        before = self.paces.get(request.phase, (0.0, 1))
+        expected = before[0] / before[1] * request.n_images
         # A first call that takes long for its images has paid for something else, too.
         if first < WARM_SECONDS or first > WARM_EXCESS * expected:
             for _ in range(WARM_CALLS):
@@ -113,11 +118,16 @@ class _Worker:
                 best = min(best, seconds)
                 if settled or spent > WARM_SECONDS:
                     break
-        self.paces[request.phase] = best / request.n_images
+        self.paces[request.phase] = best, request.n_images
         return _calls_of_a_sample(call, best, request.sample_seconds)
 
     def time(self, request: Time) -> Timed:
         call = self.ready[request.phase]
+        if request.cpu is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {request.cpu})
+        if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
+            # Since its last sample others have filled the caches of the CPU.
+            call()
         gc.collect()
         # A collection inside the timed call would be charged to whoever comes last.
         gc.disable()
@@ -267,6 +277,7 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
             reply(_failed(error))
             return
         worker = _Worker(backend, params)
+        memory.warm_allocator()
         # What the libraries made when they were imported stays: no collection need look at it again.
         gc.collect()
         gc.freeze()

@@ -19,7 +19,6 @@ from segbench.report.findings import findings
 from segbench.runfile import STATUSES
 from segbench.stats import (
     ALPHA,
-    EQUAL,
     FAMILY_ALPHA,
     MARGIN,
     MIN_BLOCKS,
@@ -61,10 +60,9 @@ METHOD = tuple(
         93.75%). It is the interval of these processes: each backend has one process a run, and what
         differs between two processes of one program, as their layout in memory, is in no interval.
         Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
-        room for that, and trimmed t tests of the ratios'
-        logarithms that say so at a level of {ALPHA:.0%}, and of {FAMILY_ALPHA:.0%} for all
-        comparisons of the source together (Holm's correction). No difference needs an interval within {EQUAL:.0%} of 1; what is
-        undecided may still be different. The findings compare the fastest backend with the others:
+        room for that, and trimmed t tests of the ratios' logarithms that say so at a level of
+        {ALPHA:.0%}, and of {FAMILY_ALPHA:.0%} for all comparisons of the source together (Holm's
+        correction). No difference needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. The findings compare the fastest backend with the others:
         a second family of comparisons, of a backend that was chosen by the same data, so that the
         interval given with it is a little optimistic.""",
         """Where the time goes is watched in a process of its own, after the timing: in no sample of

@@ -11,7 +11,7 @@ import pandas as pd
 from segbench.backends.registry import BASELINE
 from segbench.report import presentation
 from segbench.runfile import STATUSES
-from segbench.stats import EQUAL, MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
+from segbench.stats import MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -283,7 +283,7 @@ def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
         "Median of the ratios formed within a block; in brackets its 95% interval, for which it "
         f"takes {MIN_BLOCKS} blocks. Faster and slower: by more than {MARGIN:.0%} and by more than "
         f"chance explains, corrected for the {comparisons(summary)} comparisons of this source. "
-        f"No difference: the interval lies within {EQUAL:.0%} of 1. Undecided: neither was shown."
+        f"No difference: the interval lies within {MARGIN:.0%} of 1. Undecided: neither was shown."
     )
 
 
