@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -510,3 +511,39 @@ def test_the_reference_must_start(
     with pytest.raises(InputError, match="no luck"):
         measure(images, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_arms_on_one_cpu_share_it_in_a_block(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arms that work in one thread are on the same CPU in a block, on the next in the next."""
+    asked_for: list[tuple[str, int | None]] = []
+    ask_worker = process.WorkerProcess.ask
+
+    def watch(
+        self: process.WorkerProcess, request: protocol.Request, *, limit: float | None
+    ) -> protocol.Reply:
+        if isinstance(request, protocol.Time):
+            asked_for.append((workers[id(self)], request.cpu))
+        return ask_worker(self, request, limit=limit)
+
+    workers: dict[int, str] = {}
+    asked = ask(parse_spec("dask-image/dask-blocks/synchronous"), THREADS, sizes=(1,))
+    asked = dataclasses.replace(asked, phases=("open",))
+    monkeypatch.setattr(process.WorkerProcess, "ask", watch)
+    launch = engine._Engine._launch
+
+    def remember(self: engine._Engine, backend: BackendSpec) -> process.WorkerProcess:
+        worker = launch(self, backend)
+        workers[id(worker)] = backend.scheduler
+        return worker
+
+    monkeypatch.setattr(engine._Engine, "_launch", remember)
+    engine.run(images, asked, out=tmp_path, **TOLD)
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("this platform can't bind a process to a CPU")
+    cpus = sorted(os.sched_getaffinity(0))
+    expected = [cpus[block % len(cpus)] for block in (1, 2)]
+    for scheduler in ("serial", "synchronous"):
+        assert [cpu for name, cpu in asked_for if name == scheduler] == expected
+    assert [cpu for name, cpu in asked_for if name == "thread-pool"] == [None, None]

@@ -40,7 +40,7 @@ class Limits:
 
     precision: float = 0.03
     blocks: int = 40
-    seconds: float = 10.0
+    seconds: float = 8.0
 
 
 def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limits) -> str:
