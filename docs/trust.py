@@ -99,10 +99,13 @@ class Cost:
         From the start of the run, with that of its workers, to the end of the last sample.
     command : float, optional
         The whole command, with its report; None where it was not started from here.
+    untimed : float
+        Inside what a worker does to get ready for its samples: the call that is not timed, before
+        short ones, and the collection of what the last one left.
     overhead, overhead_high : float
-        Between the end of a sample and that of the next of its case, without the calls of the
-        next: median and 95th percentile, from the second block on. (First calls and warm-ups come
-        before the first.)
+        Between the end of a sample and that of the next of its case, without what the next one's
+        worker does: median and 95th percentile, from the second block on. (First calls and warm-ups
+        come before the first.)
     answer : float
         What a process on this machine takes to answer another beyond its work, median: no engine
         that keeps arms in processes of their own can take less.
@@ -114,6 +117,7 @@ class Cost:
     first_between: float
     measuring: float
     whole: float
+    untimed: float
     overhead: float
     overhead_high: float
     answer: float = 0.0
@@ -211,7 +215,7 @@ def cost_of(samples: pd.DataFrame) -> Cost:
         If the run did not record when they were taken.
     """
     taken = samples[samples["status"] == "ok"].reset_index(drop=True)
-    if taken["at"].isna().any() or taken.empty:
+    if taken.empty or taken[["at", "untimed_seconds"]].isna().any(axis=None):
         raise ToolError("the run does not say when its samples were taken: measure anew")
     calls = taken["seconds"] * taken["calls"]
     before = taken.shift()
@@ -220,7 +224,8 @@ def cost_of(samples: pd.DataFrame) -> Cost:
         & (taken["n_images"] == before["n_images"])
         & (before["block"] > 1)
     )
-    gaps = (taken["at"] - before["at"] - calls)[next_of_case]
+    worked = calls + taken["untimed_seconds"]
+    gaps = (taken["at"] - before["at"] - worked)[next_of_case]
     made_ready = taken.drop_duplicates(["phase", "n_images", "backend"])
     firsts = made_ready["first_seconds"].fillna(0.0)
     # A size is made ready just before its first sample.
@@ -232,6 +237,7 @@ def cost_of(samples: pd.DataFrame) -> Cost:
         first_between=float(between.sum()),
         measuring=float(taken["at"].iloc[-1] - taken["at"].iloc[0] + calls.iloc[0]),
         whole=float(taken["at"].iloc[-1]),
+        untimed=float(taken["untimed_seconds"].sum()),
         overhead=float(gaps.median()),
         overhead_high=float(gaps.quantile(0.95)),
     )
@@ -410,6 +416,10 @@ def cost_table(cost: Cost) -> str:
         ("Samples", str(cost.samples)),
         ("Inside the timed calls of the samples", f"{cost.timed:.1f} s"),
         ("Inside first calls: one a case and backend, no samples", f"{cost.first:.1f} s"),
+        (
+            "Inside workers getting ready for samples: calls that are not timed, collections",
+            f"{cost.untimed:.1f} s",
+        ),
         ("From the start of the first sample to the end of the last", f"{cost.measuring:.1f} s"),
         (
             "From the start of the run, with its workers', to the end of the last sample",
@@ -424,8 +434,11 @@ def cost_table(cost: Cost) -> str:
             "The same, over timed calls and the first calls between (of all sizes but the first)",
             f"{cost.measuring / (cost.timed + cost.first_between):.2f}",
         ),
-        ("Between two samples of a case, median", f"{cost.overhead * 1e3:.2f} ms"),
-        ("Between two samples of a case, 95th percentile", f"{cost.overhead_high * 1e3:.2f} ms"),
+        ("The engine's own part of a sample, median", f"{cost.overhead * 1e3:.2f} ms"),
+        (
+            "The engine's own part of a sample, 95th percentile",
+            f"{cost.overhead_high * 1e3:.2f} ms",
+        ),
         ("Bare answer of another process, median", f"{cost.answer * 1e3:.2f} ms"),
     ]
     return markdown(("What", "How much"), rows)

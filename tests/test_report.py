@@ -1207,6 +1207,7 @@ SAMPLES = st.lists(
         at=st.none() | st.floats(0, 1e6),
         cached=st.none() | st.floats(0, 1),
         withheld_seconds=st.none() | st.floats(0, 1e6),
+        untimed_seconds=st.none() | st.floats(0, 1e6),
     ),
     max_size=150,
 )

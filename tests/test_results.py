@@ -187,7 +187,7 @@ def test_samples_of_an_older_run(tmp_path: Path) -> None:
     """Samples without the keys that later versions added are read; the columns are numbers."""
     folder = write_run(tmp_path)
     lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
-    added = ("first_seconds", "idle_mib", "at", "cached")
+    added = ("first_seconds", "idle_mib", "at", "cached", "withheld_seconds", "untimed_seconds")
     samples = [json.loads(line) for line in lines[1:]]
     older = [{name: one[name] for name in one if name not in added} for one in samples]
     text = "\n".join([lines[0], *(json.dumps(one) for one in older)])

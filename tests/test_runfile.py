@@ -75,6 +75,7 @@ samples = st.builds(
     idle_mib=st.none() | sizes,
     at=st.none() | sizes,
     cached=st.none() | st.floats(0, 1),
+    untimed_seconds=st.none() | sizes,
 )
 PROFILE = Profile(
     reader="skimage",

@@ -297,8 +297,9 @@ def test_the_cost_of_a_run() -> None:
     """Timed calls, first calls, wall time and the overhead between samples are told apart."""
     at, samples = 10.0, []
     for n_images, block, arm in itertools.product((1, 2), (1, 2, 3), (0, 1)):
-        # First calls are made before the first block; later a sample costs a millisecond.
-        at += 2 * 0.5 + (3.0 if block == 1 else 0.001)
+        # First calls are made before the first block; later a sample costs a millisecond, beyond
+        # what its worker does.
+        at += 2 * 0.5 + 0.25 + (3.0 if block == 1 else 0.001)
         backend = (BASELINE, BackendSpec("twin", "twin", "serial"))[arm]
         samples.append(
             sample_of(
@@ -311,6 +312,7 @@ def test_the_cost_of_a_run() -> None:
                 calls=2,
                 first_seconds=0.75,
                 at=at,
+                untimed_seconds=0.25,
             )
         )
     late = sample_of(BASELINE, phase="read", n_images=5, block=0, status="timeout", at=at + 60)
@@ -321,17 +323,18 @@ def test_the_cost_of_a_run() -> None:
     # Those of the first size are made before the first sample.
     assert cost.first_between == pytest.approx(2 * 0.75)
     assert cost.whole == pytest.approx(at)
-    assert cost.measuring == pytest.approx(at - 13.0)
+    assert cost.measuring == pytest.approx(at - 13.25)
+    assert cost.untimed == pytest.approx(12 * 0.25)
     assert cost.overhead == pytest.approx(0.001)
     assert cost.overhead_high == pytest.approx(0.001)
     table = dict(cells(trust.cost_table(cost)))
     span = "From the start of the first sample to the end of the last"
-    assert table[span] == f"{at - 13:.1f} s"
-    assert table[f"{span}, over timed calls"] == f"{(at - 13) / 12:.2f}"
+    assert table[span] == f"{at - 13.25:.1f} s"
+    assert table[f"{span}, over timed calls"] == f"{(at - 13.25) / 12:.2f}"
     (with_first,) = (value for name, value in table.items() if name.startswith("The same"))
-    assert with_first == f"{(at - 13) / 13.5:.2f}"
+    assert with_first == f"{(at - 13.25) / 13.5:.2f}"
     assert f"over timed calls is {at / 12:.2f}:" in trust.cost_note(cost)
-    assert table["Between two samples of a case, median"] == "1.00 ms"
+    assert table["The engine's own part of a sample, median"] == "1.00 ms"
 
 
 def test_another_process_answers() -> None:

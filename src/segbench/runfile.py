@@ -84,7 +84,10 @@ class Sample:
         Share of the files' pages that were in memory before the call, where they were to be cold.
     withheld_seconds : float, optional
         CPU time that a quota, or the host of a virtual machine, has withheld from this machine's
-        processes between the start of the run and that of the block.
+        processes between the start of the run and the block, or a second before.
+    untimed_seconds : float, optional
+        What the worker needed to get ready for the sample: a call that is not timed, before short
+        ones, and the collection of the last sample's garbage.
     """
 
     phase: str
@@ -104,6 +107,7 @@ class Sample:
     at: float | None = None
     cached: float | None = None
     withheld_seconds: float | None = None
+    untimed_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,6 +404,7 @@ def _parse_profile(line: bytes, where: str) -> Profile:
 # Measures that a platform, a source or an earlier version may not give.
 MAY_BE_MISSING = (
     *("seconds", "peak_mib", "first_seconds", "idle_mib", "at", "cached", "withheld_seconds"),
+    "untimed_seconds",
 )
 
 

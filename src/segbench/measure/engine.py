@@ -67,6 +67,9 @@ PROFILE_IMAGES = 20
 
 NOT_TRIED = "not tried: "
 
+# How often is looked at the CPU time that was withheld: a look takes half a millisecond.
+WITHHELD_SECONDS = 1.0
+
 # How often files are dropped from the page cache where somebody else looks at them, too.
 COOL_TRIES = 3
 
@@ -240,6 +243,8 @@ class _Engine:
         # Seconds since the start of the run are counted from here.
         self.origin = time.perf_counter()
         self.withheld_before = environment.withheld_seconds()
+        self.withheld = 0.0
+        self.looked = -math.inf
 
     def start(self, count: int) -> Made:
         """Start a worker for every backend, all at once, and run each once on one image.
@@ -399,9 +404,7 @@ class _Engine:
         """Time every arm once, in random order."""
         # Seeded by the block, so that a run that goes on later takes the order it would have taken.
         order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
-        withheld = environment.withheld_seconds()
-        if withheld is not None and self.withheld_before is not None:
-            withheld = round(withheld - self.withheld_before, 3)
+        withheld = self._withheld()
         for arm in order.sample(self.arms, len(self.arms)):
             sample = None
             if arm.failure is None:
@@ -454,7 +457,18 @@ class _Engine:
             at=round(time.perf_counter() - self.origin, 6),
             cached=cached,
             withheld_seconds=withheld,
+            untimed_seconds=reply.untimed_seconds,
         )
+
+    def _withheld(self) -> float | None:
+        """CPU time that was withheld since the start of the run."""
+        if self.withheld_before is None:
+            return None
+        now = time.monotonic()
+        if now - self.looked >= WITHHELD_SECONDS:
+            self.looked = now
+            self.withheld = round((environment.withheld_seconds() or 0.0) - self.withheld_before, 3)
+        return self.withheld
 
     def _cpu(self, block: int) -> int | None:
         """The CPU that all arms on one CPU have in a block; each has its turn."""

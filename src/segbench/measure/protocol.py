@@ -117,10 +117,15 @@ class Checked:
 
 @dataclass(frozen=True)
 class Timed:
-    """A sample: mean seconds of its calls, and the objects found, if any."""
+    """A sample: mean seconds of its calls, and the objects found, if any.
+
+    `untimed_seconds` went into getting ready for it: the call that is not timed, and the collection
+    of what the last sample left.
+    """
 
     seconds: float
     objects: int | None
+    untimed_seconds: float
 
 
 @dataclass(frozen=True)

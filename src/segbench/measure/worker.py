@@ -122,6 +122,7 @@ class _Worker:
         return _calls_of_a_sample(call, best, request.sample_seconds)
 
     def time(self, request: Time) -> Timed:
+        asked = time.perf_counter()
         call = self.ready[request.phase]
         if request.cpu is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {request.cpu})
@@ -139,7 +140,7 @@ class _Worker:
         finally:
             gc.enable()
         objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds / request.calls, objects)
+        return Timed(seconds / request.calls, objects, started - asked)
 
     def _call(self, request: Check) -> Callable[[], Any]:
         """What a phase does, ready to be called."""
