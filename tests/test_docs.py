@@ -10,7 +10,7 @@ import pytest
 
 from segbench import stats
 from segbench.cli import main
-from segbench.measure import engine, worker
+from segbench.measure import asking, engine, worker
 from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
@@ -73,7 +73,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"as many as fill {engine.SAMPLE_SECONDS * 1e3:g} ms",
+        f"as many as fill {asking.SAMPLE_SECONDS * 1e3:g} ms",
         f"more than {worker.WARM_SHARE:.0%} faster than the best before",
         f"unless it took {worker.WARM_EXCESS:g} times what the last size makes expect",
         f"at a level of {stats.ALPHA:.0%} by itself and of {stats.FAMILY_ALPHA:.0%} for all",
@@ -82,6 +82,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
         f"further from 1 than {stats.MARGIN:.0%}",
         f"whole interval lies within {stats.MARGIN:.0%} of 1",
+        f"sizes of up to {engine.ANEW_IMAGES} images are measured in two rounds",
         f"A call may take {Settings.time_limit:g} s (`--time-limit`)",
         f"may hold {MEMORY_SHARE:.0%} of the memory that was free",
     ],

@@ -16,7 +16,7 @@ import pytest
 from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import engine, pagecache, process, protocol
+from segbench.measure import asking, engine, pagecache, process, protocol
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import Settings
 from segbench.measure.stopping import Limits
@@ -223,8 +223,8 @@ def limits_for(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Limits that let a healthy worker start on a busy machine, and end a failing one soon."""
     if not name.startswith("sleeping"):
         return {"memory_limit": 0.5}
-    monkeypatch.setattr(engine, "START_SECONDS", 12.0)
-    monkeypatch.setattr(engine, "COMPARE_SECONDS", 1.0)
+    monkeypatch.setattr(asking, "START_SECONDS", 12.0)
+    monkeypatch.setattr(asking, "COMPARE_SECONDS", 1.0)
     return {"time_limit": 3.0}
 
 
@@ -349,7 +349,7 @@ def test_short_calls_are_repeated_within_a_sample(images: Dataset, tmp_path: Pat
     assert all(s.calls > 1 for s in samples)
     # One that a machine in a hurry made shorter does not make the rule wrong.
     lasted = sorted(s.calls * s.seconds for s in samples if s.seconds)
-    assert lasted[len(lasted) // 2] >= engine.SAMPLE_SECONDS
+    assert lasted[len(lasted) // 2] >= asking.SAMPLE_SECONDS
 
 
 def test_each_arm_is_profiled_once(

@@ -1,6 +1,7 @@
 """``run.jsonl``: a header line, then one line a sample, written as it is taken.
 
-Beside it ``profiles.jsonl``: one line a backend, on where its time goes.
+Beside it ``profiles.jsonl``: one line a backend, on where its time goes; and ``sample.png``: what
+the reference finds on an image.
 
 Other programs read this file: keys are added, never changed.
 """
@@ -27,6 +28,7 @@ T = TypeVar("T", "Header", "Sample", "Profile")
 
 FILE_NAME = "run.jsonl"
 PROFILES_NAME = "profiles.jsonl"
+PICTURE_NAME = "sample.png"
 SCHEMA = 1
 
 # Waiting for the disk takes as long as a short call: not after every sample.
@@ -62,6 +64,8 @@ class Sample:
         Size of the input.
     block : int
         From 1; samples of one block were taken side by side. 0 where nothing was timed.
+    round : int
+        From 1; each has new processes.
     seconds : float, optional
         Wall time of one call.
     status : str
@@ -96,6 +100,7 @@ class Sample:
     scheduler: str
     n_images: int
     block: int
+    round: int = 1
     seconds: float | None = None
     status: str
     objects: int | None = None
@@ -410,13 +415,13 @@ MAY_BE_MISSING = (
 
 def problem_of(sample: Sample) -> str:
     """Why a sample that was read from a file can't be used; empty where it can."""
-    values: dict[str, object] = dataclasses.asdict(sample)  # whatever JSON held
+    values: dict[str, object] = vars(sample)  # whatever JSON held
     for name in ("phase", "reader", "processor", "scheduler", "status", "cause"):
         if not isinstance(values[name], str):
             return f"{name} is not text: {values[name]!r}"
     if sample.status not in STATUSES:
         return f"unknown status {sample.status!r}"
-    for name, lowest in (("n_images", 1), ("block", 0), ("calls", 0)):
+    for name, lowest in (("n_images", 1), ("block", 0), ("round", 1), ("calls", 0)):
         value = values[name]
         if not _is_number(value) or not isinstance(value, int) or value < lowest:
             return f"{name} is not a whole number from {lowest} up: {value!r}"

@@ -121,6 +121,21 @@ def load(spec: BackendSpec) -> tuple[Reader, Processor]:
     return reader, processor
 
 
+def packages(spec: BackendSpec) -> dict[str, tuple[str, ...]]:
+    """What has to be installed for a backend: names of distributions, with the extras of each.
+
+    Parts that are unknown here need nothing that is known here.
+    """
+    found: dict[str, set[str]] = {}
+    for kind in GROUPS:
+        entry = _entry_points(kind).get(getattr(spec, _word(kind)))
+        if entry:
+            found.setdefault(_package(entry), set()).update(entry.extras)
+    if spec.scheduler in schedulers.EXTRAS:
+        found.setdefault("segbench", set()).add(schedulers.EXTRAS[spec.scheduler][1])
+    return {name: tuple(sorted(extras)) for name, extras in found.items()}
+
+
 def parts() -> list[Part]:
     """Every reader, processor and scheduler, and what is missing for it here."""
     started = (

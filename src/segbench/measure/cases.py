@@ -11,7 +11,7 @@ from segbench.errors import InputError
 PHASES = ("open", "read", "process", "pipeline")
 SIZES = (1, 20, 50, 200, 500)
 QUICK_SIZES = (1, 20, 50)
-QUICK_CASE_SECONDS = 2.0
+QUICK_CASE_SECONDS = 1.0
 
 # Every reader and every processor that ends in reasonable time, without Dask and with its threads.
 # Dask's schedulers `synchronous` and `processes` are measured when they are named: with them a

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import random
 import tempfile
 import time
@@ -15,46 +14,30 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segbench import datasets, runfile
-from segbench.backends import schedulers
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.measure import environment, pagecache, protocol, stages, stopping
+from segbench.measure import asking, environment, pagecache, protocol, stages
 from segbench.measure.cases import PHASES
-from segbench.measure.process import WorkerProcess, over_memory, set_variables
+from segbench.measure.process import WorkerProcess, set_variables
 from segbench.measure.protocol import (
     Checked,
     Failed,
     Made,
     Profiled,
     Refused,
-    Reply,
     Started,
-    Timed,
 )
 from segbench.measure.settings import describe
+from segbench.measure.tally import Tally
 from segbench.runfile import Header, RunFile, RunWriter, Sample, sample_of
-from segbench.stats import paired_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from segbench.datasets import Dataset
     from segbench.measure.environment import Fact
     from segbench.measure.settings import Settings
-    from segbench.stats import Ratio
-
-# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
-# is made of as many calls as it takes.
-SAMPLE_SECONDS = 0.005
-
-# On top of the limit of a call: a worker imports its libraries and starts its pool, all workers at
-# the same time.
-START_SECONDS = 30.0
-
-# On top of it too: loading the reference, comparing with it, and warming up. More for more pixels.
-COMPARE_SECONDS = 10.0
-COMPARED_PER_SECOND = 10e6
 
 # Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
 TRUTH_IMAGES = 20
@@ -64,6 +47,11 @@ END_SECONDS = 5.0
 
 # Where the time goes is looked at with so many images, or the smallest size.
 PROFILE_IMAGES = 20
+
+# Up to so many images each case is measured in two rounds, the second one in new processes: two
+# processes of one program differ for as long as they live, where arrays lie in memory that they
+# keep. Larger arrays get new memory in every call, and would take long to be compared again.
+ANEW_IMAGES = 50
 
 NOT_TRIED = "not tried: "
 
@@ -195,38 +183,6 @@ class _Arm:
     ready: dict[str, Checked] = field(default_factory=dict)
 
 
-@dataclass
-class _Case:
-    """A phase and a size: what its samples amount to so far."""
-
-    # By backend, then by block.
-    seconds: defaultdict[BackendSpec, dict[int, float]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    last_block: int = 0
-    spent: float = 0.0
-
-    def add(self, backend: BackendSpec, sample: Sample) -> None:
-        """Take a sample that is ok into account."""
-        assert sample.seconds is not None  # noqa: S101  (told to the type checker)
-        self.seconds[backend][sample.block] = sample.seconds
-        self.last_block = max(self.last_block, sample.block)
-        self.spent += sample.seconds * sample.calls
-
-    def blocks(self, backends: Sequence[BackendSpec]) -> int:
-        """How many samples each of some backends has at the least."""
-        return min(len(self.seconds[backend]) for backend in backends)
-
-    def ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
-        """Those of some backends to the baseline, one after the other as they are asked for."""
-        baseline = self.seconds[BASELINE]
-        for backend in backends:
-            own = self.seconds[backend]
-            blocks = [block for block in own if block in baseline]
-            if backend != BASELINE and blocks:
-                yield paired_ratio([own[b] for b in blocks], [baseline[b] for b in blocks])
-
-
 class _Engine:
     """The arms of a run, side by side."""
 
@@ -237,7 +193,7 @@ class _Engine:
         self.watcher = watcher
         self.workers: list[WorkerProcess] = []
         self.arms: list[_Arm] = []
-        self.cases: defaultdict[tuple[int, str], _Case] = defaultdict(_Case)
+        self.cases: defaultdict[tuple[int, str], Tally] = defaultdict(Tally)
         # Rows of failures that are written already.
         self.told: set[tuple[BackendSpec, int, str]] = set()
         # Seconds since the start of the run are counted from here.
@@ -266,27 +222,51 @@ class _Engine:
         reference.send(protocol.Reference(pattern, self.folder, truth))
         for backend in self.settings.backends:
             self.arms.append(_Arm(backend, self._launch(backend)))
-        end = time.monotonic() + START_SECONDS + self.settings.time_limit
+        end = self._end_of_start()
         reply = reference.receive(limit=end - time.monotonic())
         if not isinstance(reply, Started):
-            raise InputError(f"the reference {BASELINE} failed: {_failure(reply).cause}")
+            raise InputError(
+                f"the reference {BASELINE} failed: start: {asking.failure(reply).cause}"
+            )
         for arm in self.arms:
-            reply = arm.worker.receive(limit=max(0.0, end - time.monotonic()))
-            if isinstance(reply, Refused):
-                raise InputError(reply.reason)
-            if isinstance(reply, Started):
-                arm.thread_pools = reply.thread_pools
-            else:
-                self._fail(arm, _failure(reply))
+            self._hear_start(arm, end)
         self.watcher.step("segmenting with the reference", steps=0)
         # No limit: without a reference there is nothing to rank.
         reply = reference.receive(limit=None)
         reference.stop(grace=END_SECONDS)
         if isinstance(reply, Made):
             return reply
-        raise InputError(
-            f"the reference {BASELINE} failed on {self.dataset.name}: {_failure(reply).cause}"
-        )
+        cause = asking.failure(reply).cause
+        raise InputError(f"the reference {BASELINE} failed on {self.dataset.name}: {cause}")
+
+    def _start_anew(self) -> None:
+        """End the workers of all arms that are left, and start others."""
+        self.watcher.step("starting the workers anew", steps=0)
+        live = self._live()
+        for arm in live:
+            arm.worker.close()
+        for arm in live:
+            arm.worker.stop(grace=END_SECONDS)
+        for arm in live:
+            arm.worker = self._launch(arm.backend)
+        end = self._end_of_start()
+        for arm in live:
+            self._hear_start(arm, end)
+
+    def _end_of_start(self) -> float:
+        return time.monotonic() + asking.START_SECONDS + self.settings.time_limit
+
+    def _hear_start(self, arm: _Arm, end: float) -> None:
+        reply = arm.worker.receive(limit=max(0.0, end - time.monotonic()))
+        if isinstance(reply, Refused):
+            raise InputError(reply.reason)
+        if isinstance(reply, Started):
+            arm.thread_pools = reply.thread_pools
+        else:
+            self._fail(arm, _named(asking.failure(reply), "start"))
+
+    def _live(self) -> list[_Arm]:
+        return [arm for arm in self.arms if arm.failure is None]
 
     def _worker(self) -> WorkerProcess:
         worker = WorkerProcess(
@@ -297,9 +277,11 @@ class _Engine:
 
     def _launch(self, backend: BackendSpec) -> WorkerProcess:
         worker = self._worker()
+        settings = self.settings
         image = datasets.lay_out(self.dataset, 1)
-        params = dataclasses.asdict(self.settings.params)
-        worker.send(protocol.Start(str(backend), self.settings.workers, image, params))
+        worker.send(
+            asking.start(backend, workers=settings.workers, image=image, params=settings.params)
+        )
         return worker
 
     def _fail(self, arm: _Arm, failure: Failed, *, size: int = 0) -> None:
@@ -335,71 +317,79 @@ class _Engine:
             self.withheld_before -= withheld
 
     def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter) -> None:
-        """Time all cases, size by size, each in blocks."""
+        """Time all cases, size by size, each in blocks; small sizes in two rounds."""
+        small = [size for size in sizes if size <= ANEW_IMAGES]
+        large = [size for size in sizes if size > ANEW_IMAGES]
         phases = self.settings.phases
         # A step is a comparison, a case, or a profile.
-        self.watcher.plan((len(sizes) + 1) * len(self.arms) + len(sizes) * len(phases))
-        for size in sizes:
-            todo = [phase for phase in phases if not self._ended(size, phase)]
-            pattern = datasets.lay_out(self.dataset, size)
-            for arm in self.arms:
-                self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
-                if todo and arm.failure is None:
-                    self._check(arm, pattern, size)
-                # Of a size that was finished earlier, an arm that fails now keeps its samples.
-                if arm.failure and todo and size >= arm.failed_at:
-                    self._record_failure(arm, size, writer)
-            for phase in phases:
-                self.watcher.step(f"{size} images: {phase}")
-                while not self._ended(size, phase):
-                    block = self.cases[size, phase].last_block + 1
-                    self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
-                    self._take_block(size, phase, block, sum(objects[:size]), writer)
+        visits = 2 * len(small) + len(large)
+        self.watcher.plan(visits * (len(self.arms) + len(phases)) + len(self.arms))
+        used = any(self._todo(size, 1) for size in small)
+        for size in small:
+            self._measure_size(size, 1, sum(objects[:size]), writer)
+        if used and any(self._todo(size, 2) for size in small):
+            self._start_anew()
+        for size in small:
+            self._measure_size(size, 2, sum(objects[:size]), writer)
+        for size in large:
+            self._measure_size(size, 2 if small else 1, sum(objects[:size]), writer)
 
-    def _ended(self, size: int, phase: str) -> str:
-        """Why a case is over; empty while it is not."""
-        case = self.cases[size, phase]
-        live = [arm.backend for arm in self.arms if arm.failure is None]
+    def _measure_size(self, size: int, number: int, objects: int, writer: RunWriter) -> None:
+        """Take what a size lacks in a round."""
+        todo = self._todo(size, number)
+        pattern = datasets.lay_out(self.dataset, size)
+        for arm in self.arms:
+            self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
+            if todo and arm.failure is None:
+                self._check(arm, pattern, size)
+            # Of a size that was finished earlier, an arm that fails now keeps its samples.
+            if arm.failure and todo and size >= arm.failed_at:
+                self._record_failure(arm, size, writer)
+        for phase in self.settings.phases:
+            self.watcher.step(f"{size} images: {phase}")
+            while phase in todo and not self._over(size, phase, number):
+                block = self.cases[size, phase].next_block()
+                self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
+                self._take_block(size, phase, block, number, objects, writer)
+
+    def _todo(self, size: int, number: int) -> list[str]:
+        """The phases of a size that a round has something left to measure of."""
+        return [phase for phase in self.settings.phases if not self._over(size, phase, number)]
+
+    def _over(self, size: int, phase: str, number: int) -> bool:
+        """Whether a round of a case is over."""
+        case, limits = self.cases[size, phase], self.settings.limits
+        live = [arm.backend for arm in self._live()]
         if not live:
-            return "blocks"
-        return stopping.ended(
-            case.ratios(live),
-            blocks=case.blocks(live),
-            seconds=case.spent,
-            limits=self.settings.limits,
-        )
+            return True
+        if size > ANEW_IMAGES:
+            return case.over(live, limits=limits)
+        if number == 1:
+            return case.half_over(live, limits=limits)
+        return case.both_over(live, limits=limits)
 
     def _check(self, arm: _Arm, pattern: str, size: int) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
-        limit = self.settings.time_limit
-        pixels = size * math.prod(self.dataset.shape[:2])
-        beyond = COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
+        limits = {
+            "time_limit": self.settings.time_limit,
+            "memory_limit": self.settings.memory_limit,
+        }
+        limit = asking.check_limit(limits["time_limit"], size=size, shape=self.dataset.shape)
         arm.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
-        sample_seconds = SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
+        sample_seconds = asking.SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared.
         for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
             self._cool(size)
             request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
-            reply = arm.worker.ask(request, limit=limit + beyond)
-            if isinstance(reply, Checked):
-                reply = self._within_limits(reply)
-            if not isinstance(reply, Checked) or reply.difference:
-                self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
+            reply = asking.checked(arm.worker.ask(request, limit=limit), **limits)
+            if isinstance(reply, Failed):
+                self._fail(arm, _named(reply, f"{phase} of {size} images"), size=size)
                 return
             arm.ready[phase] = reply
 
-    def _within_limits(self, reply: Checked) -> Checked | Failed:
-        """Look at what only the worker knows: the time of the call alone, and its peak."""
-        if reply.seconds > self.settings.time_limit:
-            return Failed("timeout", f"took longer than {self.settings.time_limit:g} s")
-        held = (reply.peak_mib or 0.0) / 1024
-        if held > self.settings.memory_limit:
-            return Failed("memory", over_memory(held, self.settings.memory_limit))
-        return reply
-
     def _take_block(
-        self, size: int, phase: str, block: int, objects: int, writer: RunWriter
+        self, size: int, phase: str, block: int, number: int, objects: int, writer: RunWriter
     ) -> None:
         """Time every arm once, in random order."""
         # Seeded by the block, so that a run that goes on later takes the order it would have taken.
@@ -408,7 +398,7 @@ class _Engine:
         for arm in order.sample(self.arms, len(self.arms)):
             sample = None
             if arm.failure is None:
-                sample = self._sample(arm, size, phase, block, objects, withheld)
+                sample = self._sample(arm, size, phase, block, number, objects, withheld)
             if sample:
                 writer.append(sample)
                 self.cases[size, phase].add(arm.backend, sample)
@@ -421,6 +411,7 @@ class _Engine:
         size: int,
         phase: str,
         block: int,
+        number: int,
         objects: int,
         withheld: float | None,
     ) -> Sample | None:
@@ -428,25 +419,23 @@ class _Engine:
         ready = arm.ready[phase]
         cached = self._cool(size)
         limit = self.settings.time_limit
-        # So much more than a collection before the call takes, and the answer's way.
-        beyond = 1.0 + ready.calls * limit
         request = protocol.Time(
             phase,
             ready.calls,
             warm=self.settings.cache == "warm",
-            cpu=self._cpu(block) if arm.backend.scheduler in schedulers.ON_ONE_CPU else None,
+            cpu=asking.cpu_of(arm.backend, block),
         )
-        reply = arm.worker.ask(request, limit=beyond)
-        if isinstance(reply, Timed) and reply.seconds > limit:
-            reply = Failed("timeout", f"took longer than {limit:g} s")
-        if not isinstance(reply, Timed) or reply.objects not in (None, objects):
-            self._fail(arm, _failure(reply, f"{phase} of {size} images"), size=size)
+        answer = arm.worker.ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + ready.calls * limit)
+        reply = asking.timed(answer, time_limit=limit, objects=objects)
+        if isinstance(reply, Failed):
+            self._fail(arm, _named(reply, f"{phase} of {size} images"), size=size)
             return None
         return sample_of(
             arm.backend,
             phase=phase,
             n_images=size,
             block=block,
+            round=number,
             seconds=reply.seconds,
             status="ok",
             objects=reply.objects,
@@ -469,13 +458,6 @@ class _Engine:
             self.looked = now
             self.withheld = round((environment.withheld_seconds() or 0.0) - self.withheld_before, 3)
         return self.withheld
-
-    def _cpu(self, block: int) -> int | None:
-        """The CPU that all arms on one CPU have in a block; each has its turn."""
-        if not hasattr(os, "sched_getaffinity"):
-            return None
-        cpus = sorted(os.sched_getaffinity(0))
-        return cpus[block % len(cpus)]
 
     def _cool(self, size: int) -> float | None:
         """Drop the files from the page cache, where they are to be cold; the share that stayed."""
@@ -533,14 +515,14 @@ class _Engine:
                     str(backend), workers, image, pattern, size, params, worker.started
                 ),
                 # The first call on one image, one to warm up, and those that are recorded.
-                limit=START_SECONDS + (2 + stages.CALLS) * self.settings.time_limit,
+                limit=asking.START_SECONDS + (2 + stages.CALLS) * self.settings.time_limit,
             )
             worker.stop(grace=END_SECONDS)
             found: dict[str, Any]
             if isinstance(reply, Profiled):
                 found = dataclasses.asdict(reply)
             else:
-                failure = _failure(reply, "profile")
+                failure = _named(asking.failure(reply), "profile")
                 found = {"status": failure.status, "cause": failure.cause}
                 self.watcher.note(f"{backend}: {failure.status}, {failure.cause}")
             names = dataclasses.asdict(backend)
@@ -548,17 +530,9 @@ class _Engine:
         self.watcher.step("writing the report", steps=0)
 
 
-def _failure(reply: Reply, what: str = "start") -> Failed:
-    """A reply that is not the one hoped for, as a status and its cause."""
-    if isinstance(reply, Failed):
-        return Failed(reply.status, f"{what}: {reply.cause}")
-    if isinstance(reply, Checked):
-        return Failed("wrong-result", f"{what}: {reply.difference}")
-    if isinstance(reply, Timed):
-        return Failed("wrong-result", f"{what}: {reply.objects} objects, other than when compared")
-    if isinstance(reply, Refused):
-        return Failed("error", f"{what}: {reply.reason}")
-    return Failed("error", f"{what}: unexpected answer {type(reply).__name__}")
+def _named(failed: Failed, what: str) -> Failed:
+    """A failure that says in what."""
+    return Failed(failed.status, f"{what}: {failed.cause}")
 
 
 def _describe_reference(reference: Made) -> dict[str, Any]:

@@ -10,12 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import TYPE_CHECKING
 
 import psutil
 
 from segbench.measure.memory import resident_mib
 from segbench.measure.pipes import lines_of
 from segbench.measure.protocol import Failed, Reply, Request, decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
 # threads; each library reads its own when it is loaded.
@@ -28,6 +33,9 @@ NATIVE_POOLS = (
     "NUMEXPR_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
+
+# Where this interpreter finds modules: another one is to find its own.
+OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME")
 
 # How often a worker that has not answered is looked at from outside: a look takes a millisecond.
 LOOK_SECONDS = 0.1
@@ -42,6 +50,11 @@ def set_variables(*, native_threads: bool) -> dict[str, str]:
 def worker_environment(*, native_threads: bool) -> dict[str, str]:
     """Environment variables of a worker process."""
     return {**os.environ, **set_variables(native_threads=native_threads)}
+
+
+def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of them that another interpreter may have, too: not where this one finds its modules."""
+    return {name: value for name, value in variables.items() if name not in OWN_VARIABLES}
 
 
 def over_memory(held: float, limit: float) -> str:
@@ -83,21 +96,33 @@ class WorkerProcess:
         Leave the thread pools of native libraries as they are.
     memory_limit : float
         GiB that the worker and its children may hold; beyond it they are killed.
+    python : Path, optional
+        Another interpreter than this one, in whose environment segbench is installed.
     """
 
-    def __init__(self, *, native_threads: bool, memory_limit: float) -> None:
+    def __init__(
+        self, *, native_threads: bool, memory_limit: float, python: Path | None = None
+    ) -> None:
         self._memory_limit = memory_limit
         self._stopped = False
         self.started = time.perf_counter()
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(  # noqa: S603  (this interpreter, on its own module)
-            [sys.executable, "-m", "segbench.measure.worker", str(os.getpid())],
+        variables = worker_environment(native_threads=native_threads)
+        self._process = subprocess.Popen(  # noqa: S603  (an interpreter, on segbench's own module)
+            # -P: what lies in the working folder is not to be taken for a library.
+            [
+                str(python or sys.executable),
+                "-P",
+                "-m",
+                "segbench.measure.worker",
+                str(os.getpid()),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
-            env=worker_environment(native_threads=native_threads),
+            env=foreign_environment(variables) if python else variables,
             # Ctrl-C is for the engine, which then stops its workers.
             start_new_session=True,
         )

@@ -17,13 +17,15 @@ class Start:
     """Load a backend, start its scheduler, and run the pipeline once on the image of a path.
 
     The first call imports what a library imports late, in the worker and in every process of its
-    pool. Answered by `Started`, `Refused` or `Failed`.
+    pool. Every later call is made longer by the share `slowdown` of its time: so is found out what
+    a comparison sees. Answered by `Started`, `Refused` or `Failed`.
     """
 
     backend: str
     workers: int
     image: str
     params: dict[str, str | int | float]
+    slowdown: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,9 @@ def encode(message: Request | Reply) -> str:
 
 
 def decode(line: str) -> Request | Reply:
-    """The message in a line."""
+    """The message in a line; what the other side's version says beyond this one's is left out."""
     values = json.loads(line)
-    message: Request | Reply = _KINDS[values.pop("kind")](**values)
+    kind = _KINDS[values.pop("kind")]
+    known = {field.name for field in dataclasses.fields(kind)}
+    message: Request | Reply = kind(**{name: values[name] for name in values if name in known})
     return message

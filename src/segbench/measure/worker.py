@@ -72,9 +72,10 @@ LOOK_SECONDS = 0.5
 class _Worker:
     """A started backend, and the calls that were made ready."""
 
-    def __init__(self, backend: Backend, params: PipelineParams) -> None:
+    def __init__(self, backend: Backend, params: PipelineParams, slowdown: float) -> None:
         self.backend = backend
         self.params = params
+        self.slowdown = slowdown
         self.ready: dict[str, Callable[[], Any]] = {}
         # By phase, seconds of a warm call and of how many images it was, at the last size.
         self.paces: dict[str, tuple[float, int]] = {}
@@ -84,7 +85,7 @@ class _Worker:
         self.ready.pop(request.phase, None)
         memory.settle()
         idle = memory.resident_mib(psutil.Process())
-        call = self._call(request)
+        call = _slowed(self._call(request), self.slowdown)
         memory.reset_peak()
         result, seconds = _timed(call)
         peak = memory.peak_mib()
@@ -182,6 +183,21 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - started
 
 
+def _slowed(call: Callable[[], Any], share: float) -> Callable[[], Any]:
+    """The same call, made longer by a share of its time: the processor is busy with nothing."""
+    if not share:
+        return call
+
+    def slower() -> Any:
+        result, seconds = _timed(call)
+        end = time.perf_counter() + share * seconds
+        while time.perf_counter() < end:
+            pass
+        return result
+
+    return slower
+
+
 def _calls_of_a_sample(call: Callable[[], Any], seconds: float, least: float) -> int:
     """How many calls last `least` seconds with some reserve; `seconds` is what a single one took."""
     calls = 1
@@ -277,7 +293,7 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
         except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
             reply(_failed(error))
             return
-        worker = _Worker(backend, params)
+        worker = _Worker(backend, params, first.slowdown)
         memory.warm_allocator()
         # What the libraries made when they were imported stays: no collection need look at it again.
         gc.collect()
