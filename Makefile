@@ -6,7 +6,7 @@ TEST_ARGS ?=
 
 BIN = $(VENV)/bin
 
-.PHONY: bench test lint clean
+.PHONY: bench test lint figures clean
 
 bench: $(VENV)/installed
 	$(BIN)/segbench run $(BENCH_ARGS)
@@ -19,6 +19,12 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sp-repo-review .
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
+	$(BIN)/zizmor --quiet --offline .github
+
+# The README's figures, from results/reference/.
+figures: $(VENV)/installed
+	$(BIN)/python docs/figures.py
 
 clean:
 	rm -rf $(VENV) .asv
@@ -29,7 +35,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[report]"
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python

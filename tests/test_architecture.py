@@ -18,7 +18,7 @@ LEVELS = (
     ("cli",),
     ("tool", "report", "gate"),
     ("measure", "results"),
-    ("agreement", "runfile", "stats"),
+    ("agreement", "runfile", "gatefile", "stats"),
     ("datasets", "backends"),
     ("pipeline", "smear"),
     ("files", "errors"),

@@ -28,7 +28,7 @@ from segbench.smear import smear_image
 if TYPE_CHECKING:
     from click.testing import Result
 
-COMMANDS = ("run", "report", "segment", "backends", "info")
+COMMANDS = ("run", "report", "gate", "segment", "backends", "info")
 ODD_NAMES = ("with space.png", "[1].png", "star*.png", "ünï 細胞.png", "a,b.JPG", "UPPER.TIF")
 
 
@@ -401,8 +401,8 @@ def test_resume_refuses_what_has_changed(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_was_ended_can_go_on(tmp_path: Path, end: signal.Signals) -> None:
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
     """However a run is ended, no sample is lost, and `--resume` measures the rest."""
     out = tmp_path / "out"
     run = out / "run.jsonl"
@@ -417,11 +417,11 @@ def test_a_run_that_was_ended_can_go_on(tmp_path: Path, end: signal.Signals) -> 
             assert running.poll() is None
             time.sleep(0.02)
         family = psutil.Process(running.pid).children(recursive=True)
-        running.send_signal(end)
+        running.send_signal(signal.Signals[name])
         printed, errors = running.communicate(timeout=60)
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert "Traceback" not in errors
-    if end == signal.SIGKILL:
+    if name == "SIGKILL":
         assert not (out / "report").exists()
     else:
         # What there is has its report, which says how to go on.

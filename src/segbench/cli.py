@@ -36,7 +36,10 @@ from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from segbench.datasets import Dataset
+    from segbench.datasets import Dataset, Origin
+    from segbench.gate.environments import Environment
+    from segbench.gate.plan import Plan
+    from segbench.gatefile import Outcome
     from segbench.report.tables import Table
     from segbench.runfile import RunFile
 
@@ -119,16 +122,71 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _images_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option(
+            "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
+        ),
+        click.option(
+            "--dataset",
+            type=click.Choice(datasets.MADE),
+            help="Images to make where you give none.  [default: smear]",
+        ),
+        click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _origin(images: str | None, dataset: str | None, shape: str | None, seed: int) -> Origin:
+    if images is not None and (dataset or shape):
+        raise InputError("--dataset and --shape are for images to make, --images for yours")
+    return datasets.Origin(
+        images=images,
+        made=dataset or datasets.MADE[0],
+        shape=datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE,
+        seed=seed,
+    )
+
+
+def _workers_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option(
+            "--time-limit",
+            type=float,
+            default=Settings.time_limit,
+            show_default=True,
+            help="Seconds that one call may take.",
+        ),
+        click.option(
+            "--memory-limit",
+            type=float,
+            metavar="GIB",
+            help="GiB that a backend may hold.  [default: 80% of what is free]",
+        ),
+        click.option(
+            "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
+        ),
+        click.option(
+            "--native-threads",
+            is_flag=True,
+            help="Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _memory_limit(given: float | None) -> float:
+    if given is None:
+        return available_gib()
+    return _within("memory limit", given, LARGEST_LIMIT)
+
+
 @main.command()
-@click.option(
-    "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
-)
-@click.option(
-    "--dataset",
-    type=click.Choice(datasets.MADE),
-    help="Images to make where you give none.  [default: smear]",
-)
-@click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]")
+@_images_options
 @click.option("--sizes", metavar="N,...", help="Numbers of images.  [default: 1,20,50,200,500]")
 @click.option(
     "--phases", metavar="PHASE,...", help="Of open,read,process,pipeline.  [default: all]"
@@ -139,7 +197,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--quick",
     is_flag=True,
-    help="The sizes 1,20,50, no backend with processes, and 2 seconds a case, unless the options "
+    help="The sizes 1,20,50, no backend with processes, and 1 second a case, unless the options "
     "of these say otherwise.",
 )
 @click.option(
@@ -169,27 +227,7 @@ def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Or after so many seconds of timed calls, but not before 5 blocks.  [default: "
     f"{Limits.seconds:g}]",
 )
-@click.option(
-    "--time-limit",
-    type=float,
-    default=Settings.time_limit,
-    show_default=True,
-    help="Seconds that one call may take.",
-)
-@click.option(
-    "--memory-limit",
-    type=float,
-    metavar="GIB",
-    help="GiB that a backend may hold.  [default: 80% of what is free]",
-)
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
-)
-@click.option(
-    "--native-threads",
-    is_flag=True,
-    help="Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
-)
+@_workers_options
 @click.option(
     "--cache",
     type=click.Choice(CACHES),
@@ -258,25 +296,20 @@ def run(
             else default_seconds,
         ),
         time_limit=_within("time limit", time_limit, LONGEST_LIMIT),
-        memory_limit=_within("memory limit", memory_limit, LARGEST_LIMIT)
-        if memory_limit is not None
-        else available_gib(),
+        memory_limit=_memory_limit(memory_limit),
         workers=workers or available_cpus(),
         native_threads=native_threads,
         cache=cache,
         seed=seed,
     )
-    if images is not None and (dataset or shape):
-        raise InputError("--dataset and --shape are for images to make, --images for yours")
-    origin = datasets.Origin(
-        images=images,
-        made=dataset or datasets.MADE[0],
-        shape=datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE,
-        seed=seed,
-    )
-    folder = out or Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
+    origin = _origin(images, dataset, shape, seed)
+    folder = out or _new_folder()
     runfile.refuse_existing(folder)
     return _measure(lambda: (datasets.find(origin, count=asked.sizes[-1]), asked, None), folder)
+
+
+def _new_folder() -> Path:
+    return Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
 
 
 def _within(name: str, value: float, most: float) -> float:
@@ -371,6 +404,210 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
 
     found = [source for path in sources for source in results.read_sources(path)]
     click.echo(f"Report: {page.build(found, out)}")
+
+
+@main.command()
+@click.option("--base", metavar="REF", help="A commit of segbench: is the working tree slower?")
+@click.option(
+    "--base-with",
+    multiple=True,
+    metavar="REQUIREMENT",
+    help="Other versions of libraries, as `dask==2026.3.0`: are those installed slower? Repeatable.",
+)
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Find out what a gate sees on this machine: this code against itself, and slowed.",
+)
+@_images_options
+@click.option("--sizes", metavar="N,...", help="Numbers of images.  [default: 1,20]")
+@click.option(
+    "--phases", metavar="PHASE,...", help="Of open,read,process,pipeline.  [default: all]"
+)
+@click.option(
+    "--backends", metavar="SPEC,...", help="See `segbench backends`.  [default: those of --quick]"
+)
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="A case that takes longer by more than this share is a regression.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(5),
+    help="How often both are started anew.  [default: 8; to calibrate 20]",
+)
+@click.option("--strict", is_flag=True, help="Fail also where a case stays undecided.")
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="For a comment on a pull request.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="For other programs.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="For gate.jsonl and report/.  [default: results/<time>]",
+)
+@_workers_options
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the images made and of the order of measuring.",
+)
+@_pipeline_options
+def gate(
+    *,
+    base: str | None,
+    base_with: tuple[str, ...],
+    calibrate: bool,
+    images: str | None,
+    dataset: str | None,
+    shape: str | None,
+    sizes: str | None,
+    phases: str | None,
+    backends: str | None,
+    threshold: float,
+    rounds: int | None,
+    strict: bool,
+    markdown: Path | None,
+    json_file: Path | None,
+    out: Path | None,
+    time_limit: float,
+    memory_limit: float | None,
+    workers: int | None,
+    native_threads: bool,
+    seed: int,
+    **pipeline: Any,
+) -> int:
+    """Compare two versions of the code side by side: has anything become slower?
+
+    Exit status 0: no regression; 1: a regression, or other cells than the base finds; 2: could not
+    measure.
+    """
+    from segbench.gate import calibration
+    from segbench.gate.plan import Plan
+
+    if (base is not None) + bool(base_with) + calibrate != 1:
+        raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
+    chosen = {"backends": cases.parse_backends(backends)} if backends is not None else {}
+    plan = Plan(
+        **chosen,
+        phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
+        sizes=cases.parse_sizes(sizes) if sizes is not None else Plan.sizes,
+        threshold=_within("threshold", threshold, 1),
+        rounds=Plan.rounds if rounds is None or calibrate else rounds,
+        params=PipelineParams(**pipeline),
+        time_limit=_within("time limit", time_limit, LONGEST_LIMIT),
+        memory_limit=_memory_limit(memory_limit),
+        workers=workers or available_cpus(),
+        native_threads=native_threads,
+        seed=seed,
+    )
+    origin = _origin(images, dataset, shape, seed)
+    # Told to end (a time-out, CI), a gate ends as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if calibrate:
+        return _calibrate(plan, origin, rounds or calibration.ROUNDS)
+    outcome, folder = _compare(
+        plan,
+        origin,
+        base=base,
+        base_with=base_with,
+        ask_for_backends=backends is None,
+        out=out or _new_folder(),
+    )
+    return _tell(outcome, folder, strict=strict, markdown=markdown, json_file=json_file)
+
+
+def _calibrate(plan: Plan, origin: Origin, rounds: int) -> int:
+    from segbench.gate import calibration
+    from segbench.measure import environment
+    from segbench.report import sight
+
+    machine = environment.machine()
+    with _progress(Console(stderr=True)) as watcher:
+        watcher.step("preparing the images", steps=0)
+        dataset = datasets.find(origin, count=plan.sizes[-1])
+        found = calibration.calibrate(dataset, plan=plan, measured_rounds=rounds, watcher=watcher)
+    calibration.save(found.sight, calibration.key_of(plan, dataset, machine))
+    _print_table(sight.table(found))
+    for sentence in sight.sentences(found.sight):
+        click.echo(sentence)
+    return 0
+
+
+def _compare(
+    plan: Plan,
+    origin: Origin,
+    *,
+    base: str | None,
+    base_with: tuple[str, ...],
+    ask_for_backends: bool,
+    out: Path,
+) -> tuple[Outcome, Path]:
+    import dataclasses
+
+    from segbench.gate import calibration, compare, environments
+    from segbench.measure import environment
+
+    machine = environment.machine()
+    with _progress(Console(stderr=True)) as watcher:
+        watcher.step("preparing the images", steps=0)
+        dataset = datasets.find(origin, count=plan.sizes[-1])
+        sides: tuple[Environment, Environment]
+        packages = compare.packages_of(plan.backends)
+        if base is not None:
+            sides = environments.from_commit(base, packages=packages, watch=watcher.note)
+        else:
+            sides = environments.from_requirements(base_with, packages=packages, watch=watcher.note)
+        if ask_for_backends:
+            plan = dataclasses.replace(plan, backends=compare.backends_of(sides))
+        outcome = compare.compare(
+            *sides,
+            dataset,
+            plan=plan,
+            out=out,
+            watcher=watcher,
+            command=shlex.join(["segbench", *sys.argv[1:]]),
+            machine=machine,
+            sight=calibration.load(calibration.key_of(plan, dataset, machine)),
+        )
+    return outcome, out
+
+
+def _tell(
+    outcome: Outcome, folder: Path, *, strict: bool, markdown: Path | None, json_file: Path | None
+) -> int:
+    from segbench import files, gatefile
+    from segbench.report import gate as told
+
+    index = told.write(outcome, folder / "report")
+    if markdown:
+        files.write_text(markdown, told.markdown(outcome))
+    if json_file:
+        gatefile.write_outcome(outcome, json_file)
+    if table := told.terminal_table(outcome):
+        _print_table(table)
+    for sentence in told.summary(outcome):
+        click.echo(sentence)
+    click.echo(f"Samples: {folder / gatefile.FILE_NAME}")
+    click.echo(f"Report:  {index}")
+    if outcome.interrupted:
+        return INTERRUPTED
+    return gatefile.status(outcome, strict=strict)
 
 
 @main.command()

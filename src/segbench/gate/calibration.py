@@ -1,0 +1,187 @@
+"""What a gate sees on this machine: the code at hand against itself, and against itself slowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import tempfile
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segbench import datasets, files
+from segbench.gate import decide, rounds
+from segbench.gatefile import Calibration, CaseSight, Sight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from segbench.datasets import Dataset
+    from segbench.gate.plan import Plan
+    from segbench.gate.rounds import Block
+    from segbench.measure.engine import Watcher
+    from segbench.measure.environment import Fact
+
+# Arms by the share that their calls are made longer.
+ARMS = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
+
+# Rounds that are measured, unless the user says otherwise; gates that are drawn from them.
+ROUNDS = 20
+GATES = 1000
+
+# A slow-down counts as seen if it is found in this share of gates.
+FOUND = 0.95
+
+
+def calibrate(
+    dataset: Dataset, *, plan: Plan, measured_rounds: int, watcher: Watcher
+) -> Calibration:
+    """Measure the code at hand against itself, and draw gates from the rounds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        At least as many images as the largest size.
+    plan : Plan
+        Of the gates that are to be judged; a gate has `plan.rounds` rounds, and as many again for
+        its second look.
+    measured_rounds : int
+        How many rounds are measured.
+    watcher : Watcher
+        Is told how it goes on.
+
+    Raises
+    ------
+    InputError
+        If the reference fails.
+    """
+    arms = [rounds.Arm(name=name, slowdown=share) for name, share in ARMS.items()]
+    longer = dataclasses.replace(plan, rounds=measured_rounds)
+    watcher.plan(measured_rounds * len(plan.backends))
+    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
+        watcher.step("segmenting with the reference", steps=0)
+        images = rounds.make_reference(dataset, folder, plan=plan, python=None)
+        measured = rounds.measure(
+            arms,
+            plan.cases,
+            images,
+            plan=longer,
+            seed=f"{plan.seed}/calibrate",
+            say=watcher.step,
+        )
+        with closing(measured):
+            blocks = list(measured)
+    return judge(blocks, plan=plan)
+
+
+def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0) -> Calibration:
+    """Draw gates from measured rounds, and count what they find.
+
+    A gate draws `plan.rounds` rounds with replacement, the same ones in all cases, and as many
+    again for its second look. Its intervals are those that a gate computes. Made slower by a share,
+    an interval's ends move by that share: so each draw tells the smallest slow-down that it finds.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        Of the arms in `ARMS`; cases of which an arm failed are left out.
+    plan : Plan
+        Its threshold and rounds.
+    gates : int
+        How many are drawn.
+    seed : int
+        Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    broken = {block.case for block in blocks if block.failed}
+    whole = [block for block in blocks if block.case not in broken]
+    by_arm = [decide.round_ratios(whole, second=place) for place in range(1, len(ARMS))]
+    names = list(ARMS)[1:]
+    count = max((len(ratios) for ratios in by_arm[0].values()), default=0)
+    draws = rng.integers(count, size=(gates, 2, plan.rounds)) if count else None
+    beyond = 1 + plan.threshold
+    said, smallest, alarms = [], [], np.zeros(gates, dtype=bool)
+    for case in by_arm[0]:
+        assert draws is not None  # noqa: S101  (there are ratios, so there are rounds)
+        lows = {name: _lows(each[case], draws) for name, each in zip(names, by_arm, strict=True)}
+        itself = lows.pop(names[0])
+        needed = beyond / itself - 1
+        smallest.append(needed)
+        alarms |= itself > beyond
+        said.append(
+            CaseSight(
+                phase=case.phase,
+                backend=str(case.backend),
+                n_images=case.n_images,
+                smallest=_finite(_quantile(needed)),
+                alarms=float(np.mean(itself > beyond)),
+                measured={
+                    name: float(np.median(each[case]))
+                    for name, each in zip(names[1:], by_arm[1:], strict=True)
+                },
+                found={name: float(np.mean(low > beyond)) for name, low in lows.items()},
+            )
+        )
+    share = _quantile(np.concatenate(smallest)) if smallest else math.inf
+    return Calibration(
+        cases=tuple(said),
+        sight=Sight(
+            measured=datetime.now().astimezone().isoformat(timespec="seconds"),
+            rounds=count,
+            gates=gates,
+            false_alarms=float(np.mean(alarms)),
+            smallest=_finite(share),
+        ),
+    )
+
+
+def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Low end of the interval of each gate ``(G,)``: the lower one of its two looks."""
+    return np.array(
+        [min(decide.estimate(ratios[look]).low for look in gate) for gate in draws], dtype=float
+    )
+
+
+def _quantile(needed: NDArray[np.float64]) -> float:
+    """Slow-down that is enough in `FOUND` of the draws; one without an interval finds none."""
+    return float(np.quantile(np.where(np.isnan(needed), np.inf, needed), FOUND, method="higher"))
+
+
+def _finite(share: float) -> float | None:
+    return share if math.isfinite(share) else None
+
+
+def save(sight: Sight, key: str) -> None:
+    """Keep what was found, for the gates to come."""
+    text = json.dumps(dataclasses.asdict(sight), indent=1)
+    files.write_bytes(_path(key), f"{text}\n".encode())
+
+
+def load(key: str) -> Sight | None:
+    """What was found on this machine for the same cases; None where nothing was, or it is damaged."""
+    try:
+        return Sight(**json.loads(_path(key).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def key_of(plan: Plan, dataset: Dataset, machine: Mapping[str, Fact]) -> str:
+    """Name of what a calibration holds for: machine, cases, rounds, threshold and images."""
+    parts = (
+        *(str(machine.get(name)) for name in ("system", "cpu", "cpus_available")),
+        *(str(case) for case in plan.cases),
+        *(str(part) for part in (plan.rounds, plan.threshold, plan.workers, plan.native_threads)),
+        *(str(part) for part in (plan.params, dataset.name, dataset.shape)),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _path(key: str) -> Path:
+    return datasets.cache_folder() / "gate" / f"sight-{key}.json"

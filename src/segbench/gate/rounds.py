@@ -1,0 +1,318 @@
+"""Rounds: every case of every arm, side by side, each time in new processes.
+
+Two processes of one program differ for as long as they live, by memory layout for one. So an arm
+is started anew in every round, and a round is what a comparison counts: that difference is in the
+spread from round to round, and so in the interval.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segbench import datasets
+from segbench.backends.registry import BASELINE
+from segbench.errors import InputError
+from segbench.measure import asking, protocol
+from segbench.measure.process import WorkerProcess
+from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from pathlib import Path
+
+    from segbench.backends.registry import BackendSpec
+    from segbench.datasets import Dataset
+    from segbench.gate.plan import Case, Plan
+
+# In each round a case is timed in so many blocks at the most, at the least, and as many in between
+# as fit these seconds.
+MOST_BLOCKS = 6
+LEAST_BLOCKS = 2
+CASE_SECONDS = 0.3
+
+# What a worker has to put its pool away.
+END_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is compared with another.
+
+    Attributes
+    ----------
+    name : str
+        ``base``, ``head``, ...
+    python : Path, optional
+        Interpreter in whose environment segbench is; None: this one.
+    slowdown : float
+        Share by which its calls are made longer.
+    """
+
+    name: str
+    python: Path | None = None
+    slowdown: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A case, timed once in every arm, one right after the other; or how an arm failed.
+
+    Attributes
+    ----------
+    round, block : int
+        From 1.
+    case : Case
+        What was timed.
+    seconds : tuple of float
+        Wall time of one call in each arm; empty where one failed.
+    arm : str
+        Which failed; empty where none did.
+    failed : Failed, optional
+        How.
+    """
+
+    round: int
+    block: int
+    case: Case
+    seconds: tuple[float, ...] = ()
+    arm: str = ""
+    failed: Failed | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """The images of a gate, and what is to be found in them.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        At least as many as the largest size.
+    folder : str
+        Holds the reference, for the workers.
+    objects : tuple of int
+        To be found in each image.
+    """
+
+    dataset: Dataset
+    folder: str
+    objects: tuple[int, ...]
+
+
+def make_reference(dataset: Dataset, folder: str, *, plan: Plan, python: Path | None) -> Images:
+    """Segment the images with the baseline of one arm, which all are then compared with.
+
+    Raises
+    ------
+    InputError
+        If it fails.
+    """
+    worker = _launch(Arm(name="reference", python=python), BASELINE, dataset, plan)
+    try:
+        pattern = datasets.lay_out(dataset, plan.sizes[-1])
+        worker.send(protocol.Reference(pattern, folder, []))
+        reply = worker.receive(limit=asking.START_SECONDS + plan.time_limit)
+        if isinstance(reply, Started):
+            reply = worker.receive(limit=None)
+    finally:
+        worker.stop()
+    if isinstance(reply, Made):
+        return Images(dataset=dataset, folder=folder, objects=tuple(reply.objects))
+    raise InputError(f"the reference {BASELINE} failed: {asking.failure(reply).cause}")
+
+
+def measure(
+    arms: Sequence[Arm],
+    cases: Sequence[Case],
+    images: Images,
+    *,
+    plan: Plan,
+    seed: str,
+    say: Callable[[str], None],
+) -> Generator[Block, None, None]:
+    """Time cases in rounds, each arm in new processes in each.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+        What is timed side by side.
+    cases : sequence of Case
+        A case in which an arm fails is left out from then on.
+    images : Images
+        With the reference.
+    plan : Plan
+        Limits, and the number of rounds.
+    seed : str
+        Of the order of the arms.
+    say : callable
+        Told what is next, once a round and backend.
+
+    Yields
+    ------
+    Block
+        As soon as it is measured.
+    """
+    left: defaultdict[BackendSpec, list[Case]] = defaultdict(list)
+    for case in cases:
+        left[case.backend].append(case)
+    for number in range(1, plan.rounds + 1):
+        for backend, own in left.items():
+            say(f"round {number}: {backend}")
+            if not own:
+                continue
+            with _workers(arms, backend, images.dataset, plan) as workers:
+                for block in _round(number, workers, tuple(own), images, plan, seed):
+                    if block.failed:
+                        own.remove(block.case)
+                    yield block
+
+
+def _launch(arm: Arm, backend: BackendSpec, dataset: Dataset, plan: Plan) -> WorkerProcess:
+    worker = WorkerProcess(
+        native_threads=plan.native_threads, memory_limit=plan.memory_limit, python=arm.python
+    )
+    image = datasets.lay_out(dataset, 1)
+    worker.send(
+        asking.start(
+            backend,
+            workers=plan.workers,
+            image=image,
+            params=plan.params,
+            slowdown=arm.slowdown,
+        )
+    )
+    return worker
+
+
+@contextmanager
+def _workers(
+    arms: Sequence[Arm], backend: BackendSpec, dataset: Dataset, plan: Plan
+) -> Iterator[dict[str, WorkerProcess]]:
+    """A worker for each arm, by its name; all end with the round, whatever ends it."""
+    workers: dict[str, WorkerProcess] = {}
+    grace = 0.0
+    try:
+        for arm in arms:
+            workers[arm.name] = _launch(arm, backend, dataset, plan)
+        yield workers
+        grace = END_SECONDS
+    finally:
+        for worker in workers.values():
+            worker.close()
+        for worker in workers.values():
+            worker.stop(grace=grace)
+
+
+def _round(
+    number: int,
+    workers: dict[str, WorkerProcess],
+    cases: tuple[Case, ...],
+    images: Images,
+    plan: Plan,
+    seed: str,
+) -> Iterator[Block]:
+    """All cases of one backend in one round; ends early where a worker is lost."""
+    for name, worker in workers.items():
+        reply = worker.receive(limit=asking.START_SECONDS + plan.time_limit)
+        if not isinstance(reply, Started):
+            failed = asking.failure(reply)
+            if isinstance(reply, Refused):
+                # This side's segbench knows no such backend.
+                failed = Failed("unavailable", reply.reason)
+            for case in cases:
+                yield Block(round=number, block=0, case=case, arm=name, failed=failed)
+            return
+    for case in cases:
+        ready = _check(workers, case, images, plan)
+        if isinstance(ready, _Lost):
+            yield Block(round=number, block=0, case=case, arm=ready.arm, failed=ready.failed)
+            if ready.ended:
+                return
+            continue
+        spent = 0.0
+        for block in range(1, MOST_BLOCKS + 1):
+            order = random.Random(f"{seed}/{number}/{case}/{block}")  # noqa: S311  (an order, not a secret)
+            taken = _time(workers, case, block, ready, images, plan, order)
+            if isinstance(taken, _Lost):
+                yield Block(
+                    round=number, block=block, case=case, arm=taken.arm, failed=taken.failed
+                )
+                if taken.ended:
+                    return
+                break
+            yield Block(round=number, block=block, case=case, seconds=taken)
+            spent += sum(taken) * max(ready.values())
+            if block >= LEAST_BLOCKS and spent > CASE_SECONDS:
+                break
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """An arm failed; `ended`: its worker with it."""
+
+    arm: str
+    failed: Failed
+
+    @property
+    def ended(self) -> bool:
+        return self.failed.status in ("crashed", "timeout", "memory")
+
+
+def _check(
+    workers: dict[str, WorkerProcess], case: Case, images: Images, plan: Plan
+) -> dict[str, int] | _Lost:
+    """Compare with the reference and warm up, in all arms at once; the calls of a sample of each."""
+    request = protocol.Check(
+        case.phase,
+        datasets.lay_out(images.dataset, case.n_images),
+        case.n_images,
+        images.folder,
+        asking.SAMPLE_SECONDS,
+    )
+    for worker in workers.values():
+        worker.send(request)
+    limit = asking.check_limit(plan.time_limit, size=case.n_images, shape=images.dataset.shape)
+    end = time.monotonic() + limit
+    lost, calls = None, {}
+    # All are heard, also after one has failed: an answer that is left would be taken for the next.
+    for name, worker in workers.items():
+        reply = asking.checked(
+            worker.receive(limit=max(0.0, end - time.monotonic())),
+            time_limit=plan.time_limit,
+            memory_limit=plan.memory_limit,
+        )
+        if isinstance(reply, Checked):
+            calls[name] = reply.calls
+        else:
+            lost = lost or _Lost(name, reply)
+    return lost or calls
+
+
+def _time(
+    workers: dict[str, WorkerProcess],
+    case: Case,
+    block: int,
+    calls: dict[str, int],
+    images: Images,
+    plan: Plan,
+    order: random.Random,
+) -> tuple[float, ...] | _Lost:
+    """Time every arm once, in random order; seconds of a call in the order of the arms."""
+    seconds = dict.fromkeys(workers, 0.0)
+    # The same number of calls in each: the two are to be measured alike.
+    most = max(calls.values())
+    for name in order.sample(list(workers), len(workers)):
+        request = protocol.Time(case.phase, most, warm=True, cpu=asking.cpu_of(case.backend, block))
+        reply = asking.timed(
+            workers[name].ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + most * plan.time_limit),
+            time_limit=plan.time_limit,
+            objects=sum(images.objects[: case.n_images]),
+        )
+        if isinstance(reply, Failed):
+            return _Lost(name, reply)
+        seconds[name] = reply.seconds
+    return tuple(seconds.values())

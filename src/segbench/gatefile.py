@@ -1,0 +1,315 @@
+"""What the gate measured and what it makes of it, as values and as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from segbench import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+SCHEMA = 1
+
+FILE_NAME = "gate.jsonl"
+
+# What is said of a case, and what it means. The first two make the gate fail.
+VERDICTS = {
+    "regression": "slower by more than the threshold, and again so in new processes",
+    "failed": "the head finds other cells, or fails, where the base does not",
+    "undecided": "the interval reaches across the threshold",
+    "improvement": "faster by more than the threshold",
+    "same": "any difference is smaller than the threshold",
+    "not compared": "only one side has it, neither does it, or the gate was interrupted before",
+}
+FAILING = ("regression", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two that are compared.
+
+    Attributes
+    ----------
+    name : str
+        ``base`` or ``head``.
+    what : str
+        In words: ``main (1a2b3c4)``, ``the working tree of 1a2b3c4, with changes``.
+    commit : str
+        Full name; empty where segbench was not built from a commit.
+    changed : bool
+        Whether files differ from the commit.
+    versions : dict of str to str
+        Of Python and the libraries.
+    """
+
+    name: str
+    what: str
+    commit: str = ""
+    changed: bool = False
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One line of ``gate.jsonl``: base and head, timed one right after the other.
+
+    Attributes
+    ----------
+    stage : str
+        ``first``, or ``again``: a second look at what seems to be a regression.
+    round : int
+        From 1; both sides have new processes in each.
+    block : int
+        From 1 within the round.
+    phase, reader, processor, scheduler : str
+        The case.
+    n_images : int
+        Its size.
+    base_seconds, head_seconds : float, optional
+        Wall time of one call; None where a side failed.
+    status : str
+        As of a sample of a run: ``ok``, or how a side failed.
+    side : str
+        Which failed; empty where none did.
+    cause : str
+        Why.
+    """
+
+    stage: str
+    round: int
+    block: int
+    phase: str
+    reader: str
+    processor: str
+    scheduler: str
+    n_images: int
+    base_seconds: float | None = None
+    head_seconds: float | None = None
+    status: str = "ok"
+    side: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Time of the head over that of the base: median over rounds, and its 95% interval.
+
+    The interval is nan with fewer than 5 rounds.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is said of one case.
+
+    Attributes
+    ----------
+    phase, backend : str
+        The case.
+    n_images : int
+        Its size.
+    verdict : str
+        One of `VERDICTS`.
+    base_seconds, head_seconds : float, optional
+        Medians over all pairs of the first stage.
+    first : Estimate, optional
+        Of the first stage; None where a side failed.
+    again : Estimate, optional
+        Of the second look, where there was one.
+    cause : str
+        Why it failed or was not compared, which side it was, and with what status.
+    """
+
+    phase: str
+    backend: str
+    n_images: int
+    verdict: str
+    base_seconds: float | None = None
+    head_seconds: float | None = None
+    first: Estimate | None = None
+    again: Estimate | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a gate on this machine was found to see: see `segbench gate --calibrate`.
+
+    Attributes
+    ----------
+    measured : str
+        When, ISO 8601.
+    rounds : int
+        In which the code at hand was compared with itself.
+    gates : int
+        Simulated, each of rounds drawn from those.
+    false_alarms : float
+        Share of them that would fail, 0 to 1.
+    smallest : float, optional
+        Smallest slow-down of a case that is found 95 times in 100, as a share (0.06: 6%); None:
+        none of those that were tried.
+    """
+
+    measured: str
+    rounds: int
+    gates: int
+    false_alarms: float
+    smallest: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSight:
+    """What is seen of one case.
+
+    Attributes
+    ----------
+    phase, backend : str
+        The case.
+    n_images : int
+        Its size.
+    smallest : float, optional
+        As of `Sight`, of this case alone.
+    alarms : float
+        Share of gates in which it is called a regression though nothing changed.
+    measured : dict of str to float
+        Median ratio of each arm that was slowed, by its name.
+    found : dict of str to float
+        Share of gates in which that arm is called a regression.
+    """
+
+    phase: str
+    backend: str
+    n_images: int
+    smallest: float | None
+    alarms: float
+    measured: dict[str, float]
+    found: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """All cases, and what is kept for the gates to come."""
+
+    cases: tuple[CaseSight, ...]
+    sight: Sight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A whole gate, ready to be told.
+
+    Attributes
+    ----------
+    started : str
+        ISO 8601, with offset.
+    command : str
+        What the user typed.
+    base, head : Side
+        What was compared.
+    threshold : float
+        As a share: 0.05 is 5%.
+    rounds : int
+        Planned.
+    seconds : float
+        Wall time of the measurement, without the building of environments.
+    machine : dict of str to str
+        What it was measured on.
+    dataset : str
+        In words.
+    comparisons : tuple of Comparison
+        One a case.
+    sight : Sight, optional
+        If this machine was calibrated for these cases.
+    notes : tuple of str
+        What the reader should know: a dirty working tree, an interruption, a busy machine.
+    interrupted : bool
+        Whether it was cut short.
+    """
+
+    started: str
+    command: str
+    base: Side
+    head: Side
+    threshold: float
+    rounds: int
+    seconds: float
+    machine: dict[str, str]
+    dataset: str
+    comparisons: tuple[Comparison, ...]
+    sight: Sight | None = None
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+def status(outcome: Outcome, *, strict: bool) -> int:
+    """Exit status: 1 for a regression or a failure; if `strict`, also where a case is undecided."""
+    failing = (*FAILING, "undecided") if strict else FAILING
+    return int(any(each.verdict in failing for each in outcome.comparisons))
+
+
+class GateWriter:
+    """Writes ``gate.jsonl``, a line at a time, so that an interrupted gate keeps what it measured.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    header : dict
+        The first line, beside the schema: whatever JSON holds.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder has one already.
+    """
+
+    def __init__(self, folder: Path, header: dict[str, object]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Open as long as the gate measures; `__exit__` closes it.
+        self._file: IO[str] = (folder / FILE_NAME).open("x", encoding="utf-8")
+        self._write({"schema": SCHEMA, **header})
+
+    def append(self, pair: Pair) -> None:
+        """Add a pair."""
+        self._write(dataclasses.asdict(pair))
+
+    def _write(self, line: dict[str, object]) -> None:
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def write_outcome(outcome: Outcome, path: Path) -> None:
+    """Write an outcome as JSON; what is nan becomes null."""
+    text = json.dumps(_plain(dataclasses.asdict(outcome)), indent=1, allow_nan=False)
+    files.write_bytes(path, f"{text}\n".encode())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    # nan is the one value that differs from itself.
+    return None if value != value else value  # noqa: PLR0124  (as the comment says)

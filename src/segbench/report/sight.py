@@ -1,0 +1,56 @@
+"""What a gate sees on this machine, told to people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segbench.report.tables import Table, images
+
+if TYPE_CHECKING:
+    from segbench.gatefile import Calibration, Sight
+
+
+def table(calibration: Calibration) -> Table:
+    """One row a case."""
+    slowed = list(calibration.cases[0].measured) if calibration.cases else []
+    return Table(
+        name="sight",
+        title="What a gate sees on this machine",
+        note="",
+        columns=(
+            "case",
+            "found 95 times in 100",
+            "called a regression though the same",
+            *(f"{name}: measured, found" for name in slowed),
+        ),
+        rows=tuple(
+            (
+                f"{case.phase}, {images(case.n_images)}, {case.backend}",
+                _share(case.smallest),
+                f"{case.alarms:.1%}",
+                *(f"{case.measured[name] - 1:+.1%}, {case.found[name]:.0%}" for name in slowed),
+            )
+            for case in calibration.cases
+        ),
+        layout="words",
+    )
+
+
+def sentences(sight: Sight | None) -> list[str]:
+    """What this machine sees, or how to find out."""
+    if sight is None:
+        return ["What this machine sees is not known: `segbench gate --calibrate` measures it."]
+    sees = (
+        "finds none of the slow-downs that were tried"
+        if sight.smallest is None
+        else f"sees {sight.smallest:.0%} and more: such a slow-down of a case is found 95 times in 100"
+    )
+    alarms = (
+        f"Of {sight.gates} gates on the same code, drawn from {sight.rounds} measured rounds, "
+        f"{sight.false_alarms:.1%} fail."
+    )
+    return [f"This machine {sees}.", alarms]
+
+
+def _share(smallest: float | None) -> str:
+    return "none tried" if smallest is None else f"{smallest:.1%}"
