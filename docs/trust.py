@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import shlex
 import statistics
 import subprocess
@@ -26,19 +25,22 @@ from trust_tools import (
     TOOLS,
     Attempt,
     Comparison,
+    Record,
     ToolError,
     Workplace,
     cases_options,
     compared,
     install_arms,
+    markdown,
+    options_for,
     run_segbench,
     say,
+    share_at_most,
 )
 
 from segbench import results
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
-from segbench.measure import environment
 from segbench.measure.cases import PHASES, QUICK_SIZES, parse_phases, parse_sizes
 from segbench.stats import MIN_BLOCKS
 
@@ -125,36 +127,12 @@ class Cost:
 
 
 @dataclass
-class Record:
-    """The raw counts, written anew after every run: a long measurement may be broken off."""
+class Counts(Record):
+    """The raw counts of the commands below."""
 
-    path: Path | None
-    machine: dict[str, Any] = field(default_factory=environment.machine)
     attempts: list[Attempt] = field(default_factory=list)
     searches: list[Search] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-    def write(self) -> None:
-        """Write what there is, if a file was asked for."""
-        if self.path is None:
-            return
-        content = {
-            "command": shlex.join(["python", "docs/trust.py", *sys.argv[1:]]),
-            "machine": self.machine,
-            "versions": environment.versions(),
-            **{
-                name: [dataclasses.asdict(value) for value in values]
-                for name, values in (
-                    ("attempts", self.attempts),
-                    ("searches", self.searches),
-                    ("costs", self.costs),
-                )
-            },
-            "failures": self.failures,
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 # From runs to figures.
@@ -292,29 +270,6 @@ the verdict was "slower": the median over those cases only in which there was su
 procedure to use: who looks until it says so finds differences where there are none."""
 
 
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def upper_bound(count: int, of: int) -> float:
-    """The largest share that `count` of `of` does not rule out: one-sided 95% bound, 0 to 1.
-
-    After Clopper and Pearson (1934). It takes the cases as independent of each other; those of one
-    run share its minutes.
-    """
-    # The other commands do without.
-    from scipy.stats import binomtest  # noqa: PLC0415
-
-    interval = binomtest(count, of, alternative="less").proportion_ci(0.95, method="exact")
-    return float(interval.high)
-
-
-def _share(count: int, of: int) -> str:
-    return f"{count} of {of} ({count / of:.1%}, at most {upper_bound(count, of):.1%})"
-
-
 def false_alarms_table(attempts: Sequence[Attempt]) -> str:
     """One row a tool: how often it claims a difference where there is none."""
     rows = []
@@ -328,8 +283,8 @@ def false_alarms_table(attempts: Sequence[Attempt]) -> str:
             (
                 tool,
                 str(len(own)),
-                _share(claims, len(every)),
-                _share(sum(1 for attempt in own if attempt.claims), len(own)),
+                share_at_most(claims, len(every)),
+                share_at_most(sum(1 for attempt in own if attempt.claims), len(own)),
                 str(sum(1 for status in statuses if status)) if statuses else "–",
                 f"{off:.0%}",
                 f"{statistics.median(attempt.seconds for attempt in own):.0f} s",
@@ -452,28 +407,6 @@ def _median(values: Sequence[float | None], text: str) -> str:
 # The command line.
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="JSON file for the raw counts.",
-        ),
-        click.option(
-            "--work",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Folder for runs, images and asv's environment, kept and used again."
-            "  [default: a temporary one]",
-        ),
-        click.option(
-            "--run-options", default="", help="More options for every `segbench run`, in quotes."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 def _sizes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     default = ",".join(str(size) for size in QUICK_SIZES)
     return click.option("--sizes", default=default, show_default=True, help="Numbers of images.")(
@@ -509,19 +442,6 @@ def _workplace(
         yield place
 
 
-def _finish(record: Record, *tables: str) -> None:
-    record.write()
-    click.echo("\n\n".join(tables))
-    if record.failures:
-        say(f"{len(record.failures)} runs failed and are left out")
-        sys.exit(1)
-
-
-def _fail(record: Record, text: str) -> None:
-    say(f"FAILED: {text}")
-    record.failures.append(text)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measure how far segbench can be trusted; prints tables in Markdown."""
@@ -542,7 +462,7 @@ def main() -> None:
 )
 @_sizes_option
 @_phases_option(PHASES)
-@_options
+@options_for("run")
 def false_alarms(
     *,
     runs: int,
@@ -559,7 +479,7 @@ def false_alarms(
     if unknown := [name for name in chosen if name not in TOOLS]:
         raise click.BadParameter(f"unknown {unknown[0]!r}: choose from {', '.join(TOOLS)}")
     wanted = {name: runs if name == "segbench" else other_runs or runs for name in chosen}
-    record = Record(out)
+    record = Counts(out)
     with _workplace(work, run_options, sizes=sizes, phases=phases) as place:
         for run in range(1, max(wanted.values()) + 1):
             for name in (name for name in chosen if run <= wanted[name]):
@@ -567,15 +487,14 @@ def false_alarms(
                 try:
                     attempts = TOOLS[name](place, run)
                 except ToolError as error:
-                    _fail(record, f"{progress}, {name}: {error}")
+                    record.fail(f"{progress}, {name}: {error}")
                     continue
                 for each in attempts:
                     claims = f"{len(each.claims)} of {len(each.comparisons)} claimed"
                     say(f"{progress}: {each.tool}: {claims}, {each.seconds:.0f} s")
                 record.attempts += attempts
                 record.write()
-    _finish(
-        record,
+    record.finish(
         false_alarms_table(record.attempts),
         FALSE_ALARMS_NOTE,
         claims_table(record.attempts),
@@ -586,7 +505,7 @@ def false_alarms(
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
 @_sizes_option
 @_phases_option(("process", "pipeline"))
-@_options
+@options_for("run")
 def slowed(
     *,
     runs: int,
@@ -597,7 +516,7 @@ def slowed(
     run_options: str,
 ) -> None:
     """Measure arms that are 5% and 10% slower: how often are they found, and how soon?"""
-    record = Record(out)
+    record = Counts(out)
     with _workplace(work, run_options, sizes=sizes, phases=phases) as place:
         for run in range(1, runs + 1):
             started = time.perf_counter()
@@ -608,14 +527,13 @@ def slowed(
                 seconds = time.perf_counter() - started
                 searches = searched(source, run=run)
             except ToolError as error:
-                _fail(record, f"run {run} of {runs}: {error}")
+                record.fail(f"run {run} of {runs}: {error}")
                 continue
             found = sum(search.comparison.verdict == "slower" for search in searches)
             say(f"run {run} of {runs}: {found} of {len(searches)} found slower, {seconds:.0f} s")
             record.searches += searches
             record.write()
-    _finish(
-        record,
+    record.finish(
         slowed_table(record.searches, by_case=False),
         slowed_table(record.searches, by_case=True),
         SLOWED_NOTE,
@@ -626,10 +544,10 @@ def slowed(
 @click.argument(
     "run_dir", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
-@_options
+@options_for("run")
 def cost(*, run_dir: Path | None, out: Path | None, work: Path | None, run_options: str) -> None:
     """Add up what a run took beyond its timed calls; makes a default run where none is given."""
-    record = Record(out)
+    record = Counts(out)
     command = None
     try:
         if run_dir is not None:
@@ -644,7 +562,7 @@ def cost(*, run_dir: Path | None, out: Path | None, work: Path | None, run_optio
         record.costs.append(dataclasses.replace(found, answer=bare_answer(), command=command))
     except (ToolError, InputError) as error:
         raise click.ClickException(str(error)) from error
-    _finish(record, cost_table(record.costs[0]), cost_note(record.costs[0]))
+    record.finish(cost_table(record.costs[0]), cost_note(record.costs[0]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""The tools that ``docs/trust.py`` runs, and what each of them says."""
+"""The tools that ``docs/trust.py`` runs, and what each of them says.
+
+With what ``docs/gate_trials.py`` needs as well: clones, commands, records and tables.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -13,14 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segbench import results
+from segbench import files, results
 from segbench.backends.registry import BASELINE
+from segbench.measure import environment
 from segbench.measure.cases import PHASES, QUICK_SIZES, SIZES
 from segbench.report.tables import images, summarize
 
@@ -30,6 +35,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 
 MODULE = (sys.executable, "-m")
+
+# Commits of these scripts need no author of flesh and blood, and no key.
+GIT = (
+    "git",
+    *("-c", "user.name=trust", "-c", "user.email=trust@localhost"),
+    *("-c", "commit.gpgSign=false"),
+)
 
 CLAIMS = ("faster", "slower")
 
@@ -150,7 +162,7 @@ class Workplace:
     sizes, phases : tuple
         Of the cases.
     run_options : tuple of str
-        Handed to every ``segbench run``, after the script's own.
+        Handed to every ``segbench run`` or ``segbench gate``, after the script's own.
     """
 
     folder: Path
@@ -174,12 +186,132 @@ class ToolError(Exception):
     """A tool did not do what it was asked for; says how it ended."""
 
 
+@dataclass
+class Record:
+    """The raw counts, written anew after every run: a long measurement may be broken off."""
+
+    path: Path | None
+    machine: dict[str, Any] = field(default_factory=environment.machine)
+    failures: list[str] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write what there is, if a file was asked for."""
+        if self.path is None:
+            return
+        script = Path(sys.argv[0]).name
+        content = {
+            "command": shlex.join(["python", f"docs/{script}", *sys.argv[1:]]),
+            "versions": environment.versions(),
+            **dataclasses.asdict(self),
+        }
+        del content["path"]
+        files.write_text(self.path, json.dumps(content, indent=1) + "\n")
+
+    def fail(self, text: str) -> None:
+        """Keep, and say, that a run failed: it is left out of the tables."""
+        say(f"FAILED: {text}")
+        self.failures.append(text)
+
+    def finish(self, *tables: str) -> None:
+        """Write the file, print the tables, and end with status 1 if a run failed."""
+        self.write()
+        click.echo("\n\n".join(tables))
+        if self.failures:
+            say(f"{len(self.failures)} runs failed and are left out")
+            sys.exit(1)
+
+
 Tool = Callable[[Workplace, int], list[Attempt]]
 
 
 def say(text: str) -> None:
     """Tell on standard error how it goes on."""
     click.echo(text, err=True)
+
+
+def options_for(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of every measurement; `command` is that of segbench which it runs."""
+    options = (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="JSON file for the raw counts.",
+        ),
+        click.option(
+            "--work",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder for runs, images and environments, kept and used again."
+            "  [default: a temporary one]",
+        ),
+        click.option(
+            f"--{command}-options",
+            default="",
+            help=f"More options for every `segbench {command}`, in quotes.",
+        ),
+    )
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def upper_bound(count: int, of: int) -> float:
+    """The largest share that `count` of `of` does not rule out: one-sided 95% bound, 0 to 1.
+
+    After Clopper and Pearson (1934). It takes the cases as independent of each other; those of one
+    run share its minutes.
+    """
+    # The other commands do without.
+    from scipy.stats import binomtest  # noqa: PLC0415
+
+    interval = binomtest(count, of, alternative="less").proportion_ci(0.95, method="exact")
+    return float(interval.high)
+
+
+def share_at_most(count: int, of: int) -> str:
+    """A share in words, with its upper bound."""
+    return f"{count} of {of} ({count / of:.1%}, at most {upper_bound(count, of):.1%})"
+
+
+def clone_with_commit(
+    folder: Path,
+    *,
+    message: str,
+    variables: dict[str, str],
+    change: Callable[[Path], None] | None = None,
+) -> None:
+    """Clone what is committed of this repository, and commit on top of it.
+
+    Parameters
+    ----------
+    folder : Path
+        To be made.
+    message : str
+        Of the commit.
+    variables : dict of str to str
+        Environment variables of git.
+    change : callable, optional
+        Changes the files in `folder`; without one the commit changes nothing.
+
+    Raises
+    ------
+    ToolError
+        If git fails.
+    """
+    call([*GIT, "clone", "--quiet", str(ROOT), str(folder)], cwd=folder.parent, variables=variables)
+    if change:
+        change(folder)
+    commit = [*GIT, "commit", "--quiet", "--all", "--allow-empty", "--message", message]
+    call(commit, cwd=folder, variables=variables)
 
 
 def install_arms(folder: Path) -> None:
@@ -320,17 +452,15 @@ def _whole(place: Workplace, found: Sequence[Comparison]) -> bool:
 def _clone(place: Workplace, clone: Path) -> None:
     """Clone this repository with one more commit that changes nothing, and have asv build it."""
     say("asv: building its environment")
-    git = ["git", "-c", "user.name=trust", "-c", "user.email=trust@localhost"]
     commands = (
-        (place.folder, [*git, "clone", "--quiet", str(ROOT), str(clone)]),
-        (clone, [*git, "commit", "--quiet", "--allow-empty", "--message", "The same code"]),
-        (clone, [*MODULE, "asv", "machine", "--yes"]),
+        ("asv", "machine", "--yes"),
         # Builds the environment, and times nothing.
-        (clone, [*MODULE, "asv", "run", "--bench", "just-discover", "HEAD^..HEAD"]),
+        ("asv", "run", "--bench", "just-discover", "HEAD^..HEAD"),
     )
     try:
-        for folder, command in commands:
-            call(command, cwd=folder, variables=place.variables)
+        clone_with_commit(clone, message="The same code", variables=place.variables)
+        for command in commands:
+            call([*MODULE, *command], cwd=clone, variables=place.variables)
     except BaseException:
         # Without its last commit it would be compared with other code.
         shutil.rmtree(clone, ignore_errors=True)

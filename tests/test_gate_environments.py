@@ -228,6 +228,8 @@ def test_what_was_built_is_kept(
     told: list[str] = []
     first = from_commit("HEAD~1", packages=PACKAGES, watch=told.append)
     assert [text.split(":")[0] for text in told] == ["building base", "building head"]
+    for folder in cache.iterdir():
+        os.utime(folder, (0, 0))
     monkeypatch.setattr(installing, "_run", lambda *_: pytest.fail("no program was to be run"))
     assert from_commit("HEAD~1", packages=PACKAGES, watch=unexpected) == first
     # The same content, in the working tree.
@@ -235,6 +237,8 @@ def test_what_was_built_is_kept(
     base, head = from_commit("HEAD", packages=PACKAGES, watch=unexpected)
     assert base.python == head.python == first[0].python
     assert len(list(cache.iterdir())) == 2
+    # Both count as used now.
+    assert all(folder.stat().st_mtime > 0 for folder in cache.iterdir())
 
 
 @pytest.mark.usefixtures("repository")
@@ -438,9 +442,12 @@ def test_url_is_handed_over(pretend: Callable[..., None], direct: str, line: str
         ("-r requirements.txt", "give NAME==VERSION"),
         ("git+https://host/it.git", "give NAME==VERSION, or NAME @ URL"),
         ("segbench==0.1", "compared by --base REF"),
-        ("tinylib==1.5", "installed here.* nothing to compare; name another version"),
-        ("TinyLib===1.5", "nothing to compare"),
-        ("tinylib<2", "nothing to compare"),  # pip chooses 1.5
+        (
+            "tinylib==1.5",
+            "that is installed here, so that there is nothing to compare; name another version",
+        ),
+        ("TinyLib===1.5", "that is installed here"),
+        ("tinylib<2", "the base gets what is installed here"),  # pip chooses 1.5
         ("tinylib==7", "No matching distribution found for tinylib==7; name a version that"),
         ("nowhere", "No matching distribution found for nowhere; name"),
     ],
@@ -455,6 +462,22 @@ def test_requirement_that_makes_no_sense(
     with pytest.raises(InputError, match=words) as caught:
         from_requirements([requirement], packages=PACKAGES, watch=silent)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "direct"),
+    [
+        ("tinylib==1.5", '{"url": "https://host/it.zip", "archive_info": {}}'),
+        ("tinylib[opencv]==1.5", ""),
+        ("tinylib @ https://host/it.zip#sha256=abc", ""),
+    ],
+)
+def test_same_version_may_be_another_content(
+    pretend: Callable[..., None], requirement: str, direct: str
+) -> None:
+    """A version installed from elsewhere, with extras or from a URL is not taken for what is here."""
+    pretend("tinylib", "1.5", direct=direct)
+    environments._refuse_the_same(Requirement(requirement), installed.distributions())
 
 
 def test_requirements_that_do_not_go_together(

@@ -406,14 +406,14 @@ def test_false_alarms_are_counted() -> None:
 @pytest.mark.parametrize(("count", "of"), [(0, 20), (1, 20), (7, 240), (19, 20)])
 def test_the_upper_bound_of_a_share(count: int, of: int) -> None:
     """At the bound, so few or fewer have a chance of exactly 5%."""
-    bound = trust.upper_bound(count, of)
+    bound = trust_tools.upper_bound(count, of)
     few = sum(math.comb(of, k) * bound**k * (1 - bound) ** (of - k) for k in range(count + 1))
     assert few == pytest.approx(0.05)
 
 
 def test_the_upper_bound_of_all() -> None:
     """Where every case is one, so is the bound."""
-    assert trust.upper_bound(3, 3) == 1
+    assert trust_tools.upper_bound(3, 3) == 1
 
 
 def test_slow_downs_are_counted() -> None:

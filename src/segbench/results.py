@@ -16,6 +16,7 @@ from segbench.errors import InputError
 from segbench.runfile import (
     FILE_NAME,
     MAY_BE_MISSING,
+    PICTURE_NAME,
     Profile,
     Sample,
     problem_of,
@@ -51,6 +52,10 @@ class Source:
         One row a :class:`segbench.runfile.Sample`, and ``backend``, their joined names.
     profiles : tuple of Profile
         Where the time of each backend goes; empty where the source does not say.
+    picture : bytes
+        PNG of what was found on an image; empty where there is none.
+    history : tuple of Source
+        Earlier results of the same machine, for ASV; in the order of their commits.
     notes : tuple of str
         What was wrong with the source.
     """
@@ -65,6 +70,8 @@ class Source:
     dataset: dict[str, Any]
     samples: pd.DataFrame
     profiles: tuple[Profile, ...] = ()
+    picture: bytes = b""
+    history: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -104,7 +111,8 @@ def read_sources(path: Path) -> list[Source]:
         key=_modified,
     )
     found = [read_run_folder(file.parent) for file in runs[-1:]]
-    found.extend(read_asv(file) for file in asv[-1:])
+    if asv:
+        found.append(_with_history(asv))
     if not found:
         raise InputError(f"{path}: no {FILE_NAME} and no ASV results in it; measure first")
     return found
@@ -114,6 +122,7 @@ def read_run_folder(folder: Path) -> Source:
     """Read what ``segbench run`` wrote."""
     run = read_run(folder)
     header = run.header
+    picture = folder / PICTURE_NAME
     return Source(
         name=str(folder),
         kind="segbench",
@@ -125,6 +134,7 @@ def read_run_folder(folder: Path) -> Source:
         dataset=header.dataset,
         samples=tidy(run.samples),
         profiles=tuple(read_profiles(folder)),
+        picture=picture.read_bytes() if picture.is_file() else b"",
         notes=run.notes,
     )
 
@@ -169,6 +179,7 @@ def read_asv(path: Path) -> Source:
         }
         samples = _checked(_asv_samples(tables))
         machine = dict(content["params"])
+        requirements = dict(content.get("requirements") or {})
         started = pd.to_datetime(content["date"], unit="ms", utc=True).isoformat()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
@@ -180,16 +191,35 @@ def read_asv(path: Path) -> Source:
         paired=False,
         started=started,
         machine=machine,
-        versions={"commit": content.get("commit_hash", ""), "python": content.get("python", "")},
+        versions={
+            "commit": content.get("commit_hash", ""),
+            "python": content.get("python", ""),
+            **requirements,
+        },
         settings={},
         dataset={"name": "smear"},
         samples=tidy(samples),
     )
 
 
+def _with_history(paths: Sequence[Path]) -> Source:
+    """The last of some ASV files, with the others of its machine as its history."""
+    *others, last = paths
+    history, notes = [], []
+    for path in others:
+        if path.parent == last.parent:
+            try:
+                history.append(read_asv(path))
+            except InputError as error:
+                notes.append(f"left out of the history: {error}")
+    history.sort(key=lambda source: source.started)
+    return dataclasses.replace(read_asv(last), history=tuple(history), notes=tuple(notes))
+
+
 def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     """Samples as a table, with the column ``backend`` beside their fields."""
-    frame = pd.DataFrame([dataclasses.asdict(sample) for sample in samples], columns=COLUMNS)
+    # Their values are plain: nothing has to be copied.
+    frame = pd.DataFrame([vars(sample) for sample in samples], columns=COLUMNS)
     # As floats, so that a column of nothing but gaps has a median, too.
     frame = frame.astype(dict.fromkeys(MAY_BE_MISSING, float))
     frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]

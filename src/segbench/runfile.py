@@ -413,6 +413,10 @@ MAY_BE_MISSING = (
 )
 
 
+# What 64 bits can hold.
+_LEAST, _MOST = -(2**63), 2**63
+
+
 def problem_of(sample: Sample) -> str:
     """Why a sample that was read from a file can't be used; empty where it can."""
     values: dict[str, object] = vars(sample)  # whatever JSON held
@@ -435,6 +439,6 @@ def problem_of(sample: Sample) -> str:
 
 def _is_number(value: object) -> bool:
     """Whether a column of numbers can hold a value: neither NaN nor beyond 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return -(2**63) < value < 2**63
+    return _LEAST < value < _MOST

@@ -29,11 +29,17 @@ FAMILY_ALPHA = 0.05
 # none.
 MARGIN = 0.05
 
+# The same for two runs: each has processes of its own, so that either ratio may be off by `MARGIN`.
+RUNS_MARGIN = (1 + MARGIN) ** 2 - 1
+
 # Of fewer, not even the lowest and the highest enclose the true median in 93.75% of cases.
 MIN_BLOCKS = 5
 
 # Of fewer, how much a block resembles the one before can't be told for the width of an interval.
 MIN_SERIAL_BLOCKS = 10
+
+# Logarithms of ratios that differ by less are equal.
+ROUNDING = 1e-12
 
 RESAMPLES = 1000
 
@@ -309,7 +315,8 @@ def _dispersion(
     winsorized = np.minimum(np.maximum(logs, ordered[cut]), ordered[-1 - cut])
     deviations = winsorized - winsorized.mean()
     squares = float(deviations @ deviations)
-    if squares == 0:
+    # Ratios that are equal but for their rounding must not pass for ones that follow each other.
+    if squares <= logs.size * ROUNDING**2:
         return 0.0, 1.0
     # Of few blocks the correlation is a rough estimate: beyond 0.8 it would undo any finding.
     serial = min(max(float(deviations[1:] @ deviations[:-1]) / squares, 0.0), 0.8)
@@ -324,7 +331,56 @@ def narrow(ratio: Ratio, *, precision: float) -> bool:
     return math.log(ratio.high / ratio.low) / 2 < math.log1p(precision)
 
 
-def verdicts(ratios: Sequence[Ratio]) -> list[str]:
+def ratio_of_ratios(ratio: Ratio, other: Ratio) -> Ratio:
+    """How a ratio differs from that of another run: ``ratio`` divided by ``other``.
+
+    Both are taken to be independent. The ends of the interval are put together from those of the
+    two in logarithms [1]_, each end from the distances of the medians to the ends that it depends
+    on: an interval that reaches further to one side keeps doing so.
+
+    ``p`` is from a t test whose standard error is taken from the distance to the end that faces 1,
+    with as many degrees of freedom as the run with fewer blocks has.
+
+    Simulated with 5 to 40 blocks of independent noise of three shapes (normal, Laplace, t with 3
+    degrees of freedom), the interval covers the truth in 97 to 98% of cases; of ratios that lie
+    on the margin `verdicts` calls at most 0.4% different, of equal ones none of 18,000.
+
+    Returns
+    -------
+    Ratio
+        With the smaller number of blocks. Its p asks whether it lies within a factor 1 +
+        `RUNS_MARGIN` of 1; interval and p are nan where either ratio has no interval.
+
+    References
+    ----------
+    .. [1] Zou GY, Donner A (2008) Construction of confidence limits about effect measures: a
+           general approach. Statistics in Medicine 27:1693-1702.
+    """
+    median, count = ratio.median / other.median, min(ratio.count, other.count)
+    if math.isnan(ratio.low) or math.isnan(other.low):
+        return Ratio(median, math.nan, math.nan, count, math.nan)
+    middle = math.log(median)
+    below = math.hypot(math.log(ratio.median / ratio.low), math.log(other.high / other.median))
+    above = math.hypot(math.log(ratio.high / ratio.median), math.log(other.median / other.low))
+    excess = abs(middle) - math.log1p(RUNS_MARGIN)
+    p = _facing_p(excess, below if middle > 0 else above, count=count)
+    return Ratio(median, math.exp(middle - below), math.exp(middle + above), count, p)
+
+
+def _facing_p(excess: float, reach: float, *, count: int) -> float:
+    """Two-sided p of a difference beyond a margin, from how far a 95% interval reaches towards it."""
+    if excess <= 0:
+        return 1.0
+    if reach == 0:
+        return 0.0
+    from scipy.special import stdtr, stdtrit  # noqa: PLC0415  (as above)
+
+    freedom = count - 1
+    error = reach / float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    return 2 * float(stdtr(freedom, -excess / error))
+
+
+def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
     """What each comparison of one family shows.
 
     ``faster`` and ``slower``: p is below `ALPHA` and, corrected for the number of comparisons [1]_,
@@ -344,6 +400,8 @@ def verdicts(ratios: Sequence[Ratio]) -> list[str]:
     ----------
     ratios : sequence of Ratio
         All that are looked at together: whoever picks the most striking of 140 looks at 140.
+    margin : float
+        That an interval is held against, in place of `MARGIN`; each p stays what it is.
 
     Returns
     -------
@@ -357,18 +415,18 @@ def verdicts(ratios: Sequence[Ratio]) -> list[str]:
     """
     adjusted = _holm([ratio.p for ratio in ratios])
     return [
-        _verdict(ratio, differs=ratio.p < ALPHA and p < FAMILY_ALPHA)
+        _verdict(ratio, differs=ratio.p < ALPHA and p < FAMILY_ALPHA, margin=margin)
         for ratio, p in zip(ratios, adjusted, strict=True)
     ]
 
 
-def _verdict(ratio: Ratio, *, differs: bool) -> str:
+def _verdict(ratio: Ratio, *, differs: bool, margin: float) -> str:
     """Verdict on one comparison; with nan for its interval, every condition is false."""
-    if differs and ratio.high < 1 / (1 + MARGIN):
+    if differs and ratio.high < 1 / (1 + margin):
         return "faster"
-    if differs and ratio.low > 1 + MARGIN:
+    if differs and ratio.low > 1 + margin:
         return "slower"
-    if ratio.low > 1 / (1 + MARGIN) and ratio.high < 1 + MARGIN:
+    if ratio.low > 1 / (1 + margin) and ratio.high < 1 + margin:
         return "no difference"
     return "undecided"
 
@@ -462,6 +520,16 @@ def crossing(
         If the sizes differ or are fewer than two, the number of blocks differs at a size, or a
         time is not positive.
     """
+    return crossings(seconds, other, seed=seed)[0]
+
+
+def crossings(
+    seconds: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], *, seed: int = 0
+) -> tuple[Crossing, Crossing]:
+    """Where the first of two backends becomes the faster one, and where the other does.
+
+    Both are what `crossing` says of the two, in either order, from the same draws.
+    """
     if seconds.keys() != other.keys():
         raise ValueError(f"sizes {sorted(seconds)} don't go with sizes {sorted(other)}")
     order = sorted(seconds)
@@ -469,13 +537,20 @@ def crossing(
     _check_sizes(sizes)
     pairs = [np.stack(_paired(seconds[size], other[size])) for size in order]
     if min(pair.shape[1] for pair in pairs) < MIN_CROSSING_BLOCKS:
-        return Crossing(None, None, None)
+        return Crossing(None, None, None), Crossing(None, None, None)
     rng = np.random.default_rng(seed)
     medians = np.stack([np.median(pair, axis=-1) for pair in pairs], axis=-1)
     drawn = np.stack([_resampled_medians(pair, rng) for pair in pairs], axis=-1)
-    images = _cross(sizes, medians[0], medians[1])
+    return (
+        _crossing(_cross(sizes, *medians), _cross(sizes, *drawn)),
+        _crossing(_cross(sizes, *medians[::-1]), _cross(sizes, *drawn[::-1])),
+    )
+
+
+def _crossing(images: NDArray[np.float64], drawn: NDArray[np.float64]) -> Crossing:
+    """A crossing, given where the medians' lines cross and where those of the draws do."""
     low, high = np.quantile(
-        _cross(sizes, drawn[0], drawn[1]),
+        drawn,
         [CROSSING_TAIL, 1 - CROSSING_TAIL],
         method="inverted_cdf",  # one of the draws: between a finite one and infinity is nothing
     )
@@ -490,7 +565,21 @@ def crossing(
 def _resampled_medians(pair: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Medians ``(2, RESAMPLES)`` of both backends over blocks drawn from samples ``(2, B)``."""
     count = pair.shape[1]
-    return np.median(pair[:, rng.integers(count, size=(RESAMPLES, count))], axis=-1)
+    drawn = rng.integers(count, size=(RESAMPLES, count))
+    # How often each block is drawn, by block and draw. With that no draw has to be sorted: below
+    # the median lie the values that are reached by less than half of the blocks.
+    places = drawn * RESAMPLES + np.arange(RESAMPLES)[:, np.newaxis]
+    often = np.bincount(places.ravel(), minlength=count * RESAMPLES).reshape(count, RESAMPLES)
+    often = often.astype(np.int32)
+    medians = []
+    for values in pair:
+        order = np.argsort(values)
+        reached = often[order].cumsum(axis=0, dtype=np.int32)
+        low, high = (
+            values[order][(reached <= rank).sum(axis=0)] for rank in ((count - 1) // 2, count // 2)
+        )
+        medians.append((low + high) / 2)
+    return np.stack(medians)
 
 
 def _cross(

@@ -11,12 +11,13 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segbench import datasets, runfile
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.measure import asking, environment, pagecache, protocol, stages
+from segbench.measure import asking, environment, pagecache, picture, protocol, stages
 from segbench.measure.cases import PHASES
 from segbench.measure.process import WorkerProcess, set_variables
 from segbench.measure.protocol import (
@@ -33,7 +34,6 @@ from segbench.runfile import Header, RunFile, RunWriter, Sample, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from segbench.datasets import Dataset
     from segbench.measure.environment import Fact
@@ -144,6 +144,7 @@ def run(
             )
             writer = RunWriter.create(out, header)
         with writer:
+            picture.write(Path(folder), out)
             engine.measure(sizes, reference.objects, writer)
         engine.stop(grace=END_SECONDS)
         engine.profile(sizes, out)

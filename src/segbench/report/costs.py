@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,14 +16,17 @@ from segbench.report.tables import (
     format_seconds,
     images,
     pivot,
+    pivot_cases,
     sizes_in_words,
-    times_by_block,
+    times_by_case,
     wrong_backends,
 )
 from segbench.runfile import PARTS
-from segbench.stats import MIN_BLOCKS, cost_model, crossing
+from segbench.stats import MIN_BLOCKS, cost_model, crossings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from segbench.results import Source
     from segbench.runfile import Profile
     from segbench.stats import CostModel, Crossing
@@ -52,27 +56,80 @@ AT_EVERY_SIZE = {
 Times = dict[int, "pd.Series[float]"]
 
 
-def cost_table(source: Source, summary: pd.DataFrame) -> Table | None:
-    """Time of a call and time of an image, and from how many images a backend is worth its start."""
-    if not source.paired:
-        return None
-    rows = []
-    for phase in PHASES:
-        times = _times_by_size(source, summary, phase)
+@dataclass(frozen=True)
+class Against:
+    """Where along the sizes a backend is faster than another.
+
+    Attributes
+    ----------
+    words : str
+        That, or why it is not known.
+    crossing : Crossing, optional
+        Where one overtakes the other, with both ends; None where no such number is named.
+    faster_beyond : bool
+        With a crossing: faster beyond it; otherwise faster only up to it.
+    """
+
+    words: str
+    crossing: Crossing | None = None
+    faster_beyond: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a call costs a backend, and each image.
+
+    Attributes
+    ----------
+    phase, backend : str
+        Of which it is.
+    sizes : tuple of int
+        Numbers of images that the line was put through, ascending.
+    model : CostModel
+        The line.
+    off : float
+        Share by which a median is away from it at the most.
+    against : Against, optional
+        Beside the baseline; None for itself, and where too little is known.
+    """
+
+    phase: str
+    backend: str
+    sizes: tuple[int, ...]
+    model: CostModel
+    off: float
+    against: Against | None
+
+
+def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
+    """For each phase and backend with sizes enough the line through its median times.
+
+    None where the samples of the source are not paired.
+    """
+    found = []
+    every = times_by_case(source)
+    for phase in PHASES if source.paired else ():
+        times = times_by_size(every, summary, phase)
         baseline = times.get(str(BASELINE), {})
         for backend, own in times.items():
             if len(own) < MIN_SIZES:
                 continue
-            medians = {size: float(seconds.median()) for size, seconds in own.items()}
+            medians = {size: float(own[size].median()) for size in sorted(own)}
             model = cost_model(list(medians), list(medians.values()))
-            off = _off(model, medians)
-            against = (
-                "the baseline"
-                if backend == str(BASELINE)
-                else _against(own, baseline, _verdicts(summary, phase, backend))
-            )
-            fixed, marginal = _cost(model.fixed), _cost(model.marginal)
-            rows.append((phase, backend, fixed, marginal, f"{off:.0%}", against))
+            said = _verdicts(summary, phase, backend)
+            beside = None if backend == str(BASELINE) else against(own, baseline, said)
+            found.append(Line(phase, backend, tuple(medians), model, _off(model, medians), beside))
+    return found
+
+
+def cost_table(lines: Sequence[Line]) -> Table | None:
+    """Time of a call and time of an image, and from how many images a backend is worth its start."""
+    rows = []
+    for line in lines:
+        costs = _cost(line.model.fixed), _cost(line.model.marginal)
+        beside = line.against.words if line.against else "–"
+        words = "the baseline" if line.backend == str(BASELINE) else beside
+        rows.append((line.phase, line.backend, *costs, f"{line.off:.0%}", words))
     if not rows:
         return None
     return Table(
@@ -90,12 +147,16 @@ def cost_table(source: Source, summary: pd.DataFrame) -> Table | None:
     )
 
 
-def _times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[str, Times]:
-    """By backend and number of images the times that a line may be drawn through."""
+def times_by_size(
+    times_by_case: Mapping[tuple[str, int], Mapping[str, pd.Series[float]]],
+    summary: pd.DataFrame,
+    phase: str,
+) -> dict[str, Times]:
+    """By backend and number of images the times of a phase that a line may be drawn through."""
     rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
     times: dict[str, Times] = {backend: {} for backend in rows["backend"].unique()}
     for n_images in sorted(set(rows["n_images"])):
-        by_backend = times_by_block(source, phase, n_images)
+        by_backend = times_by_case[phase, n_images]
         for backend in rows[rows["n_images"] == n_images]["backend"]:
             if len(by_backend[backend]) >= MIN_BLOCKS:
                 times[backend][n_images] = by_backend[backend]
@@ -118,44 +179,52 @@ def _cost(seconds: float) -> str:
     return "not seen" if seconds < NOT_SEEN else format_seconds(seconds)
 
 
-def _against(own: Times, baseline: Times, verdicts: dict[int, str]) -> str:
-    """In words, where along the sizes a backend is faster than the baseline."""
+def against(own: Times, other: Times, verdicts: Mapping[int, str]) -> Against | None:
+    """Where along the sizes a backend is faster than another; None where too few are known of both.
+
+    Parameters
+    ----------
+    own, other : dict of int to Series
+        Seconds by block, by number of images.
+    verdicts : mapping of int to str
+        What the ratio of the two shows at each size.
+    """
     pairs = {}
-    for size in own.keys() & baseline.keys():
-        blocks = own[size].index.intersection(baseline[size].index)
+    for size in own.keys() & other.keys():
+        blocks = own[size].index.intersection(other[size].index)
         if len(blocks) >= MIN_BLOCKS:
-            pairs[size] = own[size].loc[blocks], baseline[size].loc[blocks]
+            pairs[size] = own[size].loc[blocks], other[size].loc[blocks]
     if len(pairs) < MIN_SIZES:
-        return "–"
-    first = {size: seconds for size, (seconds, _) in pairs.items()}
-    other = {size: seconds for size, (_, seconds) in pairs.items()}
+        return None
     said = set(verdicts.values())
     if len(said) == 1 and said <= AT_EVERY_SIZE.keys():
-        return f"never in range: {AT_EVERY_SIZE[said.pop()]}"
+        return Against(f"never in range: {AT_EVERY_SIZE[said.pop()]}")
+    first = {size: seconds for size, (seconds, _) in pairs.items()}
+    second = {size: seconds for size, (_, seconds) in pairs.items()}
     medians = [
-        {size: float(times[size].median()) for size in sorted(pairs)} for times in (first, other)
+        {size: float(times[size].median()) for size in sorted(pairs)} for times in (first, second)
     ]
     lines = [cost_model(list(one), list(one.values())) for one in medians]
     if any(_off(line, one) > FITS for line, one in zip(lines, medians, strict=True)):
-        return UNEVEN
-    overtakes, overtaken = crossing(first, other), crossing(other, first)
+        return Against(UNEVEN)
+    overtakes, overtaken = crossings(first, second)
     sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
     if any(_contradicted(found, after, before, verdicts) for found, after, before in sides):
-        return UNEVEN
+        return Against(UNEVEN)
     if overtakes.images is not None:
-        return f"faster from {_crossover(overtakes)}"
+        return Against(f"faster from {crossover(overtakes)}", overtakes, faster_beyond=True)
     if overtaken.images is not None:
-        return f"faster only up to {_crossover(overtaken)}"
+        return Against(f"faster only up to {crossover(overtaken)}", overtaken)
     # One end alone (see `Crossing`), where a verdict says the same of some size.
     for found, after, before in sides:
         if found.high is not None and after in said:
-            return f"{after} from {_count(found.high)} images at the latest"
+            return Against(f"{after} from {_count(found.high)} images at the latest")
         if found.low is not None and before in said:
-            return f"{after}, if at all, from more than {_count(found.low)} images"
-    return _without_crossing(lines, sorted(pairs), verdicts)
+            return Against(f"{after}, if at all, from more than {_count(found.low)} images")
+    return Against(_without_crossing(lines, sorted(pairs), verdicts))
 
 
-def _contradicted(found: Crossing, after: str, before: str, verdicts: dict[int, str]) -> bool:
+def _contradicted(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
     """Whether a verdict says the contrary of a crossing, on the far side of one of its ends."""
     return any(
         (found.high is not None and size > found.high and verdict == before)
@@ -164,7 +233,7 @@ def _contradicted(found: Crossing, after: str, before: str, verdicts: dict[int, 
     )
 
 
-def _without_crossing(lines: list[CostModel], sizes: list[int], verdicts: dict[int, str]) -> str:
+def _without_crossing(lines: list[CostModel], sizes: list[int], verdicts: Mapping[int, str]) -> str:
     """In words, that two lines do not cross, where the verdicts are all on one side."""
     first, last = (
         lines[0].seconds(size) - lines[1].seconds(size) for size in (sizes[0], sizes[-1])
@@ -177,8 +246,8 @@ def _without_crossing(lines: list[CostModel], sizes: list[int], verdicts: dict[i
     return UNEVEN if len(sides) > 1 else "no crossover shown"
 
 
-def _crossover(found: Crossing) -> str:
-    """A number of images with its interval."""
+def crossover(found: Crossing) -> str:
+    """A number of images that is named, with its interval."""
     number, low, high = (_count(end) for end in (found.images, found.low, found.high))
     return f"{number} images ({low}–{high})"
 
@@ -231,6 +300,7 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
         "more than a second. Measured once.",
         ("Backend", *(images(size) for size in sizes)),
         pivot(rows, sizes, _first_call),
+        cases=pivot_cases(rows, sizes),
     )
 
 

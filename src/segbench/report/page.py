@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 import itertools
-import operator
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import jinja2
 import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
-from segbench.report import costs, tables, trust
-from segbench.report.figures import parts_figure, phase_figures
-from segbench.report.findings import findings
+from segbench.report import costs, interactive, presentation, tables, trust
+from segbench.report.across import history_figure, speedup_figure
+from segbench.report.answer import answer
+from segbench.report.compare import compare
+from segbench.report.figures import memory_figure, parts_figure, ratio_figures, time_figures
+from segbench.report.rendering import data_uri, markdown_text, render
+from segbench.report.reproduce import METHOD_LINK, commands
+from segbench.report.sample import found_picture
+from segbench.report.styles import styles
 from segbench.runfile import STATUSES
 from segbench.stats import (
     ALPHA,
@@ -27,10 +32,12 @@ from segbench.stats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from segbench.report.figures import Drawing
+    from segbench.report.canvas import Drawing
+    from segbench.report.compare import Comparison
+    from segbench.report.styles import Style
     from segbench.report.tables import Table
     from segbench.results import Source
 
@@ -57,12 +64,13 @@ METHOD = tuple(
         ratio is the median over the blocks; its 95% interval is that of the sign test, which asks
         nothing of the shape of the noise, is widened where neighbouring blocks resemble each other
         (from {MIN_SERIAL_BLOCKS} blocks on), and needs {MIN_BLOCKS} blocks (with which it is one of
-        93.75%). It is the interval of these processes: each backend has one process a run, and what
-        differs between two processes of one program, as their layout in memory, is in no interval.
+        93.75%). It is the interval of these processes: each backend has one of
+        them a run, or two where there are few images, and what differs between two processes of
+        one program, as their layout in memory, is hardly in an interval.
         Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
         room for that, and trimmed t tests of the ratios' logarithms that say so at a level of
         {ALPHA:.0%}, and of {FAMILY_ALPHA:.0%} for all comparisons of the source together (Holm's
-        correction). No difference needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. The findings compare the fastest backend with the others:
+        correction). No difference needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. The answer compares the fastest backend with the others:
         a second family of comparisons, of a backend that was chosen by the same data, so that the
         interval given with it is a little optimistic.""",
         """Where the time goes is watched in a process of its own, after the timing: in no sample of
@@ -101,11 +109,13 @@ class Section:
     warnings : tuple of str
         What disturbed the run, in sentences.
     findings : tuple of str
-        Sentences made from the data.
+        The answer: sentences made from the data.
     tables : tuple of Table
         All, in their order on the page.
     drawings : tuple of Drawing
-        One a phase, and one of the parts of a call.
+        Each is shown under its table; one that has none, by itself.
+    commands : tuple of str
+        Lines for a shell that measure the same again.
     """
 
     source: Source
@@ -115,6 +125,7 @@ class Section:
     findings: tuple[str, ...]
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
+    commands: tuple[str, ...]
 
     def tables_for_terminal(self) -> list[Table]:
         """Times, ratios and what is missing: what fits a terminal."""
@@ -128,6 +139,25 @@ class Section:
 def build(sources: Sequence[Source], out: Path) -> Path:
     """Write a report on some sources; see :func:`write`."""
     return write(make_sections(sources), out)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table on the page.
+
+    Attributes
+    ----------
+    heading : str
+        Its first cell.
+    cells : tuple of (str, str)
+        The others: text, and the id of what it sums up, or nothing.
+    id : str
+        What others refer to it by, or nothing.
+    """
+
+    heading: str
+    cells: tuple[tuple[str, str], ...]
+    id: str
 
 
 def write(sections: Sequence[Section], out: Path) -> Path:
@@ -146,19 +176,42 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     Path
         Of ``index.html``.
     """
+    comparisons = compare(
+        [section.source for section in sections], [section.summary for section in sections]
+    )
+    style = styles_of(section.source for section in sections)
+    speedup = speedup_figure(_runs(sections), style)
     contents: dict[Path, bytes] = {}
-    for section in sections:
-        for table in section.tables:
+    parts: tuple[Section | Comparison, ...] = (*comparisons, *sections)
+    for part in parts:
+        for table in part.tables:
             frame = pd.DataFrame(table.rows, columns=list(table.columns))
-            contents[out / "tables" / f"{section.prefix}{table.name}.csv"] = _csv(frame)
-        contents[out / "tables" / f"{section.prefix}summary.csv"] = _csv(section.summary)
-        for drawing in section.drawings:
-            name = f"{section.prefix}{drawing.name}"
-            contents[out / "figures" / f"{name}.svg"] = drawing.svg
-            contents[out / "figures" / f"{name}.png"] = drawing.png
+            contents[out / "tables" / f"{part.prefix}{table.name}.csv"] = _csv(frame)
+    for section in sections:
+        name = f"{section.prefix}summary.csv"
+        contents[out / "tables" / name] = _csv(section.summary)
+        name = f"{section.prefix}samples.csv"
+        contents[out / "tables" / name] = _csv(tables.samples_frame(section.source))
+        contents.update(_pictures(out, section.prefix, section.drawings))
+    if speedup:
+        contents.update(_pictures(out, "", [speedup]))
+    values: dict[str, object] = {
+        "sections": sections,
+        "comparisons": comparisons,
+        "speedup": speedup,
+        "baseline": str(BASELINE),
+        "method": method(sections),
+        "method_link": METHOD_LINK,
+        "statuses": tuple(STATUSES),
+        "version": __version__,
+    }
+    scripts = {
+        "data": interactive.explorer_data(_runs(sections), style, interactive.chart_item(style)),
+        "chart_scripts": interactive.chart_scripts(),
+    }
     index = out / "index.html"
-    contents[out / "report.md"] = _utf8(_render("report.md.jinja", sections))
-    contents[index] = _utf8(_render("index.html.jinja", sections))
+    contents[out / "report.md"] = _filled("report.md.jinja", values)
+    contents[index] = _filled("index.html.jinja", {**values, **scripts})
     for path, content in contents.items():
         files.write_bytes(path, content)
     for pattern in ("tables/*.csv", "figures/*.svg", "figures/*.png"):
@@ -167,36 +220,86 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     return index
 
 
+def _pictures(out: Path, prefix: str, drawings: Iterable[Drawing]) -> dict[Path, bytes]:
+    """The files of some figures."""
+    formats = {
+        out / "figures" / f"{prefix}{drawing.name}.{kind}": content
+        for drawing in drawings
+        for kind, content in (("svg", drawing.svg), ("png", drawing.png))
+    }
+    return {path: content for path, content in formats.items() if content}
+
+
+def _runs(sections: Sequence[Section]) -> list[tuple[Source, pd.DataFrame]]:
+    return [(section.source, section.summary) for section in sections]
+
+
+def styles_of(sources: Iterable[Source]) -> dict[str, Style]:
+    """How the backends of a page are drawn, as the runs list them: alike in all of its sections."""
+    named: list[str] = []
+    for source in sources:
+        timed = list(source.samples["backend"].unique())
+        listed = tables.listed_in(source, "backends", str)
+        named += [*(backend for backend in listed if backend in timed), *timed]
+    return styles(named)
+
+
 def make_sections(sources: Sequence[Source]) -> list[Section]:
     """One section a source; their files have prefixes where there are several."""
     several = len(sources) > 1
+    style = styles_of(sources)
     return [
-        make_section(source, f"{number}-" if several else "")
+        make_section(source, f"{number}-" if several else "", style=style)
         for number, source in enumerate(sources, start=1)
     ]
 
 
-def make_section(source: Source, prefix: str) -> Section:
-    """Summarize a source and make its tables and figures."""
+def make_section(
+    source: Source, prefix: str, *, style: Mapping[str, Style] | None = None
+) -> Section:
+    """Summarize a source and make its tables and figures.
+
+    Parameters
+    ----------
+    source : Source
+        What was measured.
+    prefix : str
+        Of the names of its files.
+    style : mapping of str to Style, optional
+        Of the backends, where those of other sources are on the page.
+    """
     summary = tables.summarize(source)
-    parts = parts_figure(costs.profiles_by_backend(source))
+    lines = costs.lines(source, summary)
+    looks = styles_of([source]) if style is None else style
+    drawings = (
+        *time_figures(summary, lines, looks),
+        *ratio_figures(summary, looks),
+        parts_figure(costs.profiles_by_backend(source)),
+        memory_figure(summary, looks),
+        found_picture(source),
+        history_figure(source, looks),
+    )
     return Section(
         source=source,
         prefix=prefix,
         summary=summary,
         warnings=tuple(trust.warnings(source)),
-        findings=tuple(findings(source, summary)),
-        tables=make_tables(source, summary),
-        drawings=(*phase_figures(summary), *([parts] if parts else [])),
+        findings=answer(source, summary),
+        tables=make_tables(source, summary, lines),
+        drawings=tuple(drawing for drawing in drawings if drawing),
+        commands=commands(source),
     )
 
 
-def make_tables(source: Source, summary: pd.DataFrame) -> tuple[Table, ...]:
-    """All tables of a source, in their order on the page."""
+def make_tables(
+    source: Source, summary: pd.DataFrame, lines: Sequence[costs.Line]
+) -> tuple[Table, ...]:
+    """All tables of a source, in their order on the page; `lines` are those of `costs.lines`."""
     shown = (
-        tables.presentation_table(summary),
+        presentation.read_table(summary),
+        presentation.claim_table(source, summary),
         *tables.phase_tables(source, summary),
-        costs.cost_table(source, summary),
+        costs.cost_table(lines),
         costs.parts_table(source),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),
@@ -205,6 +308,7 @@ def make_tables(source: Source, summary: pd.DataFrame) -> tuple[Table, ...]:
         trust.blocks_table(source),
         tables.left_out_table(source, summary),
         tables.environment_table(source),
+        tables.cases_table(source),
     )
     return tuple(table for table in shown if table)
 
@@ -226,7 +330,8 @@ def method(sections: Sequence[Section]) -> list[str]:
 def _csv(frame: pd.DataFrame) -> bytes:
     shown = frame.copy()
     for name in shown.select_dtypes(exclude="number"):
-        shown[name] = shown[name].map(_csv_cell)
+        # By value: a column of 50,000 samples holds few.
+        shown[name] = shown[name].map({text: _csv_cell(text) for text in shown[name].unique()})
     return _utf8(shown.to_csv(index=False, lineterminator="\n"))
 
 
@@ -240,30 +345,36 @@ def _utf8(text: str) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def _render(template: str, sections: Sequence[Section]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("segbench.report"),
-        autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["markdown_cell"] = _markdown_cell
-    environment.filters["by_times"] = _by_times
-    environment.filters["by_heading"] = _by_heading
-    environment.filters["split_end"] = _split_end
-    return environment.get_template(template).render(
-        sections=sections,
-        baseline=str(BASELINE),
-        method=method(sections),
-        statuses=tuple(STATUSES),
-        version=__version__,
-    )
+def _filled(template: str, values: Mapping[str, object]) -> bytes:
+    """A template with its values, as a file."""
+    filters: dict[str, Callable[..., object]] = {
+        "picture_uri": _picture_uri,
+        "picture_file": _picture_file,
+        "markdown": markdown_text,
+        "by_times": _by_times,
+        "by_heading": rows_by_heading,
+        "split_end": _split_end,
+        "fence": _fence,
+    }
+    return _utf8(render(template, filters=filters, values=values))
 
 
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _picture_uri(drawing: Drawing) -> str:
+    """A figure as an address that holds it."""
+    if drawing.svg:
+        return data_uri(drawing.svg)
+    return f"data:image/png;base64,{base64.b64encode(drawing.png).decode()}"
+
+
+def _picture_file(drawing: Drawing) -> str:
+    """The file of a figure that a page shows."""
+    return f"{drawing.name}.{'svg' if drawing.svg else 'png'}"
+
+
+def _fence(lines: Sequence[str]) -> str:
+    """What encloses some lines of code in Markdown: longer than any row of backticks in them."""
+    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
+    return "`" * max(3, longest + 1)
 
 
 def _by_times(shape: object) -> str:
@@ -271,9 +382,25 @@ def _by_times(shape: object) -> str:
     return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
 
 
-def _by_heading(rows: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
-    """Rows that follow each other under the same heading, together."""
-    return [list(group) for _, group in itertools.groupby(rows, key=operator.itemgetter(0))]
+def rows_by_heading(table: Table, prefix: str = "") -> list[list[Row]]:
+    """Rows of a table that follow each other under the same heading, together.
+
+    `prefix` is put before the ids that the table has.
+    """
+    cases = table.cases or (("",) * len(table.columns),) * len(table.rows)
+    ids = table.row_ids or ("",) * len(table.rows)
+    rows = [
+        Row(
+            heading=cells[0],
+            cells=tuple(
+                (text, f"{prefix}{case}" if case else "")
+                for text, case in zip(cells[1:], links[1:], strict=True)
+            ),
+            id=f"{prefix}{own}" if own else "",
+        )
+        for cells, links, own in zip(table.rows, cases, ids, strict=True)
+    ]
+    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.heading)]
 
 
 def _split_end(cell: str, layout: str) -> tuple[str, str]:
@@ -285,11 +412,3 @@ def _split_end(cell: str, layout: str) -> tuple[str, str]:
         if cell.endswith(f" {verdict}"):
             return cell.removesuffix(f" {verdict}"), verdict
     return cell, ""
-
-
-def _markdown_cell(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
-    text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines())
-    escaped = "".join(f"\\{letter}" if letter in "\\|`*_[]~#>" else letter for letter in text)
-    # At the start of a line these make a list.
-    return f"\\{escaped}" if escaped.startswith(("-", "+")) else escaped

@@ -1,4 +1,32 @@
-"""The read times that the presentation of 2022 showed."""
+"""The presentation of 2022 that segbench grew from: its figures and its claim beside a run's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segbench.backends.registry import BASELINE
+from segbench.backends.schedulers import WITH_DASK
+from segbench.report.tables import (
+    Table,
+    case_id,
+    format_finding,
+    format_multiple,
+    format_range,
+    format_seconds,
+    images,
+    times_by_case,
+    within_blocks,
+)
+from segbench.stats import MIN_BLOCKS, VERDICTS, verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from segbench.results import Source
+    from segbench.stats import Ratio
 
 SIZES = (1, 20, 50, 200, 500)
 
@@ -15,3 +43,188 @@ READ_TABLE = {
     ),
     "Skimage imread": ("skimage", (0.255, 2.546, 1.583, 2.077, 4.897)),
 }
+
+# The row that opened its files and decoded none.
+LAZY = "Skimage imread"
+
+CLAIM = "hence on a single compute source the performance was approximately the same"
+
+# What "approximately the same" is taken for: as far apart as two medicines may be to be called
+# equivalent (80 to 125%).
+ABOUT = 0.25
+
+# scikit-image as the presentation's reader has it, and on as many threads as Dask.
+WITHOUT_DASK = (str(BASELINE), "skimage/skimage/thread-pool")
+
+# Seconds by number of images.
+Times = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the presentation's table, and what this run measured for it.
+
+    Attributes
+    ----------
+    name : str
+        As the presentation has it.
+    presented : dict of int to float
+        Its seconds by number of images.
+    backend : str
+        Whose reader was measured.
+    open, read : dict of int to float
+        This run's, as far as it has them.
+    """
+
+    name: str
+    presented: Times
+    backend: str
+    open: Times
+    read: Times
+
+
+def read_table(summary: pd.DataFrame) -> Table | None:
+    """The presentation's read table, with this run's `open` and `read` under its figures."""
+    measured = list(_rows(summary))
+    if not measured:
+        return None
+    sizes = {size for row in measured for size in (*row.open, *row.read)}
+    ends = min(sizes), max(sizes)
+    rows: list[tuple[str, ...]] = []
+    cases: list[tuple[str, ...]] = []
+    for row in measured:
+        for phase, times in (("", row.presented), ("open", row.open), ("read", row.read)):
+            words = f"this run, {phase}" if phase else "presentation"
+            cells = (_milliseconds(times.get(size)) for size in SIZES)
+            rows.append((row.name, words, *cells, _multiple(_growth(times, ends))))
+            known = times.keys() if phase else ()
+            ids = (case_id(phase, size, row.backend) if size in known else "" for size in SIZES)
+            cases.append(("", "", *ids, ""))
+        ratios = {size: row.read[size] / row.open[size] for size in row.read.keys() & row.open}
+        cells = (_multiple(ratios.get(size)) for size in SIZES)
+        rows.append((row.name, "this run, read / open", *cells, "–"))
+        cases.append(("",) * len(rows[-1]))
+    return Table(
+        "presentation-read",
+        "Performance Comparison of Reading Images",
+        "The rows and columns of a presentation of 2022, Cell Image Pre-Processing with Dask Image, "
+        "that this benchmark replicates. Opening is not reading: open decodes nothing (for Dask it "
+        "builds the task graph), read has all pixels in memory. "
+        + "".join(f"{sentence} " for sentence in _explained(measured, ends))
+        + "The presentation's machine and library versions were other ones: compare how the figures "
+        f"grow along a row (growth: from {ends[0]} to {images(ends[1])}), not the milliseconds.",
+        ("Process", "Source", *(images(size) for size in SIZES), "Growth"),
+        tuple(rows),
+        cases=tuple(cases),
+    )
+
+
+def _rows(summary: pd.DataFrame) -> Iterator[Row]:
+    """The rows whose reader was measured, each with the first backend under its usual scheduler."""
+    ok = summary[(summary["status"] == "ok") & summary["n_images"].isin(SIZES)]
+    for name, (reader, milliseconds) in READ_TABLE.items():
+        own = ok[ok["backend"].str.startswith(f"{reader}/") & ok["phase"].isin(["open", "read"])]
+        usual = own[own["backend"].str.endswith(("/serial", "/threads"))]
+        chosen = usual if len(usual) else own
+        if chosen.empty:
+            continue
+        backend = chosen["backend"].iloc[0]
+        first = chosen[chosen["backend"] == backend]
+        times = {
+            phase: dict(zip(rows["n_images"], rows["seconds_median"], strict=True))
+            for phase, rows in first.groupby("phase")
+        }
+        presented = {size: ms / 1e3 for size, ms in zip(SIZES, milliseconds, strict=True)}
+        yield Row(name, presented, backend, times.get("open", {}), times.get("read", {}))
+
+
+def _explained(rows: list[Row], ends: tuple[int, int]) -> Iterator[str]:
+    """What explains that the presentation's figures are so small: nothing was decoded."""
+    for row in rows:
+        if row.name == LAZY and (both := row.open.keys() & row.read):
+            size = max(both)
+            yield (
+                f"The presentation's {LAZY} is a lazy collection: this run opens {images(size)} so in "
+                f"{format_seconds(row.open[size])} and reads them in "
+                f"{format_seconds(row.read[size])}, {_multiple(row.read[size] / row.open[size])} as "
+                f"long. The presentation's {_milliseconds(row.presented[size])} for {images(size)} "
+                f"would be {format_seconds(row.presented[size] / size)} for each, which takes "
+                f"{format_seconds(row.read[size] / size)} to decode here."
+            )
+    grown = {
+        "the presentation's figures grow": [_growth(row.presented, ends) for row in rows],
+        "this run's open grows": [_growth(row.open, ends) for row in rows],
+        "its read grows": [_growth(row.read, ends) for row in rows],
+    }
+    known = {what: [one for one in values if one] for what, values in grown.items()}
+    if ends[0] < ends[1] and all(known.values()):
+        words = [f"{what} {format_range(values)} times" for what, values in known.items()]
+        yield f"From {ends[0]} to {images(ends[1])} {', '.join(words)}."
+
+
+def _growth(times: Times, ends: tuple[int, int]) -> float | None:
+    """Time at the last size over that at the first; None where one is missing or both are one."""
+    first, last = ends
+    return times[last] / times[first] if first < last and {*ends} <= times.keys() else None
+
+
+def _milliseconds(seconds: float | None) -> str:
+    """With as many decimals as the presentation has."""
+    return "–" if seconds is None else f"{seconds * 1e3:.3f} ms"
+
+
+def _multiple(ratio: float | None) -> str:
+    return "–" if ratio is None else format_multiple(ratio)
+
+
+def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
+    """The presentation's claim that Dask takes about as long as scikit-image, tested by size."""
+    if not source.paired:
+        return None
+    ratios = _ratios(source, summary)
+    if not any(ratio.count >= MIN_BLOCKS for ratio in ratios.values()):
+        return None
+    shown = dict(zip(ratios, verdicts(list(ratios.values()), margin=ABOUT), strict=True))
+    sizes = sorted({size for *_, size in ratios})
+    rows, cases = [], []
+    for backend, phase, other in dict.fromkeys(key[:3] for key in ratios):
+        keys = [(backend, phase, other, size) for size in sizes]
+        cells = (format_finding(ratios[key], shown[key]) if key in ratios else "–" for key in keys)
+        rows.append((backend, phase, other, *cells))
+        ids = (case_id(phase, key[-1], backend) if key in ratios else "" for key in keys)
+        cases.append(("", "", "", *ids))
+    counts = {verdict: list(shown.values()).count(verdict) for verdict in VERDICTS}
+    return Table(
+        "presentation-claim",
+        "Does Dask take about as long as scikit-image on one machine?",
+        f"The presentation's “{CLAIM}”, tested: the time with Dask as a multiple of that of plain "
+        "scikit-image in the same block, one image after the other (serial) and on as many threads "
+        f"(thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} and faster "
+        f"in {counts['faster']}; about the same (no difference) in {counts['no difference']}, and "
+        f"{counts['undecided']} are undecided. About the same: the whole 95% interval lies within a "
+        f"factor of {1 + ABOUT:g}. Slower and faster: the whole interval lies beyond it, and chance "
+        "does not explain that, corrected for all of these comparisons.",
+        ("With Dask", "Phase", "Without", *(images(size) for size in sizes)),
+        tuple(rows),
+        layout="ratios",
+        cases=tuple(cases),
+    )
+
+
+def _ratios(source: Source, summary: pd.DataFrame) -> dict[tuple[str, str, str, int], Ratio]:
+    """By backend with Dask, phase, backend without, and size, where both are ok."""
+    found = {}
+    every = times_by_case(source)
+    ok = summary[(summary["status"] == "ok") & summary["phase"].isin(["process", "pipeline"])]
+    for _, rows in ok.groupby(["phase", "n_images"], sort=False):
+        phase, size = str(rows["phase"].iloc[0]), int(rows["n_images"].iloc[0])
+        times = every[phase, size]
+        measured = list(rows["backend"])
+        for backend in measured:
+            if not backend.endswith(tuple(f"/{name}" for name in WITH_DASK)):
+                continue
+            for other in WITHOUT_DASK:
+                if other in measured and (ratio := within_blocks(times[backend], times[other])):
+                    found[backend, phase, other, size] = ratio
+    backends = list(summary["backend"].unique())
+    return {key: found[key] for key in sorted(found, key=lambda key: backends.index(key[0]))}

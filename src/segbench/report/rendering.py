@@ -100,6 +100,9 @@ def picture(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
     # No date and fixed ids: the same data give the same file. Text as text: as paths it makes a
     # file five times as large.
     with mpl.rc_context({"svg.hashsalt": "segbench", "svg.fonttype": "none"}):
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+        if kind == "svg":
+            figure.savefig(content, format="svg", metadata={"Date": None})
+        else:
+            # Packed in a third of the time, half as large again.
+            figure.savefig(content, format="png", dpi=150, pil_kwargs={"compress_level": 1})
     return content.getvalue()

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
-from segbench.report import presentation
 from segbench.runfile import STATUSES
 from segbench.stats import MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from segbench.results import Source
 
 T = TypeVar("T")
+
+# In place of a status: a case that has no sample, not even one that failed.
+NOT_REACHED = "not tried"
 
 PHASES = {
     "open": "a handle on the files, nothing decoded",
@@ -67,6 +72,11 @@ class Table:
     layout : {'figures', 'ratios', 'parts', 'words'}
         What the cells hold, for the page: in `ratios` a cell may end with a verdict, in `parts`
         with a share in brackets.
+    cases : tuple of tuple of str
+        For each cell of `rows` the `case_id` of the case whose samples it sums up, empty where it
+        sums up none; no rows at all where nothing of the table does.
+    row_ids : tuple of str
+        For each row what `cases` refer to it by; empty where they do not.
     """
 
     name: str
@@ -75,6 +85,8 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     layout: Literal["figures", "ratios", "parts", "words"] = "figures"
+    cases: tuple[tuple[str, ...], ...] = ()
+    row_ids: tuple[str, ...] = ()
 
 
 def summarize(source: Source) -> pd.DataFrame:
@@ -132,7 +144,7 @@ def summarize(source: Source) -> pd.DataFrame:
     summary = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
     summary["verdict"] = ""
     summary.loc[list(ratios), "verdict"] = verdicts(list(ratios.values()))
-    return _in_order(summary, source)
+    return _in_order(summary, source, "backend")
 
 
 def wrong_backends(source: Source) -> dict[str, str]:
@@ -142,15 +154,18 @@ def wrong_backends(source: Source) -> dict[str, str]:
     return dict(zip(wrong["backend"], wrong["cause"], strict=True))
 
 
-def _in_order(summary: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Phases in their natural order, sizes ascending, backends as the run listed them."""
-    listed = [*listed_in(source, "backends", str), *summary["backend"]]
+def _in_order(frame: pd.DataFrame, source: Source, *columns: str) -> pd.DataFrame:
+    """By phase in their natural order, size, and columns; backends are as the run listed them."""
+    listed = [*listed_in(source, "backends", str), *frame["backend"]]
     ranks = {
-        "phase": {phase: rank for rank, phase in enumerate(PHASES)},
+        "phase": {
+            phase: rank for rank, phase in enumerate(dict.fromkeys([*PHASES, *frame["phase"]]))
+        },
         "backend": {backend: rank for rank, backend in enumerate(dict.fromkeys(listed))},
     }
-    return summary.sort_values(
-        ["phase", "n_images", "backend"],
+    return frame.sort_values(
+        ["phase", "n_images", *columns],
+        kind="stable",
         key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
         ignore_index=True,
     )
@@ -180,29 +195,34 @@ def _ratio(times: pd.DataFrame, baseline: pd.DataFrame | None, source: Source) -
     return within_blocks(times["seconds"], baseline["seconds"])
 
 
+def ratio_of(row: pd.Series[Any]) -> Ratio:
+    """The ratio to the baseline of a row of the summary that has one."""
+    low, high = row["ratio_low"], row["ratio_high"]
+    return Ratio(row["ratio_median"], low, high, int(row["samples"]), row["ratio_p"])
+
+
 def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
     """Ratio in the blocks that both have; None without one. Both are indexed by block."""
-    both = [_by_block(seconds), _by_block(other)]
-    pairs = pd.concat(both, axis="columns", join="inner").to_numpy()
-    return paired_ratio(pairs[:, 0], pairs[:, 1]) if len(pairs) else None
+    own, others = _by_block(seconds), _by_block(other)
+    _, here, there = np.intersect1d(own.index, others.index, return_indices=True)
+    return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else None
 
 
-def times_by_block(source: Source, phase: str, n_images: int) -> dict[str, pd.Series[float]]:
-    """Seconds of each backend's samples of a case that are ok, indexed by block."""
-    samples = source.samples
-    case = samples[
-        (samples["phase"] == phase)
-        & (samples["n_images"] == n_images)
-        & (samples["status"] == "ok")
-    ]
-    return {
-        str(backend): _by_block(own.set_index("block")["seconds"])
-        for backend, own in case.groupby("backend", sort=False)
-    }
+def times_by_case(source: Source) -> dict[tuple[str, int], dict[str, pd.Series[float]]]:
+    """By phase and number of images the seconds of each backend's samples that are ok, by block."""
+    ok = source.samples[source.samples["status"] == "ok"]
+    times: dict[tuple[str, int], dict[str, pd.Series[float]]] = {}
+    for _, own in ok.groupby(["phase", "n_images", "backend"], sort=False):
+        phase, n_images, backend = (own[name].iloc[0] for name in ("phase", "n_images", "backend"))
+        case = times.setdefault((phase, int(n_images)), {})
+        case[backend] = _by_block(pd.Series(own["seconds"].to_numpy(), own["block"].to_numpy()))
+    return times
 
 
 def _by_block(seconds: pd.Series[float]) -> pd.Series[float]:
     """One value a block, ascending: of a block that a file holds twice, the last counts."""
+    if seconds.index.is_unique:
+        return seconds.sort_index()
     return seconds.groupby(level=0).last()
 
 
@@ -211,34 +231,63 @@ def format_seconds(seconds: float) -> str:
     if seconds == 0:
         return "0 s"
     seconds = float(f"{seconds:.2e}")  # first, since 999.9 ms are 1.00 s
-    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
+    unit, scale, decimals = _unit(seconds)
+    return f"{seconds * scale:.{decimals}f} {unit}"
+
+
+def _unit(seconds: float) -> tuple[str, float, int]:
+    """Unit, how many there are in a second, and decimals for three significant digits."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
         if seconds * scale >= 1 or unit == "ns":
             break
     value = seconds * scale
-    decimals = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:.{decimals}f} {unit}"
+    return unit, scale, 2 if value < 10 else 1 if value < 100 else 0
+
+
+def format_all_seconds(times: Sequence[float]) -> str:
+    """Several times, one at least, in the unit and with the decimals that suit their middle one."""
+    unit, scale, decimals = _unit(sorted(times)[len(times) // 2])
+    return f"{', '.join(f'{seconds * scale:.{decimals}f}' for seconds in times)} {unit}"
 
 
 def format_ratio(row: pd.Series[Any]) -> str:
     """Ratio to the baseline, its interval, and what that shows."""
     if pd.isna(row["ratio_median"]):
         return "–"
-    text = f"{_times(row['ratio_median'])}×"
-    if pd.notna(row["ratio_low"]) and row["backend"] != str(BASELINE):
-        text += f" ({format_interval(row['ratio_low'], row['ratio_high'])})"
-    return f"{text} {row['verdict']}".rstrip()
+    if row["backend"] == str(BASELINE):
+        return format_multiple(row["ratio_median"])
+    return format_finding(ratio_of(row), row["verdict"])
 
 
-def format_interval(low: float, high: float) -> str:
+def format_finding(ratio: Ratio, verdict: str) -> str:
+    """A ratio, its interval where it has one, and what that shows."""
+    text = format_multiple(ratio.median)
+    if not math.isnan(ratio.low):
+        text += f" ({format_interval(ratio.low, ratio.high)})"
+    return f"{text} {verdict}".rstrip()
+
+
+def format_multiple(ratio: float) -> str:
+    """A ratio by itself."""
+    return f"{format_factor(ratio)}×"
+
+
+def format_interval(low: float, high: float, to: str = "–") -> str:
     """The ends of an interval of ratios."""
-    return f"{_times(low)}–{_times(high)}"
+    return f"{format_factor(low)}{to}{format_factor(high)}"
 
 
-def _times(ratio: float) -> str:
-    """A ratio with two decimals, or two digits at least where it is small; 100 and more whole."""
+def format_factor(ratio: float) -> str:
+    """The number of a ratio with two decimals, or two digits at least where it is small; 100 and more whole."""
     if ratio < 0.0995:
         return f"{ratio:.2g}"
     return f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f}"
+
+
+def format_range(ratios: Sequence[float]) -> str:
+    """The lowest and the highest of some ratios; one where they are written alike."""
+    low, high = format_factor(min(ratios)), format_factor(max(ratios))
+    return low if low == high else f"{low} to {high}"
 
 
 def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
@@ -258,6 +307,7 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
                 f"{phase}: {meaning}. Median of the samples.",
                 heads,
                 times,
+                cases=pivot_cases(rows, sizes),
             )
         )
         tables.append(
@@ -268,6 +318,7 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
                 heads,
                 pivot(rows, sizes, format_ratio),
                 layout="ratios",
+                cases=pivot_cases(rows, sizes),
             )
         )
     return tables
@@ -297,43 +348,6 @@ def images(count: int) -> str:
     return f"{count} image" if count == 1 else f"{count} images"
 
 
-def presentation_table(summary: pd.DataFrame) -> Table | None:
-    """The presentation's read table, with this run's `open` and `read` under its figures."""
-    rows: list[tuple[str, ...]] = []
-    sizes = presentation.SIZES
-    for name, (reader, milliseconds) in presentation.READ_TABLE.items():
-        measured = {phase: _reader_times(summary, phase, reader) for phase in ("open", "read")}
-        if not any(measured.values()):
-            continue
-        rows.append((name, "presentation", *(f"{value:.3f} ms" for value in milliseconds)))
-        for phase, times in measured.items():
-            cells = (f"{times[size] * 1e3:.3f} ms" if size in times else "–" for size in sizes)
-            rows.append((name, f"this run, {phase}", *cells))
-    if not rows:
-        return None
-    return Table(
-        "presentation-read",
-        "Performance Comparison of Reading Images",
-        "The rows and columns of a presentation of 2022, Cell Image Pre-Processing with Dask Image, that "
-        "this benchmark replicates. Opening is not reading: open decodes nothing (for Dask "
-        "it builds the task graph), read has all pixels in memory. The presentation's Skimage row is "
-        "that of a lazy collection; 500 images can't be decoded in 4.9 ms. Its machine and library "
-        "versions were other ones: compare how the figures grow along a row, not the milliseconds.",
-        ("Process", "Source", *(images(size) for size in sizes)),
-        tuple(rows),
-    )
-
-
-def _reader_times(summary: pd.DataFrame, phase: str, reader: str) -> dict[int, float]:
-    """Median seconds by size, of the first backend with this reader under its usual scheduler."""
-    ok = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
-    own = ok[ok["backend"].str.startswith(f"{reader}/")]
-    usual = own[own["backend"].str.endswith(("/serial", "/threads"))]
-    chosen = usual if len(usual) else own
-    first = chosen[chosen["backend"] == chosen["backend"].iloc[0]] if len(chosen) else chosen
-    return dict(zip(first["n_images"], first["seconds_median"], strict=True))
-
-
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """What has no figure, and why."""
     failed = summary[summary["status"] != "ok"]
@@ -342,10 +356,11 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     by_size = failed.groupby([*together, "n_images"], sort=False, as_index=False)
     phases = by_size.agg(phase=("phase", ", ".join))
     by_phases = phases.groupby([*together, "phase"], sort=False, as_index=False)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (row["backend"], row["phase"], sizes_in_words(row["n_images"]), row["status"], row["cause"])
         for _, row in by_phases.agg(n_images=("n_images", list)).iterrows()
     ]
+    rows.extend(_not_reached(source))
     if left_out := listed_in(source, "sizes_left_out", int):
         count = source.dataset.get("images")
         held = images(count) if isinstance(count, int) else "fewer"
@@ -354,9 +369,8 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         )
     if not rows:
         return None
-    meanings = "; ".join(
-        f"{status}: {STATUSES[status]}" for status in sorted(set(failed["status"]))
-    )
+    told = {row[3] for row in rows} & STATUSES.keys()
+    meanings = "; ".join(f"{status}: {STATUSES[status]}" for status in sorted(told))
     if meanings:
         meanings += (
             ". A backend that fails in one phase is out at that size: what it had finished there in "
@@ -370,6 +384,22 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         tuple(rows),
         layout="words",
     )
+
+
+def _not_reached(source: Source) -> Iterable[tuple[str, ...]]:
+    """Rows on what the settings ask for and no sample is of, though none says why."""
+    samples = source.samples
+    there = set(zip(samples["backend"], samples["phase"], samples["n_images"], strict=True))
+    asked = (listed_in(source, "phases", str), listed_in(source, "sizes", int))
+    for backend in listed_in(source, "backends", str):
+        phases: dict[tuple[int, ...], list[str]] = {}
+        for phase in asked[0]:
+            sizes = tuple(size for size in asked[1] if (backend, phase, size) not in there)
+            if sizes:
+                phases.setdefault(sizes, []).append(phase)
+        for sizes, own in phases.items():
+            words = ", ".join(own), sizes_in_words(sizes)
+            yield (backend, *words, NOT_REACHED, "the run ended before")
 
 
 def sizes_in_words(sizes: Sequence[int]) -> str:
@@ -393,6 +423,7 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
             "the sum of its child processes'.",
             ("Backend", *heads),
             pivot(rows, sizes, lambda row: _mib(row["peak_mib"])),
+            cases=pivot_cases(rows, sizes),
         )
     idle = rows.groupby("backend")["idle_mib"].min()
     above = pivot(rows, sizes, lambda row: _mib(row["above_idle_mib"]))
@@ -404,6 +435,7 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
         "before any of these calls: libraries, pools, and what earlier calls left.",
         ("Backend", "Idle worker", *heads),
         tuple((backend, _mib(idle[backend]), *cells) for backend, *cells in above),
+        cases=tuple(("", *cells) for cells in pivot_cases(rows, sizes)),
     )
 
 
@@ -425,23 +457,23 @@ def truth_table(source: Source) -> Table | None:
         ("Images", "Adapted Rand error", "Precision", "Recall", "True cells", "Objects found"),
         (
             (
-                _value(truth.get("images", "–")),
+                format_value(truth.get("images", "–")),
                 *(_decimals(truth.get(name, "–")) for name in errors),
-                _value(truth.get("true_objects", "–")),
-                _value(truth.get("found_objects", "–")),
+                format_value(truth.get("true_objects", "–")),
+                format_value(truth.get("found_objects", "–")),
             ),
         ),
     )
 
 
 def _decimals(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else _value(value)
+    return f"{value:.3f}" if isinstance(value, float) else format_value(value)
 
 
 def environment_table(source: Source) -> Table:
     """Machine, versions, settings and dataset, as the source has them."""
     rows = [
-        (part, key.replace("_", " "), _value(value))
+        (part, key.replace("_", " "), format_value(value))
         for part in ("machine", "versions", "settings", "dataset")
         for key, value in getattr(source, part).items()
         if key != "truth"
@@ -456,7 +488,8 @@ def environment_table(source: Source) -> Table:
     )
 
 
-def _value(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A value of a header, whatever JSON held."""
     if isinstance(value, dict):
         inner = list(value.values())
         # Such as the thread pools of each backend.
@@ -465,10 +498,10 @@ def _value(value: Any) -> str:
             and isinstance(inner[0], list | tuple)
             and inner.count(inner[0]) == len(inner)
         ):
-            return f"{_value(inner[0])} (all {len(inner)})"
-        return "; ".join(f"{key}: {_value(inner)}" for key, inner in value.items())
+            return f"{format_value(inner[0])} (all {len(inner)})"
+        return "; ".join(f"{key}: {format_value(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_value(inner) for inner in value)
+        return ", ".join(format_value(inner) for inner in value)
     return "–" if value is None else str(value)
 
 
@@ -488,3 +521,80 @@ def pivot(
             cells.append(text(row) if row["status"] == "ok" else row["status"])
         lines.append((backend, *cells))
     return tuple(lines)
+
+
+def pivot_cases(rows: pd.DataFrame, sizes: Sequence[int]) -> tuple[tuple[str, ...], ...]:
+    """For each cell of a `pivot` the case that it is of."""
+    lines = []
+    for backend in rows["backend"].unique():
+        own = rows[rows["backend"] == backend]
+        phases = dict(zip(own["n_images"], own["phase"], strict=True))
+        cells = (case_id(phases[size], size, backend) if size in phases else "" for size in sizes)
+        lines.append(("", *cells))
+    return tuple(lines)
+
+
+def case_id(phase: str, n_images: int, backend: str) -> str:
+    """A name for a case that no other case of a source has, of letters that an address may hold."""
+    own = f"{phase}-{n_images}-{backend}"
+    plain = re.sub(r"[^A-Za-z0-9_-]", ".", own)
+    # Where the dots stand for nothing but the slashes of a backend's name, no other case is like it.
+    if phase in PHASES and plain.count(".") == own.count("/") == 2:
+        return f"case-{plain}"
+    return f"case-{plain}.{zlib.crc32(own.encode(errors='backslashreplace')):08x}"
+
+
+def samples_frame(source: Source) -> pd.DataFrame:
+    """All samples as they are in the source, those of a case together and by block.
+
+    Returns
+    -------
+    DataFrame
+        The fields of a :class:`segbench.runfile.Sample`, after the `case_id` as ``case``.
+    """
+    frame = _in_order(source.samples, source, "backend", "block")
+    names = [
+        case_id(*case)
+        for case in zip(frame["phase"], frame["n_images"], frame["backend"], strict=True)
+    ]
+    frame = frame.drop(columns="backend")
+    frame.insert(0, "case", names)
+    return frame
+
+
+def cases_table(source: Source) -> Table | None:
+    """Every sample of every case, in short, and where its other figures are."""
+    ordered = _in_order(source.samples, source, "backend", "block")
+    if ordered.empty:
+        return None
+    wrong = wrong_backends(source)
+    rows, ids, line = [], [], 2  # the file's first line has the names of the columns
+    for _, case in ordered.groupby(["phase", "n_images", "backend"], sort=False):
+        phase, n_images, backend = (case[name].iloc[0] for name in ("phase", "n_images", "backend"))
+        last = line + len(case) - 1
+        lines = f"{line}" if last == line else f"{line} to {last}"
+        words = "not shown: its result was wrong" if backend in wrong else _in_words(case)
+        rows.append((backend, phase, images(n_images), lines, words))
+        ids.append(case_id(phase, n_images, backend))
+        line = last + 1
+    return Table(
+        "cases",
+        "The samples behind every number",
+        "Times in the order of the blocks. Lines: of samples.csv among the tables, which has all that "
+        "is known of each sample.",
+        ("Backend", "Phase", "Size", "Lines", "Times of a call"),
+        tuple(rows),
+        layout="words",
+        row_ids=tuple(ids),
+    )
+
+
+def _in_words(case: pd.DataFrame) -> str:
+    """Times of the samples that are ok, and how the others ended."""
+    ok = case["status"] == "ok"
+    times = list(case["seconds"][ok])
+    failed = [
+        f"{status} in block {block}" if block else str(status)
+        for status, block in zip(case["status"][~ok], case["block"][~ok], strict=True)
+    ]
+    return "; ".join([*([format_all_seconds(times)] if times else []), *failed])

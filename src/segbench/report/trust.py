@@ -18,7 +18,7 @@ from segbench.report.tables import (
     Table,
     images,
     sizes_in_words,
-    times_by_block,
+    times_by_case,
     within_blocks,
 )
 from segbench.stats import MIN_BLOCKS, drift, relative_spread
@@ -84,12 +84,13 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
     if limits is None:
         return {}
     found = {}
+    every_time = times_by_case(source)
     for phase, n_images in _cases(source):
         own = _samples_of(source, phase, n_images)
         if own.empty:
             found[phase, n_images] = Ending(0, "")
             continue
-        times = times_by_block(source, phase, n_images)
+        times = every_time.get((phase, n_images), {})
         ok = own[own["status"] == "ok"]
         failed = set(own[own["status"] != "ok"]["backend"])
         every = set(ok["block"])
@@ -122,13 +123,18 @@ def blocks_table(source: Source) -> Table | None:
         rows.append(
             (phase, *(f"{one.blocks} ({one.reason or CUT})" if one else "–" for one in cells))
         )
+    anew = (
+        " Of few images the second half of the blocks was taken in new processes (round 2)."
+        if source.samples["round"].max() > 1
+        else ""
+    )
     return Table(
         "blocks",
         "Blocks taken, and why they ended",
         f"Blocks go on until the 95% interval of every ratio is within {limits.precision:.0%} of it "
         f"(looked at after {MIN_PRECISE_BLOCKS} blocks, then at each 1.4 times as many), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for {limits.seconds:g} s "
         "inside timed calls. In brackets what ended them: "
-        f"{'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.",
+        f"{'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.{anew}",
         ("Phase", *(images(size) for size in sizes)),
         tuple(rows),
     )
