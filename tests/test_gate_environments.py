@@ -285,12 +285,15 @@ def test_requirement_against_what_is_installed(
 
 
 @pytest.mark.usefixtures("repository")
-def test_requirement_that_nobody_has() -> None:
-    """What only the base has is installed there, and head is said to have none."""
+def test_requirement_that_nobody_has(wheels: Path) -> None:
+    """What only the base has is installed there as it is now, and head is said to have none."""
     base, head = from_requirements(["tinyextra"], packages=PACKAGES, watch=silent)
     assert base.side.versions["tinyextra"] == "1.0"
     assert "tinyextra" not in head.side.versions
     assert head.side.what == "no tinyextra, as installed here"
+    add_wheel(wheels, "tinyextra", "2.0")
+    base, _ = from_requirements(["tinyextra"], packages=PACKAGES, watch=silent)
+    assert base.side.versions["tinyextra"] == "2.0"
 
 
 @pytest.mark.usefixtures("repository")
@@ -481,7 +484,10 @@ def test_same_version_may_be_another_content(
 
 
 def test_requirements_that_do_not_go_together(
-    repository: Path, wheels: Path, pretend: Callable[..., None]
+    repository: Path,
+    wheels: Path,
+    pretend: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where a requirement excludes what is installed here, the error names both and what to do."""
     project: dict[str, object] = {
@@ -492,10 +498,13 @@ def test_requirements_that_do_not_go_together(
     tiny.write_wheel(wheels, project, {"tinyextra.py": ""})
     pretend("tinylib", "1.5")
     pretend("tinyextra", "2.0")
+    monkeypatch.setattr(installing, "MOST_CAUSES", 9)
     with pytest.raises(InputError, match="do not go together") as caught:
         from_requirements(["tinylib==1.0"], packages=["segbench[opencv]"], watch=silent)
     text = str(caught.value)
     assert "tinyextra 2.0 depends on tinylib==1.5" in text
+    # Held at what was asked for with whatever extras, too.
+    assert "(constraint) tinylib==1.0" in text
     assert "--base-with" in text
     assert "\n" not in text
     # Naming both, as it says, is the way out.

@@ -11,7 +11,7 @@ from segbench import __version__, files
 from segbench.gatefile import FAILING, VERDICTS
 from segbench.report import sight
 from segbench.report.gate_figure import TITLE, order, ratio_figure
-from segbench.report.rendering import comment_text, data_uri, one_line, render
+from segbench.report.rendering import comment_text, data_uri, fence, one_line, render
 from segbench.report.tables import Table, format_interval, format_seconds, images
 from segbench.stats import MIN_BLOCKS
 
@@ -214,7 +214,7 @@ def _comment(outcome: Outcome, *, rows: int) -> str:
     cases = _worst_first(outcome)
     return render(
         "gate.md.jinja",
-        filters={"comment": comment_text, "fence": _fence},
+        filters={"comment": comment_text, "fence": fence},
         values={
             **_shown(outcome),
             "told": [_row(case) for case in cases if case.verdict != "same"],
@@ -362,11 +362,3 @@ def _duration(seconds: float) -> str:
 def _count(number: int, noun: str) -> str:
     """A number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _fence(text: str) -> str:
-    """A block of code around text that may hold the signs of one."""
-    marks = "```"
-    while marks in text:
-        marks += "`"
-    return f"{marks}\n{text}\n{marks}"

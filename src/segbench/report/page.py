@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from segbench.report.across import history_figure, speedup_figure
 from segbench.report.answer import answer
 from segbench.report.compare import compare
 from segbench.report.figures import memory_figure, parts_figure, ratio_figures, time_figures
-from segbench.report.rendering import data_uri, markdown_text, render
+from segbench.report.rendering import data_uri, fence, markdown_text, render
 from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.sample import found_picture
 from segbench.report.styles import styles
@@ -354,7 +353,7 @@ def _filled(template: str, values: Mapping[str, object]) -> bytes:
         "by_times": _by_times,
         "by_heading": rows_by_heading,
         "split_end": _split_end,
-        "fence": _fence,
+        "fence": fence,
     }
     return _utf8(render(template, filters=filters, values=values))
 
@@ -369,12 +368,6 @@ def _picture_uri(drawing: Drawing) -> str:
 def _picture_file(drawing: Drawing) -> str:
     """The file of a figure that a page shows."""
     return f"{drawing.name}.{'svg' if drawing.svg else 'png'}"
-
-
-def _fence(lines: Sequence[str]) -> str:
-    """What encloses some lines of code in Markdown: longer than any row of backticks in them."""
-    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
-    return "`" * max(3, longest + 1)
 
 
 def _by_times(shape: object) -> str:

@@ -82,6 +82,14 @@ def comment_text(text: str) -> str:
     return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", quiet)  # the start of a numbered list
 
 
+def fence(text: str) -> str:
+    """A block of code in Markdown around text that may hold the signs of one."""
+    marks = "```"
+    while marks in text:
+        marks += "`"
+    return f"{marks}\n{text}\n{marks}"
+
+
 def data_uri(svg: bytes) -> str:
     """A picture as an address that holds it."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
