@@ -111,6 +111,24 @@ def test_every_case_is_sampled_once_a_block(images: Dataset, tmp_path: Path) -> 
     assert header.dataset["truth"]["images"] == 3
 
 
+def test_what_was_measured_before_a_failure_stays(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend that fails at a larger size keeps its samples of smaller ones, and their status."""
+    check = engine._Engine._check
+
+    def failing(self: engine._Engine, arm: engine._Arm, pattern: str, size: int) -> None:
+        if arm.backend == THREADS and size == 3:
+            self._fail(arm, protocol.Failed("error", "planted"), size=size)
+        else:
+            check(self, arm, pattern, size)
+
+    monkeypatch.setattr(engine._Engine, "_check", failing)
+    samples = of(measure(images, tmp_path, THREADS, phases=("process",)), THREADS)
+    assert {sample.status for sample in samples if sample.n_images == 1} == {"ok"}
+    assert {sample.status for sample in samples if sample.n_images == 3} == {"error"}
+
+
 def test_objects_are_those_of_the_reference(images: Dataset, tmp_path: Path) -> None:
     """Process and pipeline say how many objects they found; open and read find none."""
     samples = measure(images, tmp_path, THREADS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from segbench import gatefile
+from segbench import datasets, gatefile
 from segbench.cli import main
 from segbench.gate import compare, decide, environments
 from segbench.gate.environments import Environment
@@ -135,7 +135,7 @@ def test_a_folder_that_holds_a_gate(tmp_path: Path) -> None:
     (tmp_path / gatefile.FILE_NAME).write_text("earlier\n")
     result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
     assert result.exit_code == 2
-    assert gatefile.FILE_NAME in result.stderr
+    assert "an earlier gate is there; give another --out" in result.stderr
     assert (tmp_path / gatefile.FILE_NAME).read_text() == "earlier\n"
 
 
@@ -152,6 +152,20 @@ def test_a_calibration_is_shown_by_later_gates(tmp_path: Path) -> None:
         assert ("--calibrate` measures it" not in result.stdout) == known
     other = ("--sizes", "2", "--out", tmp_path / "other")
     assert "--calibrate` measures it" in segbench("gate", "--base", "main", *SMALL, *other).stdout
+
+
+def test_sizes_beyond_the_images_are_left_out(tmp_path: Path) -> None:
+    """A gate on fewer images than a size asks for leaves that size out and says so."""
+    files = datasets.smear(2, shape=(48, 64)).files
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for file in files:
+        (folder / file.name).write_bytes(file.read_bytes())
+    words = ("--images", folder, "--sizes", "1,20", *SMALL[4:])
+    result = segbench("gate", "--base", "main", *words, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "holds 2 images: left out 20" in result.stderr
+    assert "process 20" not in result.stdout
 
 
 def test_a_gate_asks_both_sides_for_their_backends(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segbench.backends.registry import BASELINE
+from segbench.errors import InputError
 from segbench.gate import calibration, decide
 from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Block
@@ -120,6 +121,17 @@ def test_failures(arm: str, status: str, verdict: str) -> None:
     assert comparison.first is None
 
 
+def test_wrong_results_at_the_head_always_fail() -> None:
+    """Other cells than the reference's are a failure, also where the base can't do it at all."""
+    lacking = Block(round=1, block=0, case=CASE, arm="base", failed=Failed("unavailable", "why"))
+    wrong = Block(round=1, block=0, case=CASE, arm="head", failed=Failed("wrong-result", "cells"))
+    (comparison,) = decide.decide([CASE], [lacking, wrong], [], threshold=0.05)
+    assert comparison.verdict == "failed"
+    also = dataclasses.replace(wrong, arm="base")
+    (comparison,) = decide.decide([CASE], [also, wrong], [], threshold=0.05)
+    assert comparison.verdict == "not compared"
+
+
 def test_a_case_that_both_sides_fail_is_not_compared() -> None:
     """The head is not blamed for what the base can't do either."""
     broken = [
@@ -135,7 +147,7 @@ def test_a_case_that_was_not_reached() -> None:
     """An interrupted gate says so of what it did not get to."""
     (comparison,) = decide.decide([CASE], [], [], threshold=0.05)
     assert comparison.verdict == "not compared"
-    assert "interrupted" in comparison.cause
+    assert "ended before" in comparison.cause
 
 
 def calibrated(noise: float, *, rounds: int = 20, gates: int = 200) -> Calibration:
@@ -187,7 +199,7 @@ def test_a_slowdown_that_is_seen_is_found() -> None:
 
 
 def test_a_case_that_failed_is_not_judged() -> None:
-    """A calibration leaves out cases of which an arm failed, and needs none to be left."""
+    """A calibration leaves out cases of which an arm failed, and rounds that a case lacks."""
     broken = Block(round=2, block=0, case=CASE, arm="itself", failed=Failed("error", "why"))
     whole = [
         dataclasses.replace(block, seconds=(1.0, 1.0, 1.05, 1.1))
@@ -196,9 +208,11 @@ def test_a_case_that_failed_is_not_judged() -> None:
     ]
     found = calibration.judge([*whole, broken], plan=PLAN, gates=10)
     assert [case.phase for case in found.cases] == ["pipeline"]
-    nothing = calibration.judge([broken], plan=PLAN, gates=10)
-    assert nothing.cases == ()
-    assert nothing.sight.smallest is None
+    with pytest.raises(InputError, match="nothing could be measured"):
+        calibration.judge([broken], plan=PLAN, gates=10)
+    # A gate draws the same rounds for all: those that each case has.
+    shorter = [block for block in whole if block.case == OTHER or block.round > 3]
+    assert calibration.judge(shorter, plan=PLAN, gates=10).sight.rounds == 5
 
 
 def test_what_was_found_is_kept(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

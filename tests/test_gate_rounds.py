@@ -19,6 +19,7 @@ from segbench.gate.environments import Environment
 from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Arm, Block, Images
 from segbench.gatefile import Side
+from segbench.measure import protocol
 from segbench.measure.process import WorkerProcess
 from tests import plugins
 
@@ -193,6 +194,26 @@ def test_a_backend_that_fails(
     (broken,) = {(b.case.phase, b.failed.status) for b in blocks if b.failed}
     assert broken == ("process", status)
     assert {block.round for block in blocks if block.case.phase == "read"} == {1, 2}
+
+
+def test_an_older_protocol_is_refused(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sides that would be measured in two ways are not compared."""
+    monkeypatch.setattr(protocol, "NUMBER", 2)
+    with pytest.raises(InputError, match="base: its segbench speaks protocol 1 with the gate"):
+        measure(images, *ARMS)
+
+
+def test_a_wrong_head_is_seen_where_the_base_lacks_it(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the head finds is compared with the reference though the base knows no such backend."""
+    plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", "wrong", "serial"),))
+    # Only this interpreter's own path leads to the plugin.
+    plugins.install(tmp_path, monkeypatch)
+    blocks = measure(images, Arm(name="base", python=HERE), ARMS[1], plan=plan)
+    found = {(block.case.phase, block.arm): block.failed.status for block in blocks if block.failed}
+    assert found[("process", "base")] == "unavailable"
+    assert found[("process", "head")] == "wrong-result"
 
 
 def test_a_gate_on_the_same_code(dataset: Dataset, tmp_path: Path) -> None:

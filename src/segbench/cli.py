@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,9 @@ class _Group(click.Group):
             sys.exit(2)
         except click.Abort as error:
             raise KeyboardInterrupt from error
+        except Exception:  # noqa: BLE001  # a mistake of segbench's own is not what status 1 tells of
+            traceback.print_exc()
+            sys.exit(2)
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -495,8 +499,9 @@ def gate(
     """Compare two versions of the code side by side: has anything become slower?
 
     Exit status 0: no regression; 1: a regression, or other cells than the base finds; 2: could not
-    measure.
+    measure; 130: interrupted.
     """
+    from segbench import gatefile
     from segbench.gate import calibration
     from segbench.gate.plan import Plan
 
@@ -521,13 +526,15 @@ def gate(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if calibrate:
         return _calibrate(plan, origin, rounds or calibration.ROUNDS)
-    outcome, folder = _compare(
+    folder = out or _new_folder()
+    gatefile.refuse_existing(folder)
+    outcome = _compare(
         plan,
         origin,
         base=base,
         base_with=base_with,
         ask_for_backends=backends is None,
-        out=out or _new_folder(),
+        out=folder,
     )
     return _tell(outcome, folder, strict=strict, markdown=markdown, json_file=json_file)
 
@@ -541,12 +548,25 @@ def _calibrate(plan: Plan, origin: Origin, rounds: int) -> int:
     with _progress(Console(stderr=True)) as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
+        plan = _fitting(plan, dataset, watcher)
         found = calibration.calibrate(dataset, plan=plan, measured_rounds=rounds, watcher=watcher)
     calibration.save(found.sight, calibration.key_of(plan, dataset, machine))
     _print_table(sight.table(found))
     for sentence in sight.sentences(found.sight):
         click.echo(sentence)
     return 0
+
+
+def _fitting(plan: Plan, dataset: Dataset, watcher: _ProgressWatcher) -> Plan:
+    import dataclasses
+
+    from segbench.measure import engine
+
+    sizes, left_out = engine.fitting_sizes(plan.sizes, dataset)
+    if left_out:
+        words = ", ".join(str(size) for size in left_out)
+        watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
+    return dataclasses.replace(plan, sizes=sizes)
 
 
 def _compare(
@@ -557,7 +577,7 @@ def _compare(
     base_with: tuple[str, ...],
     ask_for_backends: bool,
     out: Path,
-) -> tuple[Outcome, Path]:
+) -> Outcome:
     import dataclasses
 
     from segbench.gate import calibration, compare, environments
@@ -567,6 +587,7 @@ def _compare(
     with _progress(Console(stderr=True)) as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
+        plan = _fitting(plan, dataset, watcher)
         sides: tuple[Environment, Environment]
         packages = compare.packages_of(plan.backends)
         if base is not None:
@@ -575,7 +596,7 @@ def _compare(
             sides = environments.from_requirements(base_with, packages=packages, watch=watcher.note)
         if ask_for_backends:
             plan = dataclasses.replace(plan, backends=compare.backends_of(sides))
-        outcome = compare.compare(
+        return compare.compare(
             *sides,
             dataset,
             plan=plan,
@@ -585,7 +606,6 @@ def _compare(
             machine=machine,
             sight=calibration.load(calibration.key_of(plan, dataset, machine)),
         )
-    return outcome, out
 
 
 def _tell(
@@ -594,15 +614,16 @@ def _tell(
     from segbench import files, gatefile
     from segbench.report import gate as told
 
+    # Told first: a file that can't be written must not hide what was found.
+    if table := told.terminal_table(outcome):
+        _print_table(table)
+    for sentence in told.summary(outcome):
+        click.echo(sentence)
     index = told.write(outcome, folder / "report")
     if markdown:
         files.write_text(markdown, told.markdown(outcome))
     if json_file:
         gatefile.write_outcome(outcome, json_file)
-    if table := told.terminal_table(outcome):
-        _print_table(table)
-    for sentence in told.summary(outcome):
-        click.echo(sentence)
     click.echo(f"Samples: {folder / gatefile.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if outcome.interrupted:

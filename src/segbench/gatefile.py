@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from segbench import files
+from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,6 +257,18 @@ def status(outcome: Outcome, *, strict: bool) -> int:
     """Exit status: 1 for a regression or a failure; if `strict`, also where a case is undecided."""
     failing = (*FAILING, "undecided") if strict else FAILING
     return int(any(each.verdict in failing for each in outcome.comparisons))
+
+
+def refuse_existing(folder: Path) -> None:
+    """Refuse a folder that holds the samples of an earlier gate.
+
+    Raises
+    ------
+    InputError
+        If it does.
+    """
+    if (folder / FILE_NAME).exists():
+        raise InputError(f"{folder / FILE_NAME}: an earlier gate is there; give another --out")
 
 
 class GateWriter:

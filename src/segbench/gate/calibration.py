@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench import datasets, files
+from segbench.errors import InputError
 from segbench.gate import decide, rounds
 from segbench.gatefile import Calibration, CaseSight, Sight
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segbench.datasets import Dataset
-    from segbench.gate.plan import Plan
+    from segbench.gate.plan import Case, Plan
     from segbench.gate.rounds import Block
     from segbench.measure.engine import Watcher
     from segbench.measure.environment import Fact
@@ -98,18 +99,24 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
         How many are drawn.
     seed : int
         Of the draws.
+
+    Raises
+    ------
+    InputError
+        If no case is left.
     """
     rng = np.random.default_rng(seed)
     broken = {block.case for block in blocks if block.failed}
-    whole = [block for block in blocks if block.case not in broken]
+    whole = _common([block for block in blocks if block.case not in broken])
     by_arm = [decide.round_ratios(whole, second=place) for place in range(1, len(ARMS))]
     names = list(ARMS)[1:]
     count = max((len(ratios) for ratios in by_arm[0].values()), default=0)
-    draws = rng.integers(count, size=(gates, 2, plan.rounds)) if count else None
+    if not count:
+        raise InputError("nothing could be measured: see what `segbench run` says of these cases")
+    draws = rng.integers(count, size=(gates, 2, plan.rounds))
     beyond = 1 + plan.threshold
     said, smallest, alarms = [], [], np.zeros(gates, dtype=bool)
     for case in by_arm[0]:
-        assert draws is not None  # noqa: S101  (there are ratios, so there are rounds)
         lows = {name: _lows(each[case], draws) for name, each in zip(names, by_arm, strict=True)}
         itself = lows.pop(names[0])
         needed = beyond / itself - 1
@@ -129,7 +136,7 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
                 found={name: float(np.mean(low > beyond)) for name, low in lows.items()},
             )
         )
-    share = _quantile(np.concatenate(smallest)) if smallest else math.inf
+    share = _quantile(np.concatenate(smallest))
     return Calibration(
         cases=tuple(said),
         sight=Sight(
@@ -140,6 +147,15 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
             smallest=_finite(share),
         ),
     )
+
+
+def _common(blocks: list[Block]) -> list[Block]:
+    """Those of the rounds that every case has: a gate draws the same rounds for all."""
+    rounds_of: dict[Case, set[int]] = {}
+    for block in blocks:
+        rounds_of.setdefault(block.case, set()).add(block.round)
+    common = set.intersection(*rounds_of.values()) if rounds_of else set()
+    return [block for block in blocks if block.round in common]
 
 
 def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:

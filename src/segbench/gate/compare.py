@@ -41,8 +41,17 @@ _ASK = "from segbench.measure.cases import QUICK_BACKENDS; print(*QUICK_BACKENDS
 
 
 def backends_of(sides: Sequence[Environment]) -> tuple[BackendSpec, ...]:
-    """The backends that the segbench of either side compares by default, each once."""
-    return tuple(dict.fromkeys(spec for side in sides for spec in _ask_for_backends(side.python)))
+    """The backends that the segbench of either side compares by default, each once.
+
+    Raises
+    ------
+    InputError
+        If neither can say.
+    """
+    found = dict.fromkeys(spec for side in sides for spec in _ask_for_backends(side.python))
+    if not found:
+        raise InputError("neither side says what it compares by default: name it with --backends")
+    return tuple(found)
 
 
 def packages_of(backends: Sequence[BackendSpec]) -> tuple[str, ...]:
@@ -70,7 +79,9 @@ def _ask_for_backends(python: Path) -> tuple[BackendSpec, ...]:
         )
     except subprocess.TimeoutExpired:
         return ()
-    return tuple(BackendSpec(*line.split("/")) for line in asked.stdout.split())
+    # What a library prints when it is imported is not one.
+    lines = [line.split("/") for line in asked.stdout.splitlines()]
+    return tuple(BackendSpec(*parts) for parts in lines if len(parts) == 3)
 
 
 def compare(

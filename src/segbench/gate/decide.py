@@ -145,8 +145,8 @@ def _without(failures: dict[str, Failed]) -> tuple[str, str]:
     """Verdict and cause of a case that has no ratio, from how each arm failed."""
     causes = [f"{arm}: {failed.status}, {failed.cause}" for arm, failed in failures.items()]
     if not causes:
-        return "not compared", "not measured before the gate was interrupted"
-    head_alone = HEAD in failures and BASE not in failures
-    lacking = head_alone and failures[HEAD].status == "unavailable"
-    word = "failed" if head_alone and not lacking else "not compared"
-    return word, "; ".join(causes)
+        return "not compared", "not measured: the gate ended before"
+    base, head = (failures[arm].status if arm in failures else "ok" for arm in (BASE, HEAD))
+    wrong = head == "wrong-result" and base != "wrong-result"
+    broken = base == "ok" and head != "unavailable"
+    return "failed" if wrong or broken else "not compared", "; ".join(causes)

@@ -466,7 +466,8 @@ def _tidy(folder: Path) -> None:
         Holds the environments.
     """
     left = [each for each in folder.glob(".segbench-*") if _age(each) > LEFT_SECONDS]
-    whole = [each for each in folder.iterdir() if not each.name.startswith(".")]
+    # Beside them are files of others.
+    whole = [each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")]
     for each in sorted(whole, key=_age)[KEPT:]:
         # Renamed first: what is half removed must not be taken for whole. Another gate may have
         # done so at the same time.

@@ -35,6 +35,9 @@ MOST_BLOCKS = 6
 LEAST_BLOCKS = 2
 CASE_SECONDS = 0.3
 
+# An arm that fails so has lost its worker.
+ENDING = ("crashed", "timeout", "memory")
+
 # What a worker has to put its pool away.
 END_SECONDS = 5.0
 
@@ -162,13 +165,14 @@ def measure(
     for number in range(1, plan.rounds + 1):
         for backend, own in left.items():
             say(f"round {number}: {backend}")
-            if not own:
-                continue
-            with _workers(arms, backend, images.dataset, plan) as workers:
-                for block in _round(number, workers, tuple(own), images, plan, seed):
-                    if block.failed:
-                        own.remove(block.case)
-                    yield block
+            pending = list(own)
+            # Again where a worker is lost: for what is left of the round.
+            while pending:
+                with _workers(arms, backend, images.dataset, plan) as workers:
+                    for block in _round(number, workers, pending, images, plan, seed):
+                        if block.failed and block.case in own:
+                            own.remove(block.case)
+                        yield block
 
 
 def _launch(arm: Arm, backend: BackendSpec, dataset: Dataset, plan: Plan) -> WorkerProcess:
@@ -210,62 +214,64 @@ def _workers(
 def _round(
     number: int,
     workers: dict[str, WorkerProcess],
-    cases: tuple[Case, ...],
+    pending: list[Case],
     images: Images,
     plan: Plan,
     seed: str,
 ) -> Iterator[Block]:
-    """All cases of one backend in one round; ends early where a worker is lost."""
-    for name, worker in workers.items():
-        reply = worker.receive(limit=asking.START_SECONDS + plan.time_limit)
-        if not isinstance(reply, Started):
-            failed = asking.failure(reply)
-            if isinstance(reply, Refused):
-                # This side's segbench knows no such backend.
-                failed = Failed("unavailable", reply.reason)
-            for case in cases:
-                yield Block(round=number, block=0, case=case, arm=name, failed=failed)
-            return
-    for case in cases:
-        ready = _check(workers, case, images, plan)
-        if isinstance(ready, _Lost):
-            yield Block(round=number, block=0, case=case, arm=ready.arm, failed=ready.failed)
-            if ready.ended:
-                return
-            continue
-        spent = 0.0
-        for block in range(1, MOST_BLOCKS + 1):
-            order = random.Random(f"{seed}/{number}/{case}/{block}")  # noqa: S311  (an order, not a secret)
-            taken = _time(workers, case, block, ready, images, plan, order)
-            if isinstance(taken, _Lost):
-                yield Block(
-                    round=number, block=block, case=case, arm=taken.arm, failed=taken.failed
-                )
-                if taken.ended:
-                    return
-                break
-            yield Block(round=number, block=block, case=case, seconds=taken)
-            spent += sum(taken) * max(ready.values())
+    """Take cases of one backend from those that are pending, until none is or a worker is lost."""
+    lacking = _hear_starts(workers, plan)
+    live = {name: worker for name, worker in workers.items() if name not in lacking}
+    while pending:
+        case = pending.pop(0)
+        # Also where an arm lacks the backend: what another finds is right or wrong by itself.
+        calls, failed = _check(live, case, images, plan)
+        failed = {**lacking, **failed}
+        spent, block = 0.0, 0
+        while not failed and block < MOST_BLOCKS:
             if block >= LEAST_BLOCKS and spent > CASE_SECONDS:
                 break
+            block += 1
+            order = random.Random(f"{seed}/{number}/{case}/{block}")  # noqa: S311  (an order, not a secret)
+            seconds, failed = _time(live, case, block, calls, images, plan, order)
+            if not failed:
+                yield Block(round=number, block=block, case=case, seconds=seconds)
+            spent += sum(seconds) * max(calls.values())
+        for name, how in failed.items():
+            yield Block(round=number, block=block, case=case, arm=name, failed=how)
+        if any(failed[name].status in ENDING for name in failed if name in live):
+            return
 
 
-@dataclass(frozen=True)
-class _Lost:
-    """An arm failed; `ended`: its worker with it."""
-
-    arm: str
-    failed: Failed
-
-    @property
-    def ended(self) -> bool:
-        return self.failed.status in ("crashed", "timeout", "memory")
+def _hear_starts(workers: dict[str, WorkerProcess], plan: Plan) -> dict[str, Failed]:
+    """How the arms failed that did not start, by name."""
+    lacking = {}
+    for name, worker in workers.items():
+        reply = worker.receive(limit=asking.START_SECONDS + plan.time_limit)
+        if isinstance(reply, Refused):
+            # This side's segbench knows no such backend.
+            lacking[name] = Failed("unavailable", reply.reason)
+        elif not isinstance(reply, Started):
+            # A backend that it knows and that can't be loaded is broken.
+            lacking[name] = Failed("error", asking.failure(reply).cause)
+        elif reply.protocol != protocol.NUMBER:
+            raise InputError(
+                f"{name}: its segbench speaks protocol {reply.protocol} with the gate, which speaks "
+                f"{protocol.NUMBER}: they can't be measured alike; name another commit"
+            )
+    return lacking
 
 
 def _check(
     workers: dict[str, WorkerProcess], case: Case, images: Images, plan: Plan
-) -> dict[str, int] | _Lost:
-    """Compare with the reference and warm up, in all arms at once; the calls of a sample of each."""
+) -> tuple[dict[str, int], dict[str, Failed]]:
+    """Compare with the reference and warm up, in all arms at once.
+
+    Returns
+    -------
+    tuple
+        The calls of a sample of each arm, and how arms failed.
+    """
     request = protocol.Check(
         case.phase,
         datasets.lay_out(images.dataset, case.n_images),
@@ -277,7 +283,7 @@ def _check(
         worker.send(request)
     limit = asking.check_limit(plan.time_limit, size=case.n_images, shape=images.dataset.shape)
     end = time.monotonic() + limit
-    lost, calls = None, {}
+    calls, failed = {}, {}
     # All are heard, also after one has failed: an answer that is left would be taken for the next.
     for name, worker in workers.items():
         reply = asking.checked(
@@ -288,8 +294,8 @@ def _check(
         if isinstance(reply, Checked):
             calls[name] = reply.calls
         else:
-            lost = lost or _Lost(name, reply)
-    return lost or calls
+            failed[name] = reply
+    return calls, failed
 
 
 def _time(
@@ -300,9 +306,16 @@ def _time(
     images: Images,
     plan: Plan,
     order: random.Random,
-) -> tuple[float, ...] | _Lost:
-    """Time every arm once, in random order; seconds of a call in the order of the arms."""
-    seconds = dict.fromkeys(workers, 0.0)
+) -> tuple[tuple[float, ...], dict[str, Failed]]:
+    """Time every arm once, in random order.
+
+    Returns
+    -------
+    tuple
+        Seconds of a call, in the order of the arms, and how arms failed: all are asked, so that
+        none is blamed because it came first.
+    """
+    seconds, failed = dict.fromkeys(workers, 0.0), {}
     # The same number of calls in each: the two are to be measured alike.
     most = max(calls.values())
     for name in order.sample(list(workers), len(workers)):
@@ -313,6 +326,7 @@ def _time(
             objects=sum(images.objects[: case.n_images]),
         )
         if isinstance(reply, Failed):
-            return _Lost(name, reply)
-        seconds[name] = reply.seconds
-    return tuple(seconds.values())
+            failed[name] = reply
+        else:
+            seconds[name] = reply.seconds
+    return tuple(seconds.values()), failed

@@ -252,19 +252,20 @@ class _Engine:
             arm.worker = self._launch(arm.backend)
         end = self._end_of_start()
         for arm in live:
-            self._hear_start(arm, end)
+            # What it has measured of small sizes stays.
+            self._hear_start(arm, end, size=ANEW_IMAGES + 1)
 
     def _end_of_start(self) -> float:
         return time.monotonic() + asking.START_SECONDS + self.settings.time_limit
 
-    def _hear_start(self, arm: _Arm, end: float) -> None:
+    def _hear_start(self, arm: _Arm, end: float, *, size: int = 0) -> None:
         reply = arm.worker.receive(limit=max(0.0, end - time.monotonic()))
         if isinstance(reply, Refused):
             raise InputError(reply.reason)
         if isinstance(reply, Started):
             arm.thread_pools = reply.thread_pools
         else:
-            self._fail(arm, _named(asking.failure(reply), "start"))
+            self._fail(arm, _named(asking.failure(reply), "start"), size=size)
 
     def _live(self) -> list[_Arm]:
         return [arm for arm in self.arms if arm.failure is None]
@@ -403,7 +404,8 @@ class _Engine:
             if sample:
                 writer.append(sample)
                 self.cases[size, phase].add(arm.backend, sample)
-            else:
+            # One that failed at a larger size keeps what the first round of this one has.
+            elif size >= arm.failed_at:
                 self._record_failure(arm, size, writer, phase=phase, block=block)
 
     def _sample(

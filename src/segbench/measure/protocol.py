@@ -11,6 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import get_args
 
+# Grows when a request asks for something else than before: an older worker would do without it.
+NUMBER = 1
+
 
 @dataclass(frozen=True)
 class Start:
@@ -88,9 +91,13 @@ class Profile:
 
 @dataclass(frozen=True)
 class Started:
-    """The backend is ready; with the native thread pools that its libraries report."""
+    """The backend is ready; with the native thread pools that its libraries report.
+
+    `protocol` is the `NUMBER` of the worker's version; 0 of one that had none.
+    """
 
     thread_pools: list[str]
+    protocol: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ class Timed:
 
     seconds: float
     objects: int | None
-    untimed_seconds: float
+    untimed_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from segbench.errors import InputError
 from segbench.measure import memory
 from segbench.measure.process import kill_family
 from segbench.measure.protocol import (
+    NUMBER,
     Check,
     Checked,
     Failed,
@@ -298,7 +299,7 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
         # What the libraries made when they were imported stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
-        reply(Started(_thread_pools()))
+        reply(Started(_thread_pools(), NUMBER))
         for line in requests:
             try:
                 reply(worker.answer(decode(line)))  # type: ignore[arg-type]  # the engine sends requests

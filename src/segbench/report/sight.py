@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from segbench.report.tables import Table, images
@@ -43,7 +44,8 @@ def sentences(sight: Sight | None) -> list[str]:
     sees = (
         "finds none of the slow-downs that were tried"
         if sight.smallest is None
-        else f"sees {sight.smallest:.0%} and more: such a slow-down of a case is found 95 times in 100"
+        else f"sees {math.ceil(sight.smallest * 1000) / 10:g}% and more: over all cases, such a "
+        "slow-down of one is found 95 times in 100"
     )
     alarms = (
         f"Of {sight.gates} gates on the same code, drawn from {sight.rounds} measured rounds, "
