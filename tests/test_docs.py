@@ -14,6 +14,7 @@ from segbench.measure import asking, engine, worker
 from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
+from segbench.runfile import read_run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -90,3 +91,17 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_the_method_states_what_the_code_does(words: str) -> None:
     """The figures of docs/method.md on how is measured are the constants of the code."""
     assert words in " ".join((ROOT / "docs" / "method.md").read_text().split())
+
+
+def test_the_readme_describes_the_run_behind_its_figure() -> None:
+    """Machine, versions and images that the README names are those of results/reference/smear."""
+    header = read_run(ROOT / "results" / "reference" / "smear").header
+    versions = header.versions
+    python = header.machine["python"].split()[1].rpartition(".")[0]
+    dask, skimage = (versions[name].rpartition(".")[0] for name in ("dask", "scikit-image"))
+    height, width = header.dataset["shape"][:2]
+    words = (
+        f"{header.machine['cpu']}, Python {python}, Dask {dask}, scikit-image {skimage}), generated "
+        f"smears of {height} × {width} pixels"
+    )
+    assert words in " ".join(README.split())
