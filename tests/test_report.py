@@ -460,8 +460,8 @@ def test_small_and_large_ratios_have_two_digits_at_least(ratio: float, text: str
 def test_times_by_case_are_those_that_are_ok() -> None:
     """Of a case only samples that are ok are compared, even if others have a time."""
     slow = sample(POOL, "read", 1, 2, status="timeout", cause="too long", seconds=60.0)
-    times = tables.times_by_case(make_source(case(POOL, "read", 1, 1.0), [slow]))
-    assert dict(times["read", 1][POOL]) == {1: 1.0}
+    source = make_source(case(POOL, "read", 1, 1.0), [slow])
+    assert dict(source.times["read", 1][POOL]) == {1: 1.0}
 
 
 @settings(max_examples=100, deadline=None)

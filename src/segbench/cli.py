@@ -24,6 +24,7 @@ from rich.table import Table as Grid
 from segbench import __version__, datasets, runfile
 from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
+from segbench.gate.plan import CALIBRATION_ROUNDS, Plan
 from segbench.measure import cases
 from segbench.measure.settings import (
     CACHES,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from segbench.datasets import Dataset, Origin
     from segbench.gate.environments import Environment
-    from segbench.gate.plan import Plan
     from segbench.gatefile import Outcome
     from segbench.report.tables import Table
     from segbench.runfile import RunFile
@@ -82,65 +82,105 @@ def main() -> None:
     """Should I use Dask for my cell images, and how? Measured, on your machine and your images."""
 
 
-def _pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    default = PipelineParams()
-    options = (
-        click.option(
-            "--block-size",
-            type=int,
-            default=default.block_size,
-            show_default=True,
-            help="Width in pixels of the local threshold's neighbourhood; odd.",
-        ),
-        click.option(
-            "--method",
-            type=click.Choice(METHODS),
-            default=default.method,
-            show_default=True,
-            help="Of the local threshold.",
-        ),
-        click.option(
-            "--offset",
-            type=float,
-            default=default.offset,
-            show_default=True,
-            help="Taken off the local threshold, in units of full scale.",
-        ),
-        click.option(
-            "--foreground",
-            type=click.Choice(FOREGROUNDS),
-            default=default.foreground,
-            show_default=True,
-            help="Whether cells are darker or brighter than what surrounds them.",
-        ),
-        click.option(
-            "--min-area",
-            type=int,
-            default=default.min_area,
-            show_default=True,
-            help="Leave out objects of fewer pixels.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options that go together, as one decorator; shown in this order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def _images_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
-        ),
-        click.option(
-            "--dataset",
-            type=click.Choice(datasets.MADE),
-            help="Images to make where you give none.  [default: smear]",
-        ),
-        click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_DEFAULT = PipelineParams()
+_pipeline_options = _together(
+    click.option(
+        "--block-size",
+        type=int,
+        default=_DEFAULT.block_size,
+        show_default=True,
+        help="Width in pixels of the local threshold's neighbourhood; odd.",
+    ),
+    click.option(
+        "--method",
+        type=click.Choice(METHODS),
+        default=_DEFAULT.method,
+        show_default=True,
+        help="Of the local threshold.",
+    ),
+    click.option(
+        "--offset",
+        type=float,
+        default=_DEFAULT.offset,
+        show_default=True,
+        help="Taken off the local threshold, in units of full scale.",
+    ),
+    click.option(
+        "--foreground",
+        type=click.Choice(FOREGROUNDS),
+        default=_DEFAULT.foreground,
+        show_default=True,
+        help="Whether cells are darker or brighter than what surrounds them.",
+    ),
+    click.option(
+        "--min-area",
+        type=int,
+        default=_DEFAULT.min_area,
+        show_default=True,
+        help="Leave out objects of fewer pixels.",
+    ),
+)
+
+_images_options = _together(
+    click.option(
+        "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
+    ),
+    click.option(
+        "--dataset",
+        type=click.Choice(datasets.MADE),
+        help="Images to make where you give none.  [default: smear]",
+    ),
+    click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]"),
+)
+
+_phases_option = click.option(
+    "--phases", metavar="PHASE,...", help=f"Of {','.join(cases.PHASES)}.  [default: all]"
+)
+
+_seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the images made and of the order of measuring.",
+)
+
+_workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
+)
+
+_limits_options = _together(
+    click.option(
+        "--time-limit",
+        type=float,
+        default=Settings.time_limit,
+        show_default=True,
+        help="Seconds that one call may take.",
+    ),
+    click.option(
+        "--memory-limit",
+        type=float,
+        metavar="GIB",
+        help="GiB that a backend may hold.  [default: 80% of what is free]",
+    ),
+    _workers_option,
+    click.option(
+        "--native-threads",
+        is_flag=True,
+        help="Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
+    ),
+)
 
 
 def _origin(images: str | None, dataset: str | None, shape: str | None, seed: int) -> Origin:
@@ -154,35 +194,6 @@ def _origin(images: str | None, dataset: str | None, shape: str | None, seed: in
     )
 
 
-def _workers_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--time-limit",
-            type=float,
-            default=Settings.time_limit,
-            show_default=True,
-            help="Seconds that one call may take.",
-        ),
-        click.option(
-            "--memory-limit",
-            type=float,
-            metavar="GIB",
-            help="GiB that a backend may hold.  [default: 80% of what is free]",
-        ),
-        click.option(
-            "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
-        ),
-        click.option(
-            "--native-threads",
-            is_flag=True,
-            help="Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 def _memory_limit(given: float | None) -> float:
     if given is None:
         return available_gib()
@@ -192,9 +203,7 @@ def _memory_limit(given: float | None) -> float:
 @main.command()
 @_images_options
 @click.option("--sizes", metavar="N,...", help="Numbers of images.  [default: 1,20,50,200,500]")
-@click.option(
-    "--phases", metavar="PHASE,...", help="Of open,read,process,pipeline.  [default: all]"
-)
+@_phases_option
 @click.option(
     "--backends", metavar="SPEC,...", help="See `segbench backends`.  [default: a selection]"
 )
@@ -231,7 +240,7 @@ def _memory_limit(given: float | None) -> float:
     help="Or after so many seconds of timed calls, but not before 5 blocks.  [default: "
     f"{Limits.seconds:g}]",
 )
-@_workers_options
+@_limits_options
 @click.option(
     "--cache",
     type=click.Choice(CACHES),
@@ -239,13 +248,7 @@ def _memory_limit(given: float | None) -> float:
     show_default=True,
     help="Whether files are in memory when they are read, or have to come from the disk.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the images made and of the order of measuring.",
-)
+@_seed_option
 @click.option(
     "--resume",
     type=click.Path(path_type=Path, file_okay=False),
@@ -425,23 +428,22 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
 )
 @_images_options
 @click.option("--sizes", metavar="N,...", help="Numbers of images.  [default: 1,20]")
-@click.option(
-    "--phases", metavar="PHASE,...", help="Of open,read,process,pipeline.  [default: all]"
-)
+@_phases_option
 @click.option(
     "--backends", metavar="SPEC,...", help="See `segbench backends`.  [default: those of --quick]"
 )
 @click.option(
     "--threshold",
     type=float,
-    default=0.05,
+    default=Plan.threshold,
     show_default=True,
     help="A case that takes longer by more than this share is a regression.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(5),
-    help="How often both are started anew.  [default: 8; to calibrate 20]",
+    help="How often both are started anew.  "
+    f"[default: {Plan.rounds}; to calibrate {CALIBRATION_ROUNDS}]",
 )
 @click.option("--strict", is_flag=True, help="Fail also where a case stays undecided.")
 @click.option(
@@ -463,14 +465,8 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
     metavar="DIR",
     help="For gate.jsonl and report/.  [default: results/<time>]",
 )
-@_workers_options
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of the images made and of the order of measuring.",
-)
+@_limits_options
+@_seed_option
 @_pipeline_options
 def gate(
     *,
@@ -502,8 +498,6 @@ def gate(
     measure; 130: interrupted.
     """
     from segbench import gatefile
-    from segbench.gate import calibration
-    from segbench.gate.plan import Plan
 
     if (base is not None) + bool(base_with) + calibrate != 1:
         raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
@@ -525,7 +519,7 @@ def gate(
     # Told to end (a time-out, CI), a gate ends as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if calibrate:
-        return _calibrate(plan, origin, rounds or calibration.ROUNDS)
+        return _calibrate(plan, origin, rounds or CALIBRATION_ROUNDS)
     folder = out or _new_folder()
     gatefile.refuse_existing(folder)
     outcome = _compare(
@@ -539,8 +533,8 @@ def gate(
     return _tell(outcome, folder, strict=strict, markdown=markdown, json_file=json_file)
 
 
-def _calibrate(plan: Plan, origin: Origin, rounds: int) -> int:
-    from segbench.gate import calibration
+def _calibrate(plan: Plan, origin: Origin, measured_rounds: int) -> int:
+    from segbench.gate import calibration, rounds
     from segbench.measure import environment
     from segbench.report import sight
 
@@ -548,25 +542,15 @@ def _calibrate(plan: Plan, origin: Origin, rounds: int) -> int:
     with _progress(Console(stderr=True)) as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
-        plan = _fitting(plan, dataset, watcher)
-        found = calibration.calibrate(dataset, plan=plan, measured_rounds=rounds, watcher=watcher)
+        plan = rounds.fitted(plan, dataset, watcher)
+        found = calibration.calibrate(
+            dataset, plan=plan, measured_rounds=measured_rounds, watcher=watcher
+        )
     calibration.save(found.sight, calibration.key_of(plan, dataset, machine))
     _print_table(sight.table(found))
     for sentence in sight.sentences(found.sight):
         click.echo(sentence)
     return 0
-
-
-def _fitting(plan: Plan, dataset: Dataset, watcher: _ProgressWatcher) -> Plan:
-    import dataclasses
-
-    from segbench.measure import engine
-
-    sizes, left_out = engine.fitting_sizes(plan.sizes, dataset)
-    if left_out:
-        words = ", ".join(str(size) for size in left_out)
-        watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
-    return dataclasses.replace(plan, sizes=sizes)
 
 
 def _compare(
@@ -580,14 +564,14 @@ def _compare(
 ) -> Outcome:
     import dataclasses
 
-    from segbench.gate import calibration, compare, environments
+    from segbench.gate import calibration, compare, environments, rounds
     from segbench.measure import environment
 
     machine = environment.machine()
     with _progress(Console(stderr=True)) as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
-        plan = _fitting(plan, dataset, watcher)
+        plan = rounds.fitted(plan, dataset, watcher)
         sides: tuple[Environment, Environment]
         packages = compare.packages_of(plan.backends)
         if base is not None:
@@ -647,9 +631,7 @@ def _tell(
     metavar="DIR",
     help="Write a label image (TIFF) for each image.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
-)
+@_workers_option
 @_pipeline_options
 def segment(
     *,

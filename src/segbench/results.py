@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -73,6 +74,26 @@ class Source:
     picture: bytes = b""
     history: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def times(self) -> dict[tuple[str, int], dict[str, pd.Series[float]]]:
+        """By phase and number of images the seconds of each backend's samples that are ok, by block."""
+        ok = self.samples[self.samples["status"] == "ok"]
+        times: dict[tuple[str, int], dict[str, pd.Series[float]]] = {}
+        for _, own in ok.groupby(["phase", "n_images", "backend"], sort=False):
+            phase, n_images, backend = (
+                own[name].iloc[0] for name in ("phase", "n_images", "backend")
+            )
+            case = times.setdefault((phase, int(n_images)), {})
+            case[backend] = by_block(pd.Series(own["seconds"].to_numpy(), own["block"].to_numpy()))
+        return times
+
+
+def by_block(seconds: pd.Series[float]) -> pd.Series[float]:
+    """One value a block, ascending: of a block that a file holds twice, the last counts."""
+    if seconds.index.is_unique:
+        return seconds.sort_index()
+    return seconds.groupby(level=0).last()
 
 
 def read_sources(path: Path) -> list[Source]:

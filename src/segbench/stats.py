@@ -150,6 +150,10 @@ def spread(values: ArrayLike) -> Spread:
     return Spread(float(np.median(array)), float(array.min()), float(array.max()), array.size)
 
 
+# A relative spread of one arm's times beyond this is a restless machine's.
+WIDE = 0.1
+
+
 def relative_spread(values: ArrayLike) -> float:
     """Width of the middle half of some values as a share of their median: (Q3 - Q1) / median.
 

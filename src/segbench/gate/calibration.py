@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 # Arms by the share that their calls are made longer.
 ARMS = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
 
-# Rounds that are measured, unless the user says otherwise; gates that are drawn from them.
-ROUNDS = 20
+# Gates that are drawn from the rounds.
 GATES = 1000
 
 # A slow-down counts as seen if it is found in this share of gates.

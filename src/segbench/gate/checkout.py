@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.errors import InputError
+from segbench.measure.environment import git_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,19 +151,13 @@ class Checkout:
 
 
 def _git(folder: Path, *arguments: str, variables: dict[str, str] | None = None) -> str:
-    # A hook or an editor that runs segbench names its own repository in variables.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
     command = ("git", *_PLAIN, *arguments)
     try:
         return subprocess.run(  # noqa: S603  (git, on arguments from above)
             command,
             cwd=folder,
             # What went wrong is looked for in git's own words.
-            env={**environment, "LC_ALL": "C", **(variables or {})},
+            env={**git_variables(), "LC_ALL": "C", **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

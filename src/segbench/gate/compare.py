@@ -17,7 +17,7 @@ from segbench.gate import decide, rounds
 from segbench.gate.decide import BASE, HEAD
 from segbench.gatefile import GateWriter, Outcome, Pair
 from segbench.measure.process import foreign_environment, worker_environment
-from segbench.stats import relative_spread
+from segbench.stats import WIDE, relative_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from segbench.gatefile import Sight
     from segbench.measure.engine import Watcher
     from segbench.measure.environment import Fact
-
-# The times of the base alone, from round to round, tell how restless the machine was.
-RESTLESS = 0.1
 
 # What asking an interpreter for its segbench's backends may take.
 ASK_SECONDS = 60.0
@@ -240,12 +237,12 @@ def _restless(blocks: Sequence[Block]) -> tuple[str, ...]:
         if block.seconds:
             times.setdefault(block.case, []).append(block.seconds[0])
     spreads = [relative_spread(each) for each in times.values()]
-    restless = sum(each > RESTLESS for each in spreads)
+    restless = sum(each > WIDE for each in spreads)
     if not restless:
         return ()
     text = (
         f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
-        f"base's own times reaches over more than {RESTLESS:.0%} of their median. Pairs are timed "
+        f"base's own times reaches over more than {WIDE:.0%} of their median. Pairs are timed "
         "side by side, so that this widens the intervals and does not move the ratios."
     )
     return (text,)

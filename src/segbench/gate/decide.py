@@ -98,47 +98,28 @@ def decide(
             times[block.case].append(block.seconds)
     said = []
     for case in cases:
-        found = estimate(ratios[case]) if case in ratios else None
-        second = estimate(ratios_again[case]) if case in ratios_again else None
-        if case in failures or found is None:
+        found = second = base = head = None
+        if case in failures or case not in ratios:
             word, cause = _without(failures[case])
-            said.append(_comparison(case, word, cause=cause))
-            continue
-        medians = np.median(times[case], axis=0)
+        else:
+            found, cause = estimate(ratios[case]), ""
+            second = estimate(ratios_again[case]) if case in ratios_again else None
+            word = verdict(found, second, threshold=threshold)
+            base, head = (float(seconds) for seconds in np.median(times[case], axis=0))
         said.append(
-            _comparison(
-                case,
-                verdict(found, second, threshold=threshold),
-                base_seconds=float(medians[0]),
-                head_seconds=float(medians[1]),
+            Comparison(
+                phase=case.phase,
+                backend=str(case.backend),
+                n_images=case.n_images,
+                verdict=word,
+                base_seconds=base,
+                head_seconds=head,
                 first=found,
                 again=second,
+                cause=cause,
             )
         )
     return tuple(said)
-
-
-def _comparison(
-    case: Case,
-    word: str,
-    *,
-    base_seconds: float | None = None,
-    head_seconds: float | None = None,
-    first: Estimate | None = None,
-    again: Estimate | None = None,
-    cause: str = "",
-) -> Comparison:
-    return Comparison(
-        phase=case.phase,
-        backend=str(case.backend),
-        n_images=case.n_images,
-        verdict=word,
-        base_seconds=base_seconds,
-        head_seconds=head_seconds,
-        first=first,
-        again=again,
-        cause=cause,
-    )
 
 
 def _without(failures: dict[str, Failed]) -> tuple[str, str]:

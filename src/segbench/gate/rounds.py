@@ -7,6 +7,7 @@ spread from round to round, and so in the interval.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections import defaultdict
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 from segbench import datasets
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
-from segbench.measure import asking, protocol
-from segbench.measure.process import WorkerProcess
+from segbench.measure import asking, engine, protocol
+from segbench.measure.engine import END_SECONDS
+from segbench.measure.process import WorkerProcess, stop_all
 from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from segbench.backends.registry import BackendSpec
     from segbench.datasets import Dataset
     from segbench.gate.plan import Case, Plan
+    from segbench.measure.engine import Watcher
 
 # In each round a case is timed in so many blocks at the most, at the least, and as many in between
 # as fit these seconds.
@@ -37,9 +40,6 @@ CASE_SECONDS = 0.3
 
 # An arm that fails so has lost its worker.
 ENDING = ("crashed", "timeout", "memory")
-
-# What a worker has to put its pool away.
-END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,17 @@ class Images:
     dataset: Dataset
     folder: str
     objects: tuple[int, ...]
+
+
+def fitted(plan: Plan, dataset: Dataset, watcher: Watcher) -> Plan:
+    """A plan without the sizes that the dataset has no images for, which are told of.
+
+    Raises
+    ------
+    InputError
+        If it has images for none.
+    """
+    return dataclasses.replace(plan, sizes=engine.fitting_sizes(plan.sizes, dataset, watcher)[0])
 
 
 def make_reference(dataset: Dataset, folder: str, *, plan: Plan, python: Path | None) -> Images:
@@ -205,10 +216,7 @@ def _workers(
         yield workers
         grace = END_SECONDS
     finally:
-        for worker in workers.values():
-            worker.close()
-        for worker in workers.values():
-            worker.stop(grace=grace)
+        stop_all(workers.values(), grace=grace)
 
 
 def _round(

@@ -19,7 +19,7 @@ from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.measure import asking, environment, pagecache, picture, protocol, stages
 from segbench.measure.cases import PHASES
-from segbench.measure.process import WorkerProcess, set_variables
+from segbench.measure.process import WorkerProcess, set_variables, stop_all
 from segbench.measure.protocol import (
     Checked,
     Failed,
@@ -109,10 +109,7 @@ def run(
     InputError
         If a backend makes no sense, or no size fits the dataset.
     """
-    sizes, left_out = fitting_sizes(settings.sizes, dataset)
-    if left_out:
-        words = ", ".join(str(size) for size in left_out)
-        watcher.note(f"{dataset.name} holds {len(dataset.files)} images: left out {words}")
+    sizes, left_out = fitting_sizes(settings.sizes, dataset, watcher)
     if settings.cache == "cold":
         for file in datasets.laid_out(dataset, sizes[-1]):
             pagecache.check(file)
@@ -151,9 +148,9 @@ def run(
 
 
 def fitting_sizes(
-    sizes: Sequence[int], dataset: Dataset
+    sizes: Sequence[int], dataset: Dataset, watcher: Watcher
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Split sizes into those that the dataset has images for, and the others.
+    """Split sizes into those that the dataset has images for, and the others, which are told of.
 
     Raises
     ------
@@ -167,7 +164,11 @@ def fitting_sizes(
             f"{dataset.name} holds {count} images, fewer than the smallest size {min(sizes)}: "
             f"give --sizes up to {count}"
         )
-    return fitting, tuple(size for size in sizes if size > count)
+    left_out = tuple(size for size in sizes if size > count)
+    if left_out:
+        words = ", ".join(str(size) for size in left_out)
+        watcher.note(f"{dataset.name} holds {count} images: left out {words}")
+    return fitting, left_out
 
 
 @dataclass
@@ -244,10 +245,7 @@ class _Engine:
         """End the workers of all arms that are left, and start others."""
         self.watcher.step("starting the workers anew", steps=0)
         live = self._live()
-        for arm in live:
-            arm.worker.close()
-        for arm in live:
-            arm.worker.stop(grace=END_SECONDS)
+        stop_all((arm.worker for arm in live), grace=END_SECONDS)
         for arm in live:
             arm.worker = self._launch(arm.backend)
         end = self._end_of_start()
@@ -294,10 +292,7 @@ class _Engine:
 
     def stop(self, *, grace: float = 0.0) -> None:
         """End all workers, after so many seconds in which they may do so themselves."""
-        for worker in self.workers:
-            worker.close()
-        for worker in self.workers:
-            worker.stop(grace=grace)
+        stop_all(self.workers, grace=grace)
 
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
@@ -372,19 +367,20 @@ class _Engine:
 
     def _check(self, arm: _Arm, pattern: str, size: int) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
-        limits = {
-            "time_limit": self.settings.time_limit,
-            "memory_limit": self.settings.memory_limit,
-        }
-        limit = asking.check_limit(limits["time_limit"], size=size, shape=self.dataset.shape)
+        settings = self.settings
+        limit = asking.check_limit(settings.time_limit, size=size, shape=self.dataset.shape)
         arm.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
-        sample_seconds = asking.SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
+        sample_seconds = asking.SAMPLE_SECONDS if settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared.
-        for phase in (phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}):
+        for phase in (phase for phase in PHASES if phase in {*settings.phases, "pipeline"}):
             self._cool(size)
             request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
-            reply = asking.checked(arm.worker.ask(request, limit=limit), **limits)
+            reply = asking.checked(
+                arm.worker.ask(request, limit=limit),
+                time_limit=settings.time_limit,
+                memory_limit=settings.memory_limit,
+            )
             if isinstance(reply, Failed):
                 self._fail(arm, _named(reply, f"{phase} of {size} images"), size=size)
                 return

@@ -339,19 +339,22 @@ def _commit_of(file: Path, folder: Path) -> str:
     return head[1] + ("-dirty" if changed else "")
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    # A hook or an editor that runs segbench names its own repository in variables.
-    environment = {
+def git_variables() -> dict[str, str]:
+    """Environment for git: a hook or an editor that runs segbench names its own repository there."""
+    return {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
     }
+
+
+def _git(folder: Path, *arguments: str) -> str:
     # Only look: write no index, start no file system monitor.
     command = ("git", "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments)
     return subprocess.run(  # noqa: S603  (git, on arguments from above)
         command,
         cwd=folder,
-        env=environment,
+        env=git_variables(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

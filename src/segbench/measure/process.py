@@ -19,7 +19,7 @@ from segbench.measure.pipes import lines_of
 from segbench.measure.protocol import Failed, Reply, Request, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
@@ -85,6 +85,23 @@ def kill_family(leader: int) -> None:
     for member in family[-1:]:
         with contextlib.suppress(psutil.Error):
             member.kill()
+
+
+def stop_all(workers: Iterable[WorkerProcess], *, grace: float = 0.0) -> None:
+    """End some workers: all are told before the first is waited for.
+
+    Parameters
+    ----------
+    workers : iterable of WorkerProcess
+        Those that have ended stay so.
+    grace : float
+        Seconds that each has to end by itself, with its pool put away.
+    """
+    ending = list(workers)
+    for worker in ending:
+        worker.close()
+    for worker in ending:
+        worker.stop(grace=grace)
 
 
 class WorkerProcess:

@@ -168,6 +168,7 @@ class Refused:
 Request = Start | Reference | Check | Time | Profile
 Reply = Started | Made | Checked | Timed | Profiled | Failed | Refused
 _KINDS = {kind.__name__: kind for kind in (*get_args(Request), *get_args(Reply))}
+_FIELDS = {kind: {field.name for field in dataclasses.fields(kind)} for kind in _KINDS.values()}
 
 
 def encode(message: Request | Reply) -> str:
@@ -179,6 +180,6 @@ def decode(line: str) -> Request | Reply:
     """The message in a line; what the other side's version says beyond this one's is left out."""
     values = json.loads(line)
     kind = _KINDS[values.pop("kind")]
-    known = {field.name for field in dataclasses.fields(kind)}
-    message: Request | Reply = kind(**{name: values[name] for name in values if name in known})
+    known = {name: value for name, value in values.items() if name in _FIELDS[kind]}
+    message: Request | Reply = kind(**known)
     return message

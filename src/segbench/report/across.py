@@ -81,12 +81,8 @@ def speedup_figure(runs: Sequence[Run], style: Mapping[str, Style]) -> Drawing |
                 [end - middle for middle, end in zip(speed, high, strict=True)],
             ],
             label=label(backend),
-            color=look.colour,
-            marker=look.marker,
-            markersize=5,
-            linestyle=look.line,
-            linewidth=1.4,
             capsize=2,
+            **look.drawn,
         )
         words.append(
             f"{backend} {speed[-1]:.2f}× ({format_interval(low[-1], high[-1])}) with "
@@ -164,16 +160,7 @@ def history_figure(source: Source, style: Mapping[str, Style]) -> Drawing | None
             if not places:
                 continue
             shown = [median for median in medians if median is not None]
-            axes.plot(
-                places,
-                shown,
-                label=label(backend),
-                color=look.colour,
-                marker=look.marker,
-                markersize=5,
-                linestyle=look.line,
-                linewidth=1.4,
-            )
+            axes.plot(places, shown, label=label(backend), **look.drawn)
             words.append(
                 f"{phase} of {images(size)} with {backend} from {format_seconds(shown[0])} to "
                 f"{format_seconds(shown[-1])}"

@@ -16,7 +16,6 @@ from segbench.report.tables import (
     images,
     ratio_of,
     sizes_in_words,
-    times_by_case,
     within_blocks,
 )
 from segbench.stats import MIN_BLOCKS, Ratio, verdicts
@@ -206,7 +205,7 @@ def _beside(source: Source, phase: str, shown: pd.DataFrame, best: str) -> list[
             Comparison(row["backend"], ratio_of(row), row["verdict"] or "undecided")
             for _, row in rows.iterrows()
         ]
-    times = times_by_case(source)[phase, int(shown["n_images"].iloc[0])]
+    times = source.times[phase, int(shown["n_images"].iloc[0])]
     ratios = {
         str(backend): within_blocks(times[backend], times[best]) or NO_BLOCK_IN_COMMON
         for backend in shown["backend"]
@@ -230,7 +229,7 @@ def _whether_dask_pays(source: Source, summary: pd.DataFrame, phase: str) -> str
     rows = summary[summary["phase"] == phase]
     if not any(_uses_dask(backend) for backend in rows["backend"]):
         return "Whether Dask pays was not measured: no backend with it was."
-    times = costs.times_by_size(times_by_case(source), summary, phase)
+    times = costs.times_by_size(source, summary, phase)
     with_dask = {name: own for name, own in times.items() if _uses_dask(name)}
     without = {name: own for name, own in times.items() if not _uses_dask(name)}
     shared = {size for own in with_dask.values() for size in own} & {

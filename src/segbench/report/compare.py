@@ -23,7 +23,6 @@ from segbench.report.tables import (
     format_value,
     images,
     ratio_of,
-    times_by_case,
 )
 from segbench.stats import (
     MARGIN,
@@ -223,7 +222,7 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
     if len(sources) < 2:
         return ()
     runs = [
-        Run(source, summary, times_by_case(source))
+        Run(source, summary, source.times)
         for source, summary in zip(sources, summaries, strict=True)
     ]
     return tuple(_compared(runs[0], run, number) for number, run in enumerate(runs[1:], start=2))

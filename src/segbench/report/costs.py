@@ -18,7 +18,6 @@ from segbench.report.tables import (
     pivot,
     pivot_cases,
     sizes_in_words,
-    times_by_case,
     wrong_backends,
 )
 from segbench.runfile import PARTS
@@ -107,9 +106,8 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
     None where the samples of the source are not paired.
     """
     found = []
-    every = times_by_case(source)
     for phase in PHASES if source.paired else ():
-        times = times_by_size(every, summary, phase)
+        times = times_by_size(source, summary, phase)
         baseline = times.get(str(BASELINE), {})
         for backend, own in times.items():
             if len(own) < MIN_SIZES:
@@ -147,16 +145,12 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
     )
 
 
-def times_by_size(
-    times_by_case: Mapping[tuple[str, int], Mapping[str, pd.Series[float]]],
-    summary: pd.DataFrame,
-    phase: str,
-) -> dict[str, Times]:
+def times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[str, Times]:
     """By backend and number of images the times of a phase that a line may be drawn through."""
     rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
     times: dict[str, Times] = {backend: {} for backend in rows["backend"].unique()}
     for n_images in sorted(set(rows["n_images"])):
-        by_backend = times_by_case[phase, n_images]
+        by_backend = source.times[phase, n_images]
         for backend in rows[rows["n_images"] == n_images]["backend"]:
             if len(by_backend[backend]) >= MIN_BLOCKS:
                 times[backend][n_images] = by_backend[backend]

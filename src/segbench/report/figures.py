@@ -216,16 +216,7 @@ def memory_figure(summary: pd.DataFrame, style: Mapping[str, Style]) -> Drawing 
     words = []
     for backend, own in _by_backend(rows, style):
         look = style[backend]
-        axes.plot(
-            own["n_images"],
-            own[column],
-            label=label(backend),
-            color=look.colour,
-            marker=look.marker,
-            markersize=5,
-            linestyle=look.line,
-            linewidth=1.4,
-        )
+        axes.plot(own["n_images"], own[column], label=label(backend), **look.drawn)
         last = own.iloc[-1]
         words.append(f"{backend} {last[column]:.0f} MiB for {images(last['n_images'])}")
     canvas.sizes_axis(axes, sorted(rows["n_images"].unique()))

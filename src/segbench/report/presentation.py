@@ -15,7 +15,6 @@ from segbench.report.tables import (
     format_range,
     format_seconds,
     images,
-    times_by_case,
     within_blocks,
 )
 from segbench.stats import MIN_BLOCKS, VERDICTS, verdicts
@@ -214,11 +213,10 @@ def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
 def _ratios(source: Source, summary: pd.DataFrame) -> dict[tuple[str, str, str, int], Ratio]:
     """By backend with Dask, phase, backend without, and size, where both are ok."""
     found = {}
-    every = times_by_case(source)
     ok = summary[(summary["status"] == "ok") & summary["phase"].isin(["process", "pipeline"])]
     for _, rows in ok.groupby(["phase", "n_images"], sort=False):
         phase, size = str(rows["phase"].iloc[0]), int(rows["n_images"].iloc[0])
-        times = every[phase, size]
+        times = source.times[phase, size]
         measured = list(rows["backend"])
         for backend in measured:
             if not backend.endswith(tuple(f"/{name}" for name in WITH_DASK)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segbench.measure.cases import BACKENDS
 
@@ -45,6 +45,17 @@ class Style:
     marker: str
     line: str
     symbol: str
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """A line through markers, as matplotlib's options."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markersize": 5,
+            "linestyle": self.line,
+            "linewidth": 1.4,
+        }
 
 
 def styles(backends: Iterable[str]) -> dict[str, Style]:

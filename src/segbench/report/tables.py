@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
+from segbench.results import by_block
 from segbench.runfile import STATUSES
 from segbench.stats import MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
 
@@ -203,27 +204,9 @@ def ratio_of(row: pd.Series[Any]) -> Ratio:
 
 def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
     """Ratio in the blocks that both have; None without one. Both are indexed by block."""
-    own, others = _by_block(seconds), _by_block(other)
+    own, others = by_block(seconds), by_block(other)
     _, here, there = np.intersect1d(own.index, others.index, return_indices=True)
     return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else None
-
-
-def times_by_case(source: Source) -> dict[tuple[str, int], dict[str, pd.Series[float]]]:
-    """By phase and number of images the seconds of each backend's samples that are ok, by block."""
-    ok = source.samples[source.samples["status"] == "ok"]
-    times: dict[tuple[str, int], dict[str, pd.Series[float]]] = {}
-    for _, own in ok.groupby(["phase", "n_images", "backend"], sort=False):
-        phase, n_images, backend = (own[name].iloc[0] for name in ("phase", "n_images", "backend"))
-        case = times.setdefault((phase, int(n_images)), {})
-        case[backend] = _by_block(pd.Series(own["seconds"].to_numpy(), own["block"].to_numpy()))
-    return times
-
-
-def _by_block(seconds: pd.Series[float]) -> pd.Series[float]:
-    """One value a block, ascending: of a block that a file holds twice, the last counts."""
-    if seconds.index.is_unique:
-        return seconds.sort_index()
-    return seconds.groupby(level=0).last()
 
 
 def format_seconds(seconds: float) -> str:

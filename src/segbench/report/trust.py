@@ -18,10 +18,9 @@ from segbench.report.tables import (
     Table,
     images,
     sizes_in_words,
-    times_by_case,
     within_blocks,
 )
-from segbench.stats import MIN_BLOCKS, drift, relative_spread
+from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
 BUSY = 0.5
 
-# Middle half of the baseline's times in a case, and their change from its first to its last block,
-# as shares of their median. More is noise that a reader should know of.
-WIDE = 0.1
+# Change of the baseline's times in a case from its first to its last block, as a share of their
+# median. More is noise that a reader should know of.
 DRIFT = 0.1
 
 # Share of the cases: in more, the machine was restless, even if only for a part of the run.
@@ -84,13 +82,12 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
     if limits is None:
         return {}
     found = {}
-    every_time = times_by_case(source)
     for phase, n_images in _cases(source):
         own = _samples_of(source, phase, n_images)
         if own.empty:
             found[phase, n_images] = Ending(0, "")
             continue
-        times = every_time.get((phase, n_images), {})
+        times = source.times.get((phase, n_images), {})
         ok = own[own["status"] == "ok"]
         failed = set(own[own["status"] != "ok"]["backend"])
         every = set(ok["block"])
