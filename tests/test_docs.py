@@ -14,6 +14,7 @@ from segbench.measure import asking, engine, worker
 from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
+from segbench.report import presentation
 from segbench.runfile import read_run
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +84,8 @@ def test_links_lead_somewhere(document: Path) -> None:
         f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
         f"further from 1 than {stats.MARGIN:.0%}",
         f"whole interval lies within {stats.MARGIN:.0%} of 1",
+        f"within a factor of {1 + presentation.ABOUT:g}",
+        f"lies further from 1 than {stats.RUNS_MARGIN:.2%} ({stats.MARGIN:.0%} for each run",
         f"sizes of up to {engine.ANEW_IMAGES} images are measured in two rounds",
         f"A call may take {Settings.time_limit:g} s (`--time-limit`)",
         f"may hold {MEMORY_SHARE:.0%} of the memory that was free",

@@ -16,10 +16,11 @@ import pytest
 from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import asking, engine, pagecache, process, protocol
+from segbench.measure import asking, engine, pagecache, process, protocol, worker
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import Settings
 from segbench.measure.stopping import Limits
+from segbench.pipeline import PipelineParams
 from segbench.runfile import FILE_NAME, Sample, read_profiles, read_run
 from tests import plugins
 
@@ -534,20 +535,23 @@ def test_the_reference_must_start(
 def test_arms_on_one_cpu_share_it_in_a_block(
     images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arms that work in one thread are on the same CPU in a block, on the next in the next."""
-    asked_for: list[tuple[str, int | None]] = []
+    """What works in one thread is on the same CPU in a block, on the next in the next.
+
+    Such are some schedulers, and the phase `open` of all.
+    """
+    asked_for: list[tuple[str, str, int | None]] = []
     ask_worker = process.WorkerProcess.ask
 
     def watch(
         self: process.WorkerProcess, request: protocol.Request, *, limit: float | None
     ) -> protocol.Reply:
         if isinstance(request, protocol.Time):
-            asked_for.append((workers[id(self)], request.cpu))
+            asked_for.append((workers[id(self)], request.phase, request.cpu))
         return ask_worker(self, request, limit=limit)
 
     workers: dict[int, str] = {}
     asked = ask(parse_spec("dask-image/dask-blocks/synchronous"), THREADS, sizes=(1,))
-    asked = dataclasses.replace(asked, phases=("open",))
+    asked = dataclasses.replace(asked, phases=("open", "process"))
     monkeypatch.setattr(process.WorkerProcess, "ask", watch)
     launch = engine._Engine._launch
 
@@ -562,6 +566,26 @@ def test_arms_on_one_cpu_share_it_in_a_block(
         pytest.skip("this platform can't bind a process to a CPU")
     cpus = sorted(os.sched_getaffinity(0))
     expected = [cpus[block % len(cpus)] for block in (1, 2)]
+
+    def cpus_of(scheduler: str, phase: str) -> list[int | None]:
+        return [cpu for *case, cpu in asked_for if case == [scheduler, phase]]
+
     for scheduler in ("serial", "synchronous"):
-        assert [cpu for name, cpu in asked_for if name == scheduler] == expected
-    assert [cpu for name, cpu in asked_for if name == "thread-pool"] == [None, None]
+        assert cpus_of(scheduler, "process") == expected
+        assert cpus_of(scheduler, "open") == expected
+    assert cpus_of("thread-pool", "process") == [None, None]
+    assert cpus_of("thread-pool", "open") == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this platform")
+def test_a_cpu_is_for_one_sample() -> None:
+    """A sample runs on the CPU that it was given; what comes after may run on all again."""
+    before = os.sched_getaffinity(0)
+    seen = []
+    served = worker._Worker(None, PipelineParams(), 0.0)  # type: ignore[arg-type]  # no backend is called
+    served.ready["open"] = lambda: seen.append(os.sched_getaffinity(0))
+    served.paces["open"] = 0.0, 1
+    for cpu in (min(before), None, max(before)):
+        served.time(protocol.Time("open", 1, warm=False, cpu=cpu))
+        assert os.sched_getaffinity(0) == before
+    assert seen == [{min(before)}, before, {max(before)}]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -125,8 +125,34 @@ def test_every_case_is_timed_in_every_round(images: Images) -> None:
             block.block for block in blocks if block.round == number and block.case == PLAN.cases[0]
         ]
         assert own == list(range(1, len(own) + 1))
-        assert rounds.LEAST_BLOCKS <= len(own) <= rounds.MOST_BLOCKS
+        assert len(own) in range(2, 2 * rounds.MOST_PAIRS + 1, 2)
     assert told.steps == 2
+
+
+def test_no_arm_comes_first_more_often(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second block of a pair has the arms the other way round; pairs are not all alike."""
+    orders = []
+    time_one = rounds._time
+
+    def watch(*arguments: Any) -> Any:
+        orders.append(tuple(arguments[-1]))
+        return time_one(*arguments)
+
+    monkeypatch.setattr(rounds, "_time", watch)
+    monkeypatch.setattr(rounds, "CASE_SECONDS", 60.0)
+    measure(images, *ARMS, plan=dataclasses.replace(PLAN, phases=("open",), rounds=5))
+    assert len(orders) == 5 * 2 * rounds.MOST_PAIRS
+    assert all(
+        second == first[::-1] for first, second in zip(orders[::2], orders[1::2], strict=True)
+    )
+    assert set(orders[::2]) == {("base", "head"), ("head", "base")}
+
+
+def test_long_calls_are_timed_in_one_pair(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two blocks take the time that a case may have, there are no more, and no fewer."""
+    monkeypatch.setattr(rounds, "CASE_SECONDS", 0.0)
+    blocks = measure(images, *ARMS, plan=dataclasses.replace(PLAN, rounds=1))
+    assert [block.block for block in blocks] == [1, 2] * len(PLAN.cases)
 
 
 def test_each_round_has_new_processes(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:

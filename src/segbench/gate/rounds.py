@@ -24,7 +24,7 @@ from segbench.measure.process import WorkerProcess, stop_all
 from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from segbench.backends.registry import BackendSpec
@@ -32,11 +32,10 @@ if TYPE_CHECKING:
     from segbench.gate.plan import Case, Plan
     from segbench.measure.engine import Watcher
 
-# In each round a case is timed in so many blocks at the most, at the least, and as many in between
-# as fit these seconds.
-MOST_BLOCKS = 6
-LEAST_BLOCKS = 2
-CASE_SECONDS = 0.3
+# In each round a case is timed in so many pairs of blocks at the most, in one at the least, and as
+# many in between as fit these seconds.
+MOST_PAIRS = 3
+CASE_SECONDS = 0.6
 
 # An arm that fails so has lost its worker.
 ENDING = ("crashed", "timeout", "memory")
@@ -236,11 +235,11 @@ def _round(
         calls, failed = _check(live, case, images, plan)
         failed = {**lacking, **failed}
         spent, block = 0.0, 0
-        while not failed and block < MOST_BLOCKS:
-            if block >= LEAST_BLOCKS and spent > CASE_SECONDS:
+        for order in _orders(live, f"{seed}/{number}/{case}"):
+            # Only after both blocks of a pair.
+            if failed or (block % 2 == 0 and spent > CASE_SECONDS):
                 break
             block += 1
-            order = random.Random(f"{seed}/{number}/{case}/{block}")  # noqa: S311  (an order, not a secret)
             seconds, failed = _time(live, case, block, calls, images, plan, order)
             if not failed:
                 yield Block(round=number, block=block, case=case, seconds=seconds)
@@ -249,6 +248,20 @@ def _round(
             yield Block(round=number, block=block, case=case, arm=name, failed=how)
         if any(failed[name].status in ENDING for name in failed if name in live):
             return
+
+
+def _orders(arms: Iterable[str], seed: str) -> Iterator[list[str]]:
+    """Orders of the arms, a block each: a random one, then the same the other way round.
+
+    So each arm comes first as often as last: the same call takes some per cent longer where another
+    one's came before it. What gets slower or faster in the meantime cancels, too.
+    """
+    rng = random.Random(seed)  # noqa: S311  (an order, not a secret)
+    names = list(arms)
+    for _ in range(MOST_PAIRS):
+        order = rng.sample(names, len(names))
+        yield order
+        yield order[::-1]
 
 
 def _hear_starts(workers: dict[str, WorkerProcess], plan: Plan) -> dict[str, Failed]:
@@ -313,9 +326,9 @@ def _time(
     calls: dict[str, int],
     images: Images,
     plan: Plan,
-    order: random.Random,
+    order: Sequence[str],
 ) -> tuple[tuple[float, ...], dict[str, Failed]]:
-    """Time every arm once, in random order.
+    """Time every arm once, in this order.
 
     Returns
     -------
@@ -326,8 +339,9 @@ def _time(
     seconds, failed = dict.fromkeys(workers, 0.0), {}
     # The same number of calls in each: the two are to be measured alike.
     most = max(calls.values())
-    for name in order.sample(list(workers), len(workers)):
-        request = protocol.Time(case.phase, most, warm=True, cpu=asking.cpu_of(case.backend, block))
+    for name in order:
+        cpu = asking.cpu_of(case.backend, case.phase, block)
+        request = protocol.Time(case.phase, most, warm=True, cpu=cpu)
         reply = asking.timed(
             workers[name].ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + most * plan.time_limit),
             time_limit=plan.time_limit,

@@ -85,12 +85,14 @@ def failure(reply: Reply) -> Failed:
     return Failed("error", f"unexpected answer {type(reply).__name__}")
 
 
-def cpu_of(backend: BackendSpec, block: int) -> int | None:
-    """The CPU that all backends on one CPU have in a block; each CPU has its turn.
+def cpu_of(backend: BackendSpec, phase: str, block: int) -> int | None:
+    """The CPU that whatever works on one CPU has in a block; each CPU has its turn.
 
-    None for a backend that works on several, and where a process can't be put on one.
+    None for what works on several, and where a process can't be put on one.
     """
-    if backend.scheduler not in schedulers.ON_ONE_CPU or not hasattr(os, "sched_getaffinity"):
+    # To open is to list files and to build a task graph: no scheduler has a part in that.
+    on_one = phase == "open" or backend.scheduler in schedulers.ON_ONE_CPU
+    if not on_one or not hasattr(os, "sched_getaffinity"):
         return None
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[block % len(cpus)]

@@ -422,7 +422,7 @@ class _Engine:
             phase,
             ready.calls,
             warm=self.settings.cache == "warm",
-            cpu=asking.cpu_of(arm.backend, block),
+            cpu=asking.cpu_of(arm.backend, phase, block),
         )
         answer = arm.worker.ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + ready.calls * limit)
         reply = asking.timed(answer, time_limit=limit, objects=objects)

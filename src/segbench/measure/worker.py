@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -45,7 +45,7 @@ from segbench.measure.protocol import (
 from segbench.pipeline import PipelineParams, Segmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -126,21 +126,20 @@ class _Worker:
     def time(self, request: Time) -> Timed:
         asked = time.perf_counter()
         call = self.ready[request.phase]
-        if request.cpu is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {request.cpu})
-        if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
-            # Since its last sample others have filled the caches of the CPU.
-            call()
-        gc.collect()
-        # A collection inside the timed call would be charged to whoever comes last.
-        gc.disable()
-        try:
-            started = time.perf_counter()
-            for _ in range(request.calls):
-                result = call()
-            seconds = time.perf_counter() - started
-        finally:
-            gc.enable()
+        with _on(request.cpu):
+            if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
+                # Since its last sample others have filled the caches of the CPU.
+                call()
+            gc.collect()
+            # A collection inside the timed call would be charged to whoever comes last.
+            gc.disable()
+            try:
+                started = time.perf_counter()
+                for _ in range(request.calls):
+                    result = call()
+                seconds = time.perf_counter() - started
+            finally:
+                gc.enable()
         objects = result.count if isinstance(result, Segmentation) else None
         return Timed(seconds / request.calls, objects, started - asked)
 
@@ -176,6 +175,20 @@ class _Worker:
             return self.time(request)
         assert isinstance(request, Reference)  # noqa: S101  (Start came first, and only once)
         return self.make_reference(request)
+
+
+@contextmanager
+def _on(cpu: int | None) -> Iterator[None]:
+    """Work on one CPU, if one is given: this thread alone, those that it starts later are free."""
+    if cpu is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:

@@ -149,11 +149,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Run:
-    """A source, its summary, and its times by case."""
+    """A source and its summary."""
 
     source: Source
     summary: pd.DataFrame
-    times: dict[tuple[str, int], dict[str, pd.Series[float]]]
 
 
 @dataclass(frozen=True)
@@ -221,10 +220,7 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
     """
     if len(sources) < 2:
         return ()
-    runs = [
-        Run(source, summary, source.times)
-        for source, summary in zip(sources, summaries, strict=True)
-    ]
+    runs = [Run(source, summary) for source, summary in zip(sources, summaries, strict=True)]
     return tuple(_compared(runs[0], run, number) for number, run in enumerate(runs[1:], start=2))
 
 
@@ -352,7 +348,7 @@ def _level(run: Run, row: Case) -> Ratio:
     """Median time of a case as a ratio to one second, with its interval."""
     if not run.source.paired:
         return Ratio(row["seconds_median"], math.nan, math.nan, 1, math.nan)
-    times = run.times[row["phase"], row["n_images"]][row["backend"]]
+    times = run.source.times[row["phase"], row["n_images"]][row["backend"]]
     return paired_ratio(times, np.ones(len(times)))
 
 
