@@ -2,7 +2,8 @@
 
 Run as ``python docs/gate_trials.py COMMAND`` from a clone, where segbench is installed with the
 extra ``dev``. Each trial is a gate of what is committed there, as base, and of that with one more
-commit, as head. Prints tables in Markdown; ``--out FILE`` keeps what was said of every case as JSON.
+commit, as head. Prints tables in Markdown; ``--out FILE`` keeps what was said of every case as
+JSON, and ``show FILE...`` prints the tables of several together: those of docs/regressions.md.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from trust_tools import (
     clone_with_commit,
     markdown,
     options_for,
+    read_records,
+    record_files,
     say,
     share_at_most,
     upper_bound,
@@ -544,6 +547,20 @@ def cases_table(trials: Sequence[Trial]) -> str:
     return markdown(heads, rows)
 
 
+def tables(trials: Sequence[Trial]) -> list[str]:
+    """All that there is to show, with the note that belongs to it."""
+    same = [each for each in trials if each.head.startswith(NOTHING.name)]
+    planted = [each for each in trials if each.head in KINDS]
+    slow = [each for each in trials if each not in same and each not in planted]
+    shown = [
+        *([runs_table(same)] if same else []),
+        *([found_table(slow)] if slow else []),
+        *([RUNS_NOTE] if same or slow else []),
+        *([kinds_table(planted)] if planted else []),
+    ]
+    return [*shown, cases_table(trials)]
+
+
 _TIMES = ("A run takes", "and measures for")
 
 
@@ -662,7 +679,7 @@ def main() -> None:
 def identical(*, runs: int, busy: bool, **options: Any) -> None:
     """Compare the code with itself: how often does a gate fail?"""
     record = _try_all([NOTHING], runs=runs, busy=busy, **options)
-    record.finish(runs_table(record.trials), RUNS_NOTE, cases_table(record.trials))
+    record.finish(*tables(record.trials))
 
 
 @main.command()
@@ -678,7 +695,7 @@ def identical(*, runs: int, busy: bool, **options: Any) -> None:
 def slower(*, share: float, runs: int, **options: Any) -> None:
     """Compare the code with itself made slower: how often is that found?"""
     record = _try_all([slower_by(share)], runs=runs, **options)
-    record.finish(found_table(record.trials), RUNS_NOTE, cases_table(record.trials))
+    record.finish(*tables(record.trials))
 
 
 @main.command()
@@ -695,7 +712,18 @@ def planted(*, kinds: str, **options: Any) -> None:
     if unknown := [name for name in chosen if name not in KINDS]:
         raise click.BadParameter(f"unknown {unknown[0]!r}: choose from {', '.join(KINDS)}")
     record = _try_all([KINDS[name] for name in chosen], runs=1, **options)
-    record.finish(kinds_table(record.trials), cases_table(record.trials))
+    record.finish(*tables(record.trials))
+
+
+@main.command()
+@record_files
+def show(*, kept: tuple[Path, ...]) -> None:
+    """Print the tables of what was kept with --out, of all the files together."""
+    try:
+        records = read_records(kept, Trials)
+    except ToolError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n\n".join(tables([each for record in records for each in record.trials])))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How far segbench can be trusted, measured: false alarms, slow-downs found, the engine's own cost.
 
 Run as ``python docs/trust.py COMMAND`` from a clone, where segbench is installed with the extra
-``dev``. Prints tables in Markdown; ``--out FILE`` keeps the counts behind them as JSON.
+``dev``. Prints tables in Markdown; ``--out FILE`` keeps the counts behind them as JSON, and
+``show FILE...`` prints the tables of several together: those of docs/method.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from trust_tools import (
     install_arms,
     markdown,
     options_for,
+    read_records,
+    record_files,
     run_segbench,
     say,
     share_at_most,
@@ -404,6 +407,26 @@ def _median(values: Sequence[float | None], text: str) -> str:
     return text.format(statistics.median(known)) if known else "–"
 
 
+def tables(counts: Counts) -> list[str]:
+    """All that there is to show, with the notes that belong to it."""
+    shown = []
+    if counts.attempts:
+        shown += [
+            false_alarms_table(counts.attempts),
+            FALSE_ALARMS_NOTE,
+            claims_table(counts.attempts),
+        ]
+    if counts.searches:
+        shown += [
+            slowed_table(counts.searches, by_case=False),
+            slowed_table(counts.searches, by_case=True),
+            SLOWED_NOTE,
+        ]
+    for cost in counts.costs:
+        shown += [cost_table(cost), cost_note(cost)]
+    return shown
+
+
 # The command line.
 
 
@@ -494,11 +517,7 @@ def false_alarms(
                     say(f"{progress}: {each.tool}: {claims}, {each.seconds:.0f} s")
                 record.attempts += attempts
                 record.write()
-    record.finish(
-        false_alarms_table(record.attempts),
-        FALSE_ALARMS_NOTE,
-        claims_table(record.attempts),
-    )
+    record.finish(*tables(record))
 
 
 @main.command()
@@ -533,11 +552,7 @@ def slowed(
             say(f"run {run} of {runs}: {found} of {len(searches)} found slower, {seconds:.0f} s")
             record.searches += searches
             record.write()
-    record.finish(
-        slowed_table(record.searches, by_case=False),
-        slowed_table(record.searches, by_case=True),
-        SLOWED_NOTE,
-    )
+    record.finish(*tables(record))
 
 
 @main.command()
@@ -562,7 +577,24 @@ def cost(*, run_dir: Path | None, out: Path | None, work: Path | None, run_optio
         record.costs.append(dataclasses.replace(found, answer=bare_answer(), command=command))
     except (ToolError, InputError) as error:
         raise click.ClickException(str(error)) from error
-    record.finish(cost_table(record.costs[0]), cost_note(record.costs[0]))
+    record.finish(*tables(record))
+
+
+@main.command()
+@record_files
+def show(*, kept: tuple[Path, ...]) -> None:
+    """Print the tables of what was kept with --out, of all the files together."""
+    try:
+        records = read_records(kept, Counts)
+    except ToolError as error:
+        raise click.ClickException(str(error)) from error
+    together = Counts(
+        None,
+        attempts=[each for record in records for each in record.attempts],
+        searches=[each for record in records for each in record.searches],
+        costs=[each for record in records for each in record.costs],
+    )
+    click.echo("\n\n".join(tables(together)))
 
 
 if __name__ == "__main__":

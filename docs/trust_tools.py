@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import cattrs
 import click
 
 from segbench import files, results
@@ -200,7 +201,7 @@ class Record:
             return
         script = Path(sys.argv[0]).name
         content = {
-            "command": shlex.join(["python", f"docs/{script}", *sys.argv[1:]]),
+            "command": shlex.join(["python", f"docs/{script}", *_without_paths(sys.argv[1:])]),
             "versions": environment.versions(),
             **dataclasses.asdict(self),
         }
@@ -219,6 +220,54 @@ class Record:
         if self.failures:
             say(f"{len(self.failures)} runs failed and are left out")
             sys.exit(1)
+
+
+def _without_paths(words: Sequence[str]) -> list[str]:
+    """A command line without the options that say where its files are on this machine."""
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        if word in ("--out", "--work"):
+            next(rest, None)
+        elif not word.startswith(("--out=", "--work=")):
+            kept.append(word)
+    return kept
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_records(paths: Sequence[Path], kind: type[R]) -> list[R]:
+    """Read what was kept with ``--out``.
+
+    Raises
+    ------
+    ToolError
+        If a file holds no such record.
+    """
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    records = []
+    for path in paths:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            # Those that `Record.write` adds.
+            content = {**content, "path": None}
+            del content["command"], content["versions"]
+            records.append(converter.structure(content, kind))
+        except (ValueError, TypeError, KeyError, cattrs.BaseValidationError) as error:
+            raise ToolError(f"{path}: no record of this script") from error
+    return records
+
+
+def record_files(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument of a command that shows records."""
+    return click.argument(
+        "kept",
+        nargs=-1,
+        required=True,
+        metavar="FILE...",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    )(function)
 
 
 Tool = Callable[[Workplace, int], list[Attempt]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
 from segbench.report import presentation
 from segbench.runfile import read_run
+
+# The scripts are no part of the package, and their names are there for the type checker too.
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+
+import trust
+import trust_tools
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -94,6 +101,20 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_the_method_states_what_the_code_does(words: str) -> None:
     """The figures of docs/method.md on how is measured are the constants of the code."""
     assert words in " ".join((ROOT / "docs" / "method.md").read_text().split())
+
+
+def record(*names: str) -> list[Path]:
+    """Files of what was counted for the documents."""
+    return [ROOT / "results" / "reference" / "trust" / f"{name}.json" for name in names]
+
+
+def test_the_tables_of_the_method_are_those_of_its_records() -> None:
+    """What docs/method.md says of false alarms and slow-downs is what was counted."""
+    text = (ROOT / "docs" / "method.md").read_text()
+    names = record("false-alarms-segbench", "false-alarms-the-others", "slowed")
+    alarms, others, slowed = trust_tools.read_records(names, trust.Counts)
+    assert trust.false_alarms_table([*alarms.attempts, *others.attempts]) in text
+    assert trust.slowed_table(slowed.searches, by_case=False) in text
 
 
 def test_the_readme_describes_the_run_behind_its_figure() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segbench import datasets
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
 from segbench.gate import calibration, decide
@@ -17,6 +19,10 @@ from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Block
 from segbench.gatefile import VERDICTS, Calibration, Estimate
 from segbench.measure.protocol import Failed
+from segbench.pipeline import PipelineParams
+
+if TYPE_CHECKING:
+    from segbench.measure.environment import Fact
 
 CASE = Case(BASELINE, 20, "process")
 OTHER = Case(BASELINE, 20, "pipeline")
@@ -224,3 +230,27 @@ def test_what_was_found_is_kept(tmp_path: object, monkeypatch: pytest.MonkeyPatc
     assert calibration.load("key") == sight
     calibration._path("key").write_text("{}")
     assert calibration.load("key") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rounds": 7},
+        {"sizes": (1, 20)},
+        {"phases": ("process",)},
+        {"threshold": 0.1},
+        {"workers": 7},
+        {"native_threads": True},
+        {"params": PipelineParams(min_area=5)},
+    ],
+    ids=str,
+)
+def test_a_calibration_holds_for_its_own_cases(other: dict[str, Any]) -> None:
+    """A gate that measures anything else, or on another machine, is not told what this one sees."""
+    machine: dict[str, Fact] = {"system": "Linux", "cpu": "fast", "cpus_available": 2}
+    images = datasets.smear(2, shape=(48, 64))
+    key = calibration.key_of(PLAN, images, machine)
+    assert key == calibration.key_of(dataclasses.replace(PLAN, seed=5), images, machine)
+    assert key != calibration.key_of(dataclasses.replace(PLAN, **other), images, machine)
+    assert key != calibration.key_of(PLAN, images, {**machine, "cpu": "slow"})
+    assert key != calibration.key_of(PLAN, datasets.smear(2, shape=(48, 80)), machine)

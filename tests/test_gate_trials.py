@@ -456,6 +456,8 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
         assert changes_at_head(clone) == ["src/segbench/backends/phases.py"]
     kept = json.loads(out.read_text())
     assert len(kept["commit"]) == 40
+    shown = CliRunner().invoke(gate_trials.main, ["show", str(out)])
+    assert shown.stdout == done.stdout
     assert [each["status"] for each in kept["trials"]] == [0, 1, 0]
     assert kept["trials"][1]["comparisons"][1]["first"]["ratio"] == 1.2
     assert kept["trials"][0]["notes"] == ["The machine was restless."]

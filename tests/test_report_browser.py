@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from segbench.report import gate
 from segbench.report.page import build
 from tests.made_up import DASK, POOL, SERIAL, case, make_source, sample
 from tests.test_report import NASTY, profile
+from tests.test_report_gate import nasty, ordinary
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
+    from segbench.gatefile import Outcome
     from segbench.results import Source
 
 # Set where a browser has to be there, as it is in CI: nothing is skipped then.
@@ -459,7 +462,24 @@ def test_numbers_lead_to_their_samples(page: Chrome) -> None:
 @pytest.mark.parametrize("width", [0, 360])
 def test_accessible(driver: Chrome, small: Path, scheme: str, width: int) -> None:
     """Nothing that axe calls serious is there, in light or dark, on a wide screen or a telephone."""
-    page = opened(driver, small)
+    look_for_violations(opened(driver, small), scheme=scheme, width=width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("outcome", [ordinary(), nasty()], ids=["ordinary", "nasty"])
+def test_a_gate_is_accessible(
+    driver: Chrome, tmp_path: Path, outcome: Outcome, scheme: str
+) -> None:
+    """Neither is there in the page of a gate, which runs nothing that a result holds."""
+    driver.get("about:blank")
+    driver.get_log("browser")
+    driver.get(gate.write(outcome, tmp_path).as_uri())
+    look_for_violations(driver, scheme=scheme, width=360)
+    assert driver.get_log("browser") == []
+
+
+def look_for_violations(page: Chrome, *, scheme: str, width: int) -> None:
+    """Open all that is folded, in this scheme and width, and let axe look."""
     try:
         emulate(page, scheme=scheme, width=width)
         page.execute_script(

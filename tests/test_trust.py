@@ -472,6 +472,31 @@ def test_a_failed_run_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert content["machine"]["cpus"] >= 1
 
 
+def test_what_was_kept_is_shown_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of two files are those of all their runs; no path of the machine is in a file."""
+    words = ["trust.py", "slowed", "--work", "/here", "--runs", "1", "--out=/there"]
+    monkeypatch.setattr(sys, "argv", words)
+    own, others = attempt("segbench run", "faster"), attempt("asv continuous", "undecided")
+    paths = [tmp_path / "own.json", tmp_path / "others.json"]
+    for path, each in zip(paths, (own, others), strict=True):
+        trust.Counts(path, attempts=[each]).write()
+        assert json.loads(path.read_text())["command"] == "python docs/trust.py slowed --runs 1"
+    done = CliRunner().invoke(trust.main, ["show", *map(str, paths)])
+    assert done.exit_code == 0, done.output
+    expected = trust.tables(trust.Counts(None, attempts=[own, others]))
+    assert done.stdout == "\n\n".join(expected) + "\n"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"attempts": 5}', '{"machine": {}, "x": NaN'])
+def test_no_record_is_refused(text: str, tmp_path: Path) -> None:
+    """A file that is damaged or something else is named."""
+    path = tmp_path / "kept.json"
+    path.write_text(text)
+    done = CliRunner().invoke(trust.main, ["show", str(path)])
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {path}: no record of this script\n"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
