@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from segbench import datasets, gatefile
 from segbench.cli import main
-from segbench.gate import compare, decide, environments
+from segbench.gate import calibration, compare, decide, environments
 from segbench.gate.environments import Environment
 from segbench.gatefile import Side
 
@@ -139,16 +139,36 @@ def test_a_folder_that_holds_a_gate(tmp_path: Path) -> None:
     assert (tmp_path / gatefile.FILE_NAME).read_text() == "earlier\n"
 
 
-def test_a_calibration_is_shown_by_later_gates(tmp_path: Path) -> None:
-    """It prints what is seen of each case, and a gate of the same cases says it, too."""
+def test_a_calibration_is_shown_by_later_gates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prints what is seen of each case, and a gate with the same options says it, too."""
+    monkeypatch.setattr(calibration, "ROUNDS", 5)
     calibrated = segbench("gate", "--calibrate", *SMALL)
     assert calibrated.exit_code == 0, calibrated.output
     assert "process, 1 image, skimage/skimage/serial" in calibrated.stdout
     assert "This machine " in calibrated.stdout
-    # Its own rounds are how many are measured; it holds for gates of the usual number.
-    result = segbench("gate", "--base", "main", *SMALL[:-2], "--out", tmp_path)
+    result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
     assert result.exit_code in (0, 1), result.output
-    assert "--calibrate` measures it" not in result.stdout
+    assert "This machine sees " in result.stdout
+    assert "--calibrate" not in result.stdout
+
+
+@pytest.mark.parametrize("option", [["--strict"], ["--json", "x"], ["--out", "x"]])
+def test_a_calibration_takes_no_option_that_it_has_no_use_for(option: list[str]) -> None:
+    """What would be ignored is refused at once."""
+    result = segbench("gate", "--calibrate", *SMALL, *option)
+    assert result.exit_code == 2
+    assert "leave out --strict, --markdown, --json and --out" in result.stderr
+
+
+def test_a_gate_measures_the_backends_that_are_named(tmp_path: Path) -> None:
+    """And no baseline beside them: both sides have the same backend."""
+    named = "skimage/skimage/thread-pool"
+    result = segbench("gate", "--base", "main", *SMALL, "--backends", named, "--out", tmp_path)
+    assert result.exit_code in (0, 1), result.output
+    blocks = (tmp_path / gatefile.FILE_NAME).read_text().splitlines()[1:]
+    assert {json.loads(block)["scheduler"] for block in blocks} == {"thread-pool"}
 
 
 def test_sizes_beyond_the_images_are_left_out(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,27 +131,32 @@ def test_every_case_is_timed_in_every_round(images: Images) -> None:
 
 
 def test_no_arm_comes_first_more_often(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second block of a pair has the arms the other way round; pairs are not all alike."""
+    """The second block of a pair has the arms the other way round, on the same CPU.
+
+    Pairs are not all alike, and each CPU has its turn.
+    """
     orders = []
     time_one = rounds._time
 
     def watch(*arguments: Any) -> Any:
-        orders.append(tuple(arguments[-1]))
+        *_, order, cpu = arguments
+        orders.append((tuple(order), cpu))
         return time_one(*arguments)
 
     monkeypatch.setattr(rounds, "_time", watch)
-    monkeypatch.setattr(rounds, "CASE_SECONDS", 60.0)
+    monkeypatch.setattr(rounds, "ARM_SECONDS", 60.0)
     measure(images, *ARMS, plan=dataclasses.replace(PLAN, phases=("open",), rounds=5))
     assert len(orders) == 5 * 2 * rounds.MOST_PAIRS
-    assert all(
-        second == first[::-1] for first, second in zip(orders[::2], orders[1::2], strict=True)
-    )
-    assert set(orders[::2]) == {("base", "head"), ("head", "base")}
+    for (first, cpu), (second, other_cpu) in zip(orders[::2], orders[1::2], strict=True):
+        assert (second, other_cpu) == (first[::-1], cpu)
+    assert {order for order, _ in orders[::2]} == {("base", "head"), ("head", "base")}
+    if hasattr(os, "sched_getaffinity"):
+        assert {cpu for _, cpu in orders} == os.sched_getaffinity(0)
 
 
 def test_long_calls_are_timed_in_one_pair(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where two blocks take the time that a case may have, there are no more, and no fewer."""
-    monkeypatch.setattr(rounds, "CASE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "ARM_SECONDS", 0.0)
     blocks = measure(images, *ARMS, plan=dataclasses.replace(PLAN, rounds=1))
     assert [block.block for block in blocks] == [1, 2] * len(PLAN.cases)
 
@@ -224,8 +230,8 @@ def test_a_backend_that_fails(
 
 def test_an_older_protocol_is_refused(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sides that would be measured in two ways are not compared."""
-    monkeypatch.setattr(protocol, "NUMBER", 2)
-    with pytest.raises(InputError, match="base: its segbench speaks protocol 1 with the gate"):
+    monkeypatch.setattr(protocol, "NUMBER", 3)
+    with pytest.raises(InputError, match="base: its segbench speaks protocol 2 with the gate"):
         measure(images, *ARMS)
 
 

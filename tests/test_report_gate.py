@@ -183,7 +183,7 @@ def outcomes(draw: st.DrawFn) -> Outcome:
         false_alarms=draw(share),
         rounds=draw(st.integers(1, 100)),
         gates=1000,
-        smallest=draw(st.none() | share),
+        smallest=draw(share),
     )
     return make_outcome(
         *draw(st.lists(comparisons(), max_size=30)),

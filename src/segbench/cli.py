@@ -24,7 +24,7 @@ from rich.table import Table as Grid
 from segbench import __version__, datasets, runfile
 from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
-from segbench.gate.plan import CALIBRATION_ROUNDS, Plan
+from segbench.gate.plan import Plan
 from segbench.measure import cases
 from segbench.measure.settings import (
     CACHES,
@@ -38,6 +38,7 @@ from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from segbench.backends.registry import BackendSpec
     from segbench.datasets import Dataset, Origin
     from segbench.gate.environments import Environment
     from segbench.gatefile import Outcome
@@ -293,7 +294,7 @@ def run(
     asked = Settings(
         sizes=cases.parse_sizes(sizes) if sizes is not None else default_sizes,
         phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
-        backends=cases.parse_backends(backends) if backends is not None else default_backends,
+        backends=_with_baseline(backends) if backends is not None else default_backends,
         params=PipelineParams(**pipeline),
         limits=Limits(
             precision=_within("precision", precision, 1),
@@ -313,6 +314,11 @@ def run(
     folder = out or _new_folder()
     runfile.refuse_existing(folder)
     return _measure(lambda: (datasets.find(origin, count=asked.sizes[-1]), asked, None), folder)
+
+
+def _with_baseline(backends: str) -> tuple[BackendSpec, ...]:
+    """Every ratio needs it."""
+    return tuple(dict.fromkeys([BASELINE, *cases.parse_backends(backends)]))
 
 
 def _new_folder() -> Path:
@@ -442,8 +448,9 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
 @click.option(
     "--rounds",
     type=click.IntRange(5),
-    help="How often both are started anew.  "
-    f"[default: {Plan.rounds}; to calibrate {CALIBRATION_ROUNDS}]",
+    default=Plan.rounds,
+    show_default=True,
+    help="How often both are started anew.",
 )
 @click.option("--strict", is_flag=True, help="Fail also where a case stays undecided.")
 @click.option(
@@ -480,7 +487,7 @@ def gate(
     phases: str | None,
     backends: str | None,
     threshold: float,
-    rounds: int | None,
+    rounds: int,
     strict: bool,
     markdown: Path | None,
     json_file: Path | None,
@@ -501,13 +508,18 @@ def gate(
 
     if (base is not None) + bool(base_with) + calibrate != 1:
         raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
+    if calibrate and (strict or markdown or json_file or out):
+        raise InputError(
+            "--calibrate prints what it finds, and keeps it for the gates to come: leave out "
+            "--strict, --markdown, --json and --out"
+        )
     chosen = {"backends": cases.parse_backends(backends)} if backends is not None else {}
     plan = Plan(
         **chosen,
         phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
         sizes=cases.parse_sizes(sizes) if sizes is not None else Plan.sizes,
         threshold=_within("threshold", threshold, 1),
-        rounds=Plan.rounds if rounds is None or calibrate else rounds,
+        rounds=rounds,
         params=PipelineParams(**pipeline),
         time_limit=_within("time limit", time_limit, LONGEST_LIMIT),
         memory_limit=_memory_limit(memory_limit),
@@ -519,7 +531,7 @@ def gate(
     # Told to end (a time-out, CI), a gate ends as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if calibrate:
-        return _calibrate(plan, origin, rounds or CALIBRATION_ROUNDS)
+        return _calibrate(plan, origin)
     folder = out or _new_folder()
     gatefile.refuse_existing(folder)
     outcome = _compare(
@@ -533,7 +545,7 @@ def gate(
     return _tell(outcome, folder, strict=strict, markdown=markdown, json_file=json_file)
 
 
-def _calibrate(plan: Plan, origin: Origin, measured_rounds: int) -> int:
+def _calibrate(plan: Plan, origin: Origin) -> int:
     from segbench.gate import calibration, rounds
     from segbench.measure import environment
     from segbench.report import sight
@@ -543,9 +555,7 @@ def _calibrate(plan: Plan, origin: Origin, measured_rounds: int) -> int:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
         plan = rounds.fitted(plan, dataset, watcher)
-        found = calibration.calibrate(
-            dataset, plan=plan, measured_rounds=measured_rounds, watcher=watcher
-        )
+        found = calibration.calibrate(dataset, plan=plan, watcher=watcher)
     calibration.save(found.sight, calibration.key_of(plan, dataset, machine))
     _print_table(sight.table(found))
     for sentence in sight.sentences(found.sight):

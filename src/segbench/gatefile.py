@@ -157,16 +157,15 @@ class Sight:
         Simulated, each of rounds drawn from those.
     false_alarms : float
         Share of them that would fail, 0 to 1.
-    smallest : float, optional
-        Smallest slow-down of a case that is found 95 times in 100, as a share (0.06: 6%); None:
-        none of those that were tried.
+    smallest : float
+        Smallest slow-down of a case that is found 95 times in 100, as a share (0.06: 6%).
     """
 
     measured: str
     rounds: int
     gates: int
     false_alarms: float
-    smallest: float | None
+    smallest: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +178,7 @@ class CaseSight:
         The case.
     n_images : int
         Its size.
-    smallest : float, optional
+    smallest : float
         As of `Sight`, of this case alone.
     alarms : float
         Share of gates in which it is called a regression though nothing changed.
@@ -192,7 +191,7 @@ class CaseSight:
     phase: str
     backend: str
     n_images: int
-    smallest: float | None
+    smallest: float
     alarms: float
     measured: dict[str, float]
     found: dict[str, float]

@@ -81,7 +81,8 @@ class Sample:
     first_seconds : float, optional
         Wall time of the worker's first call of this case, before its warm-up.
     idle_mib : float, optional
-        As `peak_mib`, before the call: what the worker holds when it does nothing.
+        As `peak_mib`, of the worker when it had started and segmented one image: what it holds when
+        it does nothing.
     at : float, optional
         Seconds from the start of the run to the end of the sample.
     cached : float, optional

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import tempfile
 from contextlib import closing
 from datetime import datetime
@@ -17,6 +16,7 @@ from segbench import datasets, files
 from segbench.errors import InputError
 from segbench.gate import decide, rounds
 from segbench.gatefile import Calibration, CaseSight, Sight
+from segbench.measure import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,16 +33,15 @@ if TYPE_CHECKING:
 # Arms by the share that their calls are made longer.
 ARMS = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
 
-# Gates that are drawn from the rounds.
+# Rounds that are measured, and gates that are drawn from them.
+ROUNDS = 20
 GATES = 1000
 
 # A slow-down counts as seen if it is found in this share of gates.
 FOUND = 0.95
 
 
-def calibrate(
-    dataset: Dataset, *, plan: Plan, measured_rounds: int, watcher: Watcher
-) -> Calibration:
+def calibrate(dataset: Dataset, *, plan: Plan, watcher: Watcher) -> Calibration:
     """Measure the code at hand against itself, and draw gates from the rounds.
 
     Parameters
@@ -52,8 +51,6 @@ def calibrate(
     plan : Plan
         Of the gates that are to be judged; a gate has `plan.rounds` rounds, and as many again for
         its second look.
-    measured_rounds : int
-        How many rounds are measured.
     watcher : Watcher
         Is told how it goes on.
 
@@ -63,8 +60,8 @@ def calibrate(
         If the reference fails.
     """
     arms = [rounds.Arm(name=name, slowdown=share) for name, share in ARMS.items()]
-    longer = dataclasses.replace(plan, rounds=measured_rounds)
-    watcher.plan(measured_rounds * len(plan.backends))
+    longer = dataclasses.replace(plan, rounds=ROUNDS)
+    watcher.plan(ROUNDS * len(plan.backends))
     with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
         watcher.step("segmenting with the reference", steps=0)
         images = rounds.make_reference(dataset, folder, plan=plan, python=None)
@@ -126,7 +123,7 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
                 phase=case.phase,
                 backend=str(case.backend),
                 n_images=case.n_images,
-                smallest=_finite(_quantile(needed)),
+                smallest=_quantile(needed),
                 alarms=float(np.mean(itself > beyond)),
                 measured={
                     name: float(np.median(each[case]))
@@ -135,7 +132,6 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
                 found={name: float(np.mean(low > beyond)) for name, low in lows.items()},
             )
         )
-    share = _quantile(np.concatenate(smallest))
     return Calibration(
         cases=tuple(said),
         sight=Sight(
@@ -143,7 +139,7 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
             rounds=count,
             gates=gates,
             false_alarms=float(np.mean(alarms)),
-            smallest=_finite(share),
+            smallest=_quantile(np.concatenate(smallest)),
         ),
     )
 
@@ -165,12 +161,8 @@ def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.f
 
 
 def _quantile(needed: NDArray[np.float64]) -> float:
-    """Slow-down that is enough in `FOUND` of the draws; one without an interval finds none."""
-    return float(np.quantile(np.where(np.isnan(needed), np.inf, needed), FOUND, method="higher"))
-
-
-def _finite(share: float) -> float | None:
-    return share if math.isfinite(share) else None
+    """Slow-down that is enough in `FOUND` of the draws."""
+    return float(np.quantile(needed, FOUND, method="higher"))
 
 
 def save(sight: Sight, key: str) -> None:
@@ -188,12 +180,14 @@ def load(key: str) -> Sight | None:
 
 
 def key_of(plan: Plan, dataset: Dataset, machine: Mapping[str, Fact]) -> str:
-    """Name of what a calibration holds for: machine, cases, rounds, threshold and images."""
+    """Name of what a calibration holds for: machine, method, cases, rounds, threshold, images."""
     parts = (
         *(str(machine.get(name)) for name in ("system", "cpu", "cpus_available")),
         *(str(case) for case in plan.cases),
         *(str(part) for part in (plan.rounds, plan.threshold, plan.workers, plan.native_threads)),
         *(str(part) for part in (plan.params, dataset.name, dataset.shape)),
+        # Another way of measuring sees something else.
+        *(str(part) for part in (protocol.NUMBER, rounds.MOST_PAIRS, rounds.ARM_SECONDS)),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

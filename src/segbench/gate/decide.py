@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segbench.gate.rounds import ENDING
 from segbench.gatefile import Comparison, Estimate
 from segbench.stats import paired_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,60 +76,93 @@ def suspicious(found: Estimate, *, threshold: float) -> bool:
 
 
 def suspects(blocks: Sequence[Block], *, threshold: float) -> list[Case]:
-    """Cases that are to be looked at a second time."""
-    broken = {block.case for block in blocks if block.failed}
-    return [
+    """Cases that are to be looked at a second time: what seems slower, or was lost by the head."""
+    failures = _failures(blocks)
+    slower = {
         case
         for case, ratios in round_ratios(blocks).items()
-        if case not in broken and suspicious(estimate(ratios), threshold=threshold)
-    ]
+        if case not in failures and suspicious(estimate(ratios), threshold=threshold)
+    }
+    lost = {case for case, failed in failures.items() if _lost(failed)}
+    return [case for case in dict.fromkeys(block.case for block in blocks) if case in slower | lost]
 
 
 def decide(
     cases: Sequence[Case], first: Sequence[Block], again: Sequence[Block], *, threshold: float
 ) -> tuple[Comparison, ...]:
     """What is said of each case, after the first stage and after the second look."""
-    ratios, ratios_again = round_ratios(first), round_ratios(again)
-    failures: defaultdict[Case, dict[str, Failed]] = defaultdict(dict)
-    times: defaultdict[Case, list[tuple[float, ...]]] = defaultdict(list)
-    for block in (*first, *again):
-        if block.failed:
-            failures[block.case].setdefault(block.arm, block.failed)
-    for block in first:
-        if block.seconds:
-            times[block.case].append(block.seconds)
+    failures, failures_again = _failures(first), _failures(again)
+    looked_again = {block.case for block in again}
     said = []
     for case in cases:
-        found = second = base = head = None
-        if case in failures or case not in ratios:
-            word, cause = _without(failures[case])
+        failed = failures.get(case, {})
+        if case in failures_again or (failed and not (_lost(failed) and case in looked_again)):
+            said.append(_failed(case, {**failures_again.get(case, {}), **failed}))
+        elif failed:
+            # The first stage has no ratio of all rounds, and one look makes no regression.
+            cause = f"{_causes(failed)}; not so in a second look"
+            said.append(_timed(case, again, [], threshold=threshold, cause=cause))
+        elif any(block.case == case for block in first):
+            said.append(_timed(case, first, again, threshold=threshold))
         else:
-            found, cause = estimate(ratios[case]), ""
-            second = estimate(ratios_again[case]) if case in ratios_again else None
-            word = verdict(found, second, threshold=threshold)
-            base, head = (float(seconds) for seconds in np.median(times[case], axis=0))
-        said.append(
-            Comparison(
-                phase=case.phase,
-                backend=str(case.backend),
-                n_images=case.n_images,
-                verdict=word,
-                base_seconds=base,
-                head_seconds=head,
-                first=found,
-                again=second,
-                cause=cause,
-            )
-        )
+            said.append(_comparison(case, "not compared", "not measured: the gate ended before"))
     return tuple(said)
 
 
-def _without(failures: dict[str, Failed]) -> tuple[str, str]:
-    """Verdict and cause of a case that has no ratio, from how each arm failed."""
-    causes = [f"{arm}: {failed.status}, {failed.cause}" for arm, failed in failures.items()]
-    if not causes:
-        return "not compared", "not measured: the gate ended before"
-    base, head = (failures[arm].status if arm in failures else "ok" for arm in (BASE, HEAD))
+def _failures(blocks: Iterable[Block]) -> dict[Case, dict[str, Failed]]:
+    """How each arm failed for the first time, by case."""
+    failures: defaultdict[Case, dict[str, Failed]] = defaultdict(dict)
+    for block in blocks:
+        if block.failed:
+            failures[block.case].setdefault(block.arm, block.failed)
+    return dict(failures)
+
+
+def _lost(failed: Mapping[str, Failed]) -> bool:
+    """Whether the head alone has lost a worker, as on a machine that is short of memory or time."""
+    return set(failed) == {HEAD} and failed[HEAD].status in ENDING
+
+
+def _failed(case: Case, failed: Mapping[str, Failed]) -> Comparison:
+    """A case that has no ratio, from how each arm failed."""
+    base, head = (failed[arm].status if arm in failed else "ok" for arm in (BASE, HEAD))
     wrong = head == "wrong-result" and base != "wrong-result"
     broken = base == "ok" and head != "unavailable"
-    return "failed" if wrong or broken else "not compared", "; ".join(causes)
+    return _comparison(case, "failed" if wrong or broken else "not compared", _causes(failed))
+
+
+def _causes(failed: Mapping[str, Failed]) -> str:
+    return "; ".join(f"{arm}: {how.status}, {how.cause}" for arm, how in failed.items())
+
+
+def _timed(
+    case: Case,
+    first: Iterable[Block],
+    again: Iterable[Block],
+    *,
+    threshold: float,
+    cause: str = "",
+) -> Comparison:
+    """A case that both arms were timed in."""
+    own = [block for block in first if block.case == case]
+    found = estimate(round_ratios(own)[case])
+    ratios_again = round_ratios(again).get(case)
+    second = None if ratios_again is None else estimate(ratios_again)
+    base, head = np.median([block.seconds for block in own if block.seconds], axis=0)
+    return dataclasses.replace(
+        _comparison(case, verdict(found, second, threshold=threshold), cause),
+        base_seconds=float(base),
+        head_seconds=float(head),
+        first=found,
+        again=second,
+    )
+
+
+def _comparison(case: Case, word: str, cause: str) -> Comparison:
+    return Comparison(
+        phase=case.phase,
+        backend=str(case.backend),
+        n_images=case.n_images,
+        verdict=word,
+        cause=cause,
+    )

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from segbench.backends.registry import BackendSpec
 
 
-# Rounds that are measured to calibrate, unless the user says otherwise.
-CALIBRATION_ROUNDS = 20
-
-
 @dataclass(frozen=True, order=True)
 class Case:
     """What is compared: a backend in a phase, on a number of images."""

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from segbench.measure.engine import Watcher
 
 # In each round a case is timed in so many pairs of blocks at the most, in one at the least, and as
-# many in between as fit these seconds.
+# many in between as fit these seconds of each arm.
 MOST_PAIRS = 3
-CASE_SECONDS = 0.6
+ARM_SECONDS = 0.3
 
 # An arm that fails so has lost its worker.
 ENDING = ("crashed", "timeout", "memory")
@@ -237,13 +237,15 @@ def _round(
         spent, block = 0.0, 0
         for order in _orders(live, f"{seed}/{number}/{case}"):
             # Only after both blocks of a pair.
-            if failed or (block % 2 == 0 and spent > CASE_SECONDS):
+            if failed or (block % 2 == 0 and spent > ARM_SECONDS):
                 break
             block += 1
-            seconds, failed = _time(live, case, block, calls, images, plan, order)
+            # One CPU for both blocks of a pair, and each has its turn over the rounds.
+            cpu = asking.cpu_of(case.backend, case.phase, number + (block - 1) // 2)
+            seconds, failed = _time(live, case, calls, images, plan, order, cpu)
             if not failed:
                 yield Block(round=number, block=block, case=case, seconds=seconds)
-            spent += sum(seconds) * max(calls.values())
+            spent += sum(seconds) / len(live) * max(calls.values())
         for name, how in failed.items():
             yield Block(round=number, block=block, case=case, arm=name, failed=how)
         if any(failed[name].status in ENDING for name in failed if name in live):
@@ -322,13 +324,13 @@ def _check(
 def _time(
     workers: dict[str, WorkerProcess],
     case: Case,
-    block: int,
     calls: dict[str, int],
     images: Images,
     plan: Plan,
     order: Sequence[str],
+    cpu: int | None,
 ) -> tuple[tuple[float, ...], dict[str, Failed]]:
-    """Time every arm once, in this order.
+    """Time every arm once, in this order and on this CPU, if on one.
 
     Returns
     -------
@@ -340,7 +342,6 @@ def _time(
     # The same number of calls in each: the two are to be measured alike.
     most = max(calls.values())
     for name in order:
-        cpu = asking.cpu_of(case.backend, case.phase, block)
         request = protocol.Time(case.phase, most, warm=True, cpu=cpu)
         reply = asking.timed(
             workers[name].ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + most * plan.time_limit),

@@ -85,8 +85,8 @@ def failure(reply: Reply) -> Failed:
     return Failed("error", f"unexpected answer {type(reply).__name__}")
 
 
-def cpu_of(backend: BackendSpec, phase: str, block: int) -> int | None:
-    """The CPU that whatever works on one CPU has in a block; each CPU has its turn.
+def cpu_of(backend: BackendSpec, phase: str, turn: int) -> int | None:
+    """The CPU that whatever works on one CPU has in its turn; each CPU has one.
 
     None for what works on several, and where a process can't be put on one.
     """
@@ -95,4 +95,4 @@ def cpu_of(backend: BackendSpec, phase: str, block: int) -> int | None:
     if not on_one or not hasattr(os, "sched_getaffinity"):
         return None
     cpus = sorted(os.sched_getaffinity(0))
-    return cpus[block % len(cpus)]
+    return cpus[turn % len(cpus)]

@@ -75,11 +75,11 @@ def parse_backends(text: str) -> tuple[BackendSpec, ...]:
     Returns
     -------
     tuple of BackendSpec
-        Each once, after the baseline, which every ratio needs.
+        Each once, in their order.
 
     Raises
     ------
     InputError
         If a part of one is unknown.
     """
-    return tuple(dict.fromkeys([BASELINE, *(parse_spec(word) for word in text.split(","))]))
+    return tuple(dict.fromkeys(parse_spec(word) for word in text.split(",")))

@@ -372,8 +372,10 @@ class _Engine:
         arm.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
         sample_seconds = asking.SAMPLE_SECONDS if settings.cache == "warm" else 0.0
-        # The pipeline in any case: it gives the cells that are compared.
-        for phase in (phase for phase in PHASES if phase in {*settings.phases, "pipeline"}):
+        # The pipeline in any case: it gives the cells that are compared. And `process` last: the
+        # pixels that it is given would count in the memory of what comes after it.
+        asked = [phase for phase in PHASES if phase in {*settings.phases, "pipeline"}]
+        for phase in sorted(asked, key=lambda phase: phase == "process"):
             self._cool(size)
             request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
             reply = asking.checked(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 # Grows when a request asks for something else than before: an older worker would do without it.
-NUMBER = 1
+NUMBER = 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Made:
 class Checked:
     """A case is ready.
 
-    `seconds` and the memory, before the call and at its peak in MiB, are those of its first call;
+    `seconds` and the memory at its peak, in MiB, are those of its first call, the idle one that of
+    the worker before any;
     `difference` says how its result differs from the reference (empty: it agrees), `calls` how many
     make a sample.
     """

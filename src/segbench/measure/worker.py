@@ -77,15 +77,21 @@ class _Worker:
         self.backend = backend
         self.params = params
         self.slowdown = slowdown
+        # Of one size.
+        self.n_images = 0
         self.ready: dict[str, Callable[[], Any]] = {}
         # By phase, seconds of a warm call and of how many images it was, at the last size.
         self.paces: dict[str, tuple[float, int]] = {}
+        # Before any call that is looked at: what those leave behind is theirs.
+        memory.settle()
+        self.idle_mib = memory.resident_mib(psutil.Process())
 
     def check(self, request: Check) -> Checked:
         # What the last size held is given back before this one's memory is looked at.
-        self.ready.pop(request.phase, None)
+        if request.n_images != self.n_images:
+            self.n_images = request.n_images
+            self.ready.clear()
         memory.settle()
-        idle = memory.resident_mib(psutil.Process())
         call = _slowed(self._call(request), self.slowdown)
         memory.reset_peak()
         result, seconds = _timed(call)
@@ -97,14 +103,14 @@ class _Worker:
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_difference(result, reference)
         if difference:
-            return Checked(seconds, str(difference), idle, peak, 0)
+            return Checked(seconds, str(difference), self.idle_mib, peak, 0)
         self.ready[request.phase] = call
         del result
         calls = self._warm_up(call, request, seconds)
         # What is there now stays: no collection before a sample need look at it.
         gc.collect()
         gc.freeze()
-        return Checked(seconds, "", idle, peak, calls)
+        return Checked(seconds, "", self.idle_mib, peak, calls)
 
     def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
         """Call until calls do not get faster; how many of them make a sample."""
@@ -179,7 +185,7 @@ class _Worker:
 
 @contextmanager
 def _on(cpu: int | None) -> Iterator[None]:
-    """Work on one CPU, if one is given: this thread alone, those that it starts later are free."""
+    """Work on one CPU, if one is given: this thread, with those that it starts until it is free."""
     if cpu is None or not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -289,9 +289,9 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
     return Table(
         "pipeline-first-calls",
         "pipeline: the first call",
-        "The first call with so many images in a process that has run the pipeline on one image, and "
-        "as a multiple of the median of the samples, before which it is called again unless it took "
-        "more than a second. Measured once.",
+        "The first call of the pipeline with so many images, in a process that has worked on fewer, "
+        "and as a multiple of the median of the samples, before which it is called again unless it "
+        "took more than a second. Up to 50 images it is that of two processes, in the middle.",
         ("Backend", *(images(size) for size in sizes)),
         pivot(rows, sizes, _first_call),
         cases=pivot_cases(rows, sizes),

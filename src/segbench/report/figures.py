@@ -230,7 +230,7 @@ def memory_figure(summary: pd.DataFrame, style: Mapping[str, Style]) -> Drawing 
         name="memory",
         title=title,
         alt=f"{title} against the number of images: {'; '.join(words)}.",
-        caption="Looked at once for each size, at the first call.",
+        caption="Looked at when a size is called for the first time.",
         table="pipeline-memory",
     )
 

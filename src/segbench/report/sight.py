@@ -27,7 +27,7 @@ def table(calibration: Calibration) -> Table:
         rows=tuple(
             (
                 f"{case.phase}, {images(case.n_images)}, {case.backend}",
-                _share(case.smallest),
+                f"{case.smallest:.1%}",
                 f"{case.alarms:.1%}",
                 *(f"{case.measured[name] - 1:+.1%}, {case.found[name]:.0%}" for name in slowed),
             )
@@ -40,19 +40,17 @@ def table(calibration: Calibration) -> Table:
 def sentences(sight: Sight | None) -> list[str]:
     """What this machine sees, or how to find out."""
     if sight is None:
-        return ["What this machine sees is not known: `segbench gate --calibrate` measures it."]
+        unknown = (
+            "What this machine sees is not known: `segbench gate --calibrate` with the same options "
+            "measures it."
+        )
+        return [unknown]
     sees = (
-        "finds none of the slow-downs that were tried"
-        if sight.smallest is None
-        else f"sees {math.ceil(sight.smallest * 1000) / 10:g}% and more: over all cases, such a "
-        "slow-down of one is found 95 times in 100"
+        f"This machine sees {math.ceil(sight.smallest * 1000) / 10:g}% and more: over all cases, "
+        "such a slow-down of one is found 95 times in 100."
     )
     alarms = (
-        f"Of {sight.gates} gates on the same code, drawn from {sight.rounds} measured rounds, "
-        f"{sight.false_alarms:.1%} fail."
+        f"Of {sight.gates} gates on the same code, drawn from {sight.rounds} rounds that were "
+        f"measured on {sight.measured[:10]}, {sight.false_alarms:.1%} fail."
     )
-    return [f"This machine {sees}.", alarms]
-
-
-def _share(smallest: float | None) -> str:
-    return "none tried" if smallest is None else f"{smallest:.1%}"
+    return [sees, alarms]

@@ -179,7 +179,7 @@ def listed_in(source: Source, name: str, kind: type[T]) -> list[T]:
 
 
 def _memory(times: pd.DataFrame) -> dict[str, float]:
-    """Peak of a case, and how far it is above what the worker held before the call."""
+    """Peak of a case, and how far it is above what the worker holds when it does nothing."""
     highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
     peak, idle = highest["peak_mib"], highest["idle_mib"]
     return {"peak_mib": peak, "idle_mib": idle, "above_idle_mib": peak - idle}
@@ -413,9 +413,9 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
     return Table(
         "pipeline-memory",
         "pipeline: peak memory above that of an idle worker",
-        "How far the resident size of the worker and of its child processes rose above what they "
-        "held before the call, at the first call of a size. Idle is the smallest that they held "
-        "before any of these calls: libraries, pools, and what earlier calls left.",
+        "How far the resident size of the worker and of its child processes rose, at the first call "
+        "of a size, above what they held when they had started and segmented one image: libraries "
+        "and pools. Of two rounds the higher one counts.",
         ("Backend", "Idle worker", *heads),
         tuple((backend, _mib(idle[backend]), *cells) for backend, *cells in above),
         cases=tuple(("", *cells) for cells in pivot_cases(rows, sizes)),
