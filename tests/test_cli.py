@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from PIL import Image
 from skimage.io import imread
 
+from segbench import __main__ as program
 from segbench import __version__, datasets
 from segbench.backends.skimage import measure
 from segbench.cli import main
@@ -438,6 +439,17 @@ def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
         (phase, size) for phase in ("open", "pipeline") for size in (1, 2)
     }
     assert len(list((out / "report").glob("index.html"))) == 1
+
+
+def test_what_can_not_be_imported_is_not_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1 tells of a regression or of wrong cells: a broken installation ends with 2."""
+    monkeypatch.setitem(sys.modules, "segbench.cli", None)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2
+    assert "ModuleNotFoundError" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

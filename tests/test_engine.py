@@ -577,6 +577,17 @@ def test_arms_on_one_cpu_share_it_in_a_block(
     assert cpus_of("thread-pool", "open") == expected
 
 
+def test_a_launcher_in_between_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows the engine need not be the parent: a worker ends when the engine is gone."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert worker._has_ended(ended.pid)
+    assert not worker._has_ended(os.getppid())
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert worker._has_ended(ended.pid)
+    assert not worker._has_ended(os.getpid())
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this platform")
 def test_a_cpu_is_for_one_sample() -> None:
     """A sample runs on the CPU that it was given; what comes after may run on all again."""

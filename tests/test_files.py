@@ -50,6 +50,28 @@ def breaking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return type(request.param)
 
 
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    """What a link leads to is replaced, whether it was there or not."""
+    file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
+    link.symlink_to(file)
+    for content in (b"old", b"new"):
+        write_bytes(link, content)
+        assert link.is_symlink()
+        assert file.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this platform")
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """What is no file, as /dev/stdout, takes the content and is not replaced by it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_bytes(pipe, b"content")
+        assert read.result(timeout=10) == b"content"
+    assert pipe.is_fifo()
+
+
 @settings(max_examples=20, deadline=None)
 @given(old=st.binary(max_size=100), new=st.binary(max_size=100))
 def test_content_is_replaced(

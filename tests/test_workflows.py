@@ -428,14 +428,16 @@ def test_nobody_is_called(runner: Runner) -> None:
     assert not re.search(r"@\w", text)
 
 
-def program(log: Path, status: int) -> str:
-    """A segbench that writes down its words, and a Markdown file where it is told to."""
-    return (
-        f'printf "%s\\n" "$@" > {shlex.quote(str(log))}\n'
+def program(log: Path, status: int, *, starts: bool = True) -> str:
+    """A segbench that writes down its words, and files where it is told to, if it `starts`."""
+    writes = (
         'while [ "$1" != --markdown ]; do shift; done\n'
         'echo "## Found" > "$2"\n'
-        f"exit {status}"
+        'while [ "$1" != --json ]; do shift; done\n'
+        'echo "{}" > "$2"\n'
     )
+    words = f'printf "%s\\n" "$@" > {shlex.quote(str(log))}\n'
+    return f"{words}{writes if starts else ''}exit {status}"
 
 
 def git(folder: Path, *words: str) -> str:
@@ -472,6 +474,17 @@ def test_the_gate_measures_from_where_a_branch_began(runner: Runner, status: int
     assert git(work, "status", "--porcelain") == ""
 
 
+def test_a_program_that_does_not_start_is_no_regression(runner: Runner) -> None:
+    """Where nothing was measured the status is that of a gate that could not measure."""
+    git(runner.folder, "init", "--quiet", "--initial-branch", "main")
+    git(runner.folder, "commit", "--quiet", "--allow-empty", "--message", "base")
+    runner.add("python", "exit 0")
+    runner.add("segbench", program(runner.temp / "words", 1, starts=False))
+    text = script("gate", "measure", "Install segbench and measure")
+    assert runner.run(text, TARGET="HEAD", NUMBER="12").returncode == 2
+    assert (runner.temp / "found" / "status").read_text() == "2\n"
+
+
 NOW = "dask==2026.9.0\nnumpy==2.5.0\nscipy==1.18.0\nzict==3.0.0\n"
 LAST = "dask==2026.8.0\nlocket==1.0.0\nnumpy==2.5.0\nscipy==1.17.1\n"
 
@@ -489,7 +502,7 @@ def weekly(
     else:
         runner.answer(**{"run list": [{"databaseId": 6}], "run download": last})
     for name in ("Find the versions of the last good run", "Install the newest releases"):
-        done = runner.run(script("weekly", "measure", name))
+        done = runner.run(script("weekly", "measure", name), ACCEPT=accept)
         assert done.returncode == 0, done.stderr
     assert (runner.temp / "now" / "versions.txt").read_text() == NOW
     done = runner.run(script("weekly", "measure", "Measure"), ACCEPT=accept)
@@ -531,11 +544,14 @@ def test_weekly_measures_only_what_differs(
     assert not (runner.temp / "output").exists()
 
 
-def test_weekly_takes_an_artifact_that_has_ended_for_none(runner: Runner) -> None:
-    """Where the last good run is too old to have its versions, the run is a first one."""
+@pytest.mark.parametrize(("accept", "status"), [("", 1), ("true", 0)])
+def test_weekly_forgets_no_versions_by_itself(runner: Runner, accept: str, status: int) -> None:
+    """Where the last good run is too old to have its versions, a person accepts today's."""
     runner.answer(**{"run list": [{"databaseId": 6}]})
     text = script("weekly", "measure", "Find the versions of the last good run")
-    assert runner.run(text).returncode == 0
+    done = runner.run(text, ACCEPT=accept)
+    assert done.returncode == status
+    assert ("::error::the versions of run 6 are lost" in done.stdout) == (status == 1)
     assert not (runner.temp / "last").exists()
 
 

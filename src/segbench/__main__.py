@@ -1,6 +1,7 @@
 """The program ``segbench``, and ``python -m segbench``."""
 
 import sys
+import traceback
 
 from segbench.errors import INTERRUPTED
 
@@ -15,6 +16,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("segbench: interrupted", file=sys.stderr)  # noqa: T201  (click may not be there yet)
         sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001  # what can't even be imported is not what status 1 tells of
+        traceback.print_exc()
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -613,11 +613,11 @@ def _tell(
         _print_table(table)
     for sentence in told.summary(outcome):
         click.echo(sentence)
-    index = told.write(outcome, folder / "report")
-    if markdown:
-        files.write_text(markdown, told.markdown(outcome))
     if json_file:
         gatefile.write_outcome(outcome, json_file)
+    if markdown:
+        files.write_text(markdown, told.markdown(outcome))
+    index = told.write(outcome, folder / "report")
     click.echo(f"Samples: {folder / gatefile.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if outcome.interrupted:

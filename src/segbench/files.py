@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what is there in one step."""
+    """Write `content` to `path`, replacing what is there in one step.
+
+    A link stays one; what is no file (a device, a pipe) is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: beside a name of the greatest length there is no room for a longer.
     handle, beside = tempfile.mkstemp(prefix=".segbench-", dir=path.parent)

@@ -326,9 +326,16 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
                 reply(_failed(error))
 
 
+def _has_ended(engine: int) -> bool:
+    # On Windows a virtual environment's interpreter is started by a launcher, which is the parent.
+    if sys.platform == "win32":
+        return not psutil.pid_exists(engine)
+    return os.getppid() != engine
+
+
 def _end_with(engine: int) -> None:
     """End with the process that started this one, however that ends, and take all children along."""
-    while os.getppid() == engine:
+    while not _has_ended(engine):
         time.sleep(LOOK_SECONDS)
     kill_family(os.getpid())
 

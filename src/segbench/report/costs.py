@@ -205,17 +205,27 @@ def against(own: Times, other: Times, verdicts: Mapping[int, str]) -> Against | 
     sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
     if any(_contradicted(found, after, before, verdicts) for found, after, before in sides):
         return Against(UNEVEN)
-    if overtakes.images is not None:
+    if _shown(overtakes, "faster", "slower", verdicts):
         return Against(f"faster from {crossover(overtakes)}", overtakes, faster_beyond=True)
-    if overtaken.images is not None:
+    if _shown(overtaken, "slower", "faster", verdicts):
         return Against(f"faster only up to {crossover(overtaken)}", overtaken)
-    # One end alone (see `Crossing`), where a verdict says the same of some size.
+    # One end alone, where a verdict says the same of some size.
     for found, after, before in sides:
         if found.high is not None and after in said:
             return Against(f"{after} from {_count(found.high)} images at the latest")
         if found.low is not None and before in said:
             return Against(f"{after}, if at all, from more than {_count(found.low)} images")
     return Against(_without_crossing(lines, sorted(pairs), verdicts))
+
+
+def _shown(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
+    """Whether verdicts say on both sides of a crossing what its lines do."""
+    return found.images is not None and all(
+        any(
+            verdict == one and (size > found.images) == beyond for size, verdict in verdicts.items()
+        )
+        for one, beyond in ((after, True), (before, False))
+    )
 
 
 def _contradicted(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
@@ -341,37 +351,46 @@ def _sum_of_parts(profile: Profile) -> float:
     return sum(profile.parts.values()) / profile.seconds
 
 
-def parts_table(source: Source) -> Table | None:
+def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """Where the wall time of a call of the pipeline goes."""
     profiles = profiles_by_backend(source)
     ok = [profile for profile in profiles.values() if profile.status == "ok"]
     parts = [part for part in PARTS if any(profile.parts.get(part) for profile in ok)]
     if not parts:
         return None
+    rows = summary[summary["phase"] == "pipeline"]
+    sampled = dict(
+        zip(
+            zip(rows["backend"], rows["n_images"], strict=True), rows["seconds_median"], strict=True
+        )
+    )
     lines = []
     for backend, profile in profiles.items():
         if profile.status == "ok":
+            median = sampled.get((backend, profile.n_images), math.nan)
             cells = (
+                "–" if math.isnan(median) else format_seconds(median),
                 _wall_time(profile),
                 *(_part(profile, part) for part in parts),
                 f"{profile.tasks}" if profile.tasks else "–",
             )
         else:
-            cells = (profile.status,) * (len(parts) + 2)
+            cells = (profile.status,) * (len(parts) + 3)
         lines.append((backend, *cells))
     sizes = sizes_in_words(sorted({profile.n_images for profile in ok}))
     gap = max(abs(_sum_of_parts(profile) - 1) for profile in ok)
     return Table(
         "parts",
         f"Where the time goes: one call of the pipeline, {sizes}",
-        "Watched once, in a process of its own, beside no other backend. What several workers do at "
-        "once is divided by their number, so that the parts add up to the wall time (here to within "
-        f"{gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
+        "Watched in a process of its own, beside no other backend: its wall time is not that of the "
+        "samples, which are taken in turn with other backends, whose work has filled the caches in "
+        "between. What several workers do at once is divided by their number, so that the parts add "
+        f"up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
         "tasks and taking back results; idle: workers with nothing to do; collect: putting results "
         "together. After the share: how often the stage was carried out for each image, where not "
         f"once. Under a wall time: what the parts add up to, where they miss it by more than "
         f"{PARTS_OFF:.0%}.{_not_profiled(source)}",
-        ("Backend", "Wall time", *parts, "Tasks"),
+        ("Backend", "Median sample", "Wall time", *parts, "Tasks"),
         tuple(lines),
         layout="parts",
     )

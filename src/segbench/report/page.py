@@ -295,11 +295,11 @@ def make_tables(
 ) -> tuple[Table, ...]:
     """All tables of a source, in their order on the page; `lines` are those of `costs.lines`."""
     shown = (
-        presentation.read_table(summary),
+        presentation.read_table(source, summary),
         presentation.claim_table(source, summary),
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
-        costs.parts_table(source),
+        costs.parts_table(source, summary),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),
         tables.memory_table(summary),

@@ -41,6 +41,9 @@ SCHEDULERS = {
     "distributed": "on a Dask cluster",
 }
 
+# In a sentence that leaves something open.
+OPEN = "not decided"
+
 # A sentence that lists more is not read.
 MOST_NAMED = 6
 
@@ -207,7 +210,7 @@ def than(pair: Beside, phase: str) -> str:
     return f"{words} {'than' if 'less' in words else 'as'} {called(pair.other, phase)}"
 
 
-def compared(pair: Beside, phase: str) -> str:
+def in_words(pair: Beside, phase: str) -> str:
     """A pair as a sentence has it."""
     own = called(pair.backend, phase)
     if not pair.known:

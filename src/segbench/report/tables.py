@@ -107,7 +107,9 @@ def summarize(source: Source) -> pd.DataFrame:
     wrong_cause = wrong_backends(source)
     cases = samples.groupby(["phase", "n_images", "backend"], sort=False)
     timed = {key: case[case["status"] == "ok"].set_index("block") for key, case in cases}
-    against = {} if str(BASELINE) in wrong_cause else timed
+    # What a case holds that did not end well is neither shown nor compared with.
+    whole = {key for key, case in cases if case["status"].eq("ok").all()}
+    against = {key: timed[key] for key in whole if str(BASELINE) not in wrong_cause}
     rows: list[dict[str, Any]] = []
     ratios: dict[int, Ratio] = {}  # by row
     for key, case in cases:
