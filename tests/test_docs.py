@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import sys
@@ -16,11 +17,13 @@ from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
 from segbench.report import presentation
+from segbench.results import read_run_folder
 from segbench.runfile import read_run
 
 # The scripts are no part of the package, and their names are there for the type checker too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
 
+import gate_trials
 import trust
 import trust_tools
 
@@ -85,7 +88,8 @@ def test_links_lead_somewhere(document: Path) -> None:
         f"as many as fill {asking.SAMPLE_SECONDS * 1e3:g} ms",
         f"more than {worker.WARM_SHARE:.0%} faster than the best before",
         f"unless it took {worker.WARM_EXCESS:g} times what the last size makes expect",
-        f"at a level of {stats.ALPHA:.0%} by itself and of {stats.FAMILY_ALPHA:.0%} for all",
+        f"at a level of {stats.ALPHA:.0%} by itself",
+        f"at most {stats.FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg)",
         f"narrower than plus and minus {Limits.precision:.0%}",
         f"after {Limits.blocks} blocks (`--blocks`)",
         f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
@@ -115,6 +119,35 @@ def test_the_tables_of_the_method_are_those_of_its_records() -> None:
     alarms, others, slowed = trust_tools.read_records(names, trust.Counts)
     assert trust.false_alarms_table([*alarms.attempts, *others.attempts]) in text
     assert trust.slowed_table(slowed.searches, by_case=False) in text
+
+
+def test_the_tables_of_the_regressions_are_those_of_their_records() -> None:
+    """What docs/regressions.md says of gates is what they said."""
+    text = (ROOT / "docs" / "regressions.md").read_text()
+    names = record("gate-planted", "gate-slower")
+    planted, slower = trust_tools.read_records(names, gate_trials.Trials)
+    assert gate_trials.kinds_table(planted.trials) in text
+    assert gate_trials.found_table(slower.trials) in text
+
+
+def test_the_cost_of_the_method_is_that_of_its_run() -> None:
+    """What docs/method.md says a run costs is added up from results/reference/smear."""
+    (kept,) = trust_tools.read_records(record("cost"), trust.Counts)
+    assert trust.cost_table(kept.costs[0]) in (ROOT / "docs" / "method.md").read_text()
+    source = read_run_folder(ROOT / "results" / "reference" / "smear")
+    # How fast a process answers is measured, not added up.
+    found = dataclasses.replace(trust.cost_of(source.samples), answer=kept.costs[0].answer)
+    assert found == kept.costs[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "results" / "reference").rglob("*.json*")),
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_no_path_of_a_machine_is_kept(path: Path) -> None:
+    """What was measured says what on, and not where its files lay."""
+    assert not re.search(r"[\s\"'=](/[\w.-]+){2,}", path.read_text())
 
 
 def test_the_readme_describes_the_run_behind_its_figure() -> None:

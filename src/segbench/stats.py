@@ -18,11 +18,11 @@ VERDICTS = ("faster", "slower", "no difference", "undecided")
 
 CONFIDENCE = 0.95
 
-# Levels of the tests behind "faster" and "slower": of each by itself, and of all of a family together,
-# after the correction for their number. They are t tests of few blocks, so no promise: how often
-# they are wrong in simulations is told at `verdicts`.
+# Level of each test behind "faster" and "slower" by itself, and the share of all that are said in a
+# family that may be false. They are t tests of few blocks, so no promise: how often they are wrong
+# in simulations is told at `verdicts`.
 ALPHA = 0.01
-FAMILY_ALPHA = 0.05
+FALSE_SHARE = 0.05
 
 # Two processes of one program differ by up to about so much for as long as they live, as
 # docs/trust.py measured: a smaller difference is no finding, and one that is known to be smaller is
@@ -388,17 +388,19 @@ def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
     """What each comparison of one family shows.
 
     ``faster`` and ``slower``: p is below `ALPHA` and, corrected for the number of comparisons [1]_,
-    below `FAMILY_ALPHA`, and the interval lies beyond a factor 1 + `MARGIN` on that side of 1.
+    below `FALSE_SHARE`, and the interval lies beyond a factor 1 + `MARGIN` on that side of 1. The
+    correction holds the share of false ones among all that are said; where nothing differs, it is
+    as strict as one that holds the chance of any. Ratios to one baseline are not independent but
+    rise and fall together, for which it holds as well [2]_.
     ``no difference``: the interval lies within a factor 1 + `MARGIN` of 1. ``undecided``: the rest.
 
     Comparisons of fewer than `MIN_BLOCKS` blocks are undecided and don't count as one of the family.
 
     How often equal arms are called different, simulated with 5 to 50 blocks and ratios that vary by
     1.4 to 14%, each combination by itself: of six shapes of independent noise, at most 0.8% of
-    single comparisons, 0.5% of those in a family of 12 and 0.12% in one of 140. With noise that
-    lasts from block to block (correlation 0.5) up to 4.8% of single comparisons (1.7% in the mean),
-    2.7% in a family of 12 and 0.7% in one of 140. At a true ratio of 1.08, "no difference" is said
-    in at most 0.9%, with lasting noise 1.3%.
+    single comparisons, and fewer of those in a family of 12 or 140. With noise that lasts from block
+    to block (correlation 0.5) up to 4.8% of single comparisons (1.7% in the mean), and fewer in a
+    family. At a true ratio of 1.08, "no difference" is said in at most 0.9%, with lasting noise 1.3%.
 
     Parameters
     ----------
@@ -414,12 +416,15 @@ def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
 
     References
     ----------
-    .. [1] Holm S (1979) A simple sequentially rejective multiple test procedure. Scandinavian
-           Journal of Statistics 6:65-70.
+    .. [1] Benjamini Y, Hochberg Y (1995) Controlling the false discovery rate: a practical and
+           powerful approach to multiple testing. Journal of the Royal Statistical Society B
+           57:289-300.
+    .. [2] Benjamini Y, Yekutieli D (2001) The control of the false discovery rate in multiple
+           testing under dependency. Annals of Statistics 29:1165-1188.
     """
-    adjusted = _holm([ratio.p for ratio in ratios])
+    adjusted = _false_discovery_rates([ratio.p for ratio in ratios])
     return [
-        _verdict(ratio, differs=ratio.p < ALPHA and p < FAMILY_ALPHA, margin=margin)
+        _verdict(ratio, differs=ratio.p < ALPHA and p < FALSE_SHARE, margin=margin)
         for ratio, p in zip(ratios, adjusted, strict=True)
     ]
 
@@ -435,13 +440,13 @@ def _verdict(ratio: Ratio, *, differs: bool, margin: float) -> str:
     return "undecided"
 
 
-def _holm(values: Sequence[float]) -> list[float]:
+def _false_discovery_rates(values: Sequence[float]) -> list[float]:
     """Adjusted p values, in the order given; nan stays nan and is not counted."""
     tested = sorted((p, place) for place, p in enumerate(values) if not math.isnan(p))
-    adjusted, highest = [math.nan] * len(values), 0.0
-    for rank, (p, place) in enumerate(tested):
-        highest = max(highest, min(1.0, p * (len(tested) - rank)))
-        adjusted[place] = highest
+    adjusted, lowest = [math.nan] * len(values), 1.0
+    for rank, (p, place) in reversed([*enumerate(tested, start=1)]):
+        lowest = min(lowest, p * len(tested) / rank)
+        adjusted[place] = lowest
     return adjusted
 
 

@@ -23,7 +23,7 @@ from segbench.report.styles import styles
 from segbench.runfile import STATUSES
 from segbench.stats import (
     ALPHA,
-    FAMILY_ALPHA,
+    FALSE_SHARE,
     MARGIN,
     MIN_BLOCKS,
     MIN_SERIAL_BLOCKS,
@@ -68,10 +68,11 @@ METHOD = tuple(
         one program, as their layout in memory, is hardly in an interval.
         Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
         room for that, and trimmed t tests of the ratios' logarithms that say so at a level of
-        {ALPHA:.0%}, and of {FAMILY_ALPHA:.0%} for all comparisons of the source together (Holm's
-        correction). No difference needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. The answer compares the fastest backend with the others:
-        a second family of comparisons, of a backend that was chosen by the same data, so that the
-        interval given with it is a little optimistic.""",
+        {ALPHA:.0%} each, and so that of all that are called faster or slower together at most
+        {FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg's correction). No difference
+        needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. Pairs
+        without the baseline, which the answer tells of, are a second family; the ones that it picks
+        were chosen by the same data, so that their intervals are a little optimistic.""",
         """Where the time goes is watched in a process of its own, after the timing: in no sample of
         the other tables does anything watch.""",
         """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
