@@ -1083,13 +1083,13 @@ def test_method_says_how_files_were_read() -> None:
 
 
 def test_warnings_are_on_the_page(tmp_path: Path) -> None:
-    """Warnings are a note above the findings, in HTML and in Markdown."""
+    """The answer comes first; warnings are a note below it, in HTML and in Markdown."""
     source = ordinary(notes=("something was left out",))
     page = Page(build([source], tmp_path))
     assert [box["role"] for box in page.all("div") if box.get("class") == "warnings"] == ["note"]
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     for text in (page.text, markdown):
-        assert text.index("something was left out") < text.index("50% less time")
+        assert text.index("50% less time") < text.index("something was left out")
 
 
 def test_verdicts_and_shares_have_lines_of_their_own(tmp_path: Path) -> None:
