@@ -821,7 +821,7 @@ def test_lazy_against_read_is_explained() -> None:
         "decode here." in table.note
     )
     assert (
-        "From 20 to 500 images, 25.0× as many, the presentation's figures grow 1.92 times, this "
+        "From 20 to 500 images, 25 times as many, the presentation's figures grow 1.92 times, this "
         "run's open grows 25.0 times, its read grows 25.0 times." in table.note
     )
     other = read_table(*cases)

@@ -392,7 +392,7 @@ def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
         f"{PARTS_OFF:.0%}.{_not_profiled(source)}",
         ("Backend", "Median sample", "Wall time", *parts, "Tasks"),
         tuple(lines),
-        layout="parts",
+        layout="dense",
     )
 
 

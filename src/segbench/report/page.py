@@ -399,7 +399,7 @@ def rows_by_heading(table: Table, prefix: str = "") -> list[list[Row]]:
 
 def _split_end(cell: str, layout: str) -> tuple[str, str]:
     """A cell, and the verdict or the share that it ends with: it goes on a line of its own."""
-    if layout == "parts" and cell.endswith(")"):
+    if layout == "dense" and cell.endswith(")"):
         start, _, share = cell.rpartition(" (")
         return start, f"({share}"
     for verdict in VERDICTS if layout == "ratios" else ():

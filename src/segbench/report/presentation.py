@@ -121,6 +121,7 @@ def read_table(source: Source, summary: pd.DataFrame) -> Table | None:
         f"{ends[0]} to {images(ends[1])}), not the milliseconds.",
         ("Process", "Source", *(images(size) for size in SIZES), "Growth"),
         tuple(rows),
+        layout="dense",
         cases=tuple(cases),
     )
 
@@ -172,7 +173,7 @@ def _explained(rows: list[Row], ends: tuple[int, int], *, alike: bool) -> Iterat
     known = {what: [one for one in values if one] for what, values in grown.items()}
     if ends[0] < ends[1] and all(known.values()):
         words = [f"{what} {format_range(values)} times" for what, values in known.items()]
-        times = f"{_multiple(ends[1] / ends[0])} as many"
+        times = f"{ends[1] / ends[0]:g} times as many"
         yield f"From {ends[0]} to {images(ends[1])}, {times}, {', '.join(words)}."
 
 

@@ -70,8 +70,8 @@ class Table:
         Headings.
     rows : tuple of tuple of str
         The first of each is the row's heading.
-    layout : {'figures', 'ratios', 'parts', 'words'}
-        What the cells hold, for the page: in `ratios` a cell may end with a verdict, in `parts`
+    layout : {'figures', 'ratios', 'dense', 'words'}
+        What the cells hold, for the page: in `ratios` a cell may end with a verdict, in `dense`
         with a share in brackets.
     cases : tuple of tuple of str
         For each cell of `rows` the `case_id` of the case whose samples it sums up, empty where it
@@ -85,7 +85,7 @@ class Table:
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    layout: Literal["figures", "ratios", "parts", "words"] = "figures"
+    layout: Literal["figures", "ratios", "dense", "words"] = "figures"
     cases: tuple[tuple[str, ...], ...] = ()
     row_ids: tuple[str, ...] = ()
 
