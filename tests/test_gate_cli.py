@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from segbench import datasets, gatefile
+from segbench import cli, datasets, gatefile
 from segbench.cli import main
+from segbench.errors import InputError
 from segbench.gate import calibration, compare, decide, environments
 from segbench.gate.environments import Environment
 from segbench.gatefile import Side
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from click.testing import Result
+
+    from segbench.gate.plan import Plan
 
 CASE = ("--sizes", "1", "--shape", "48x64", "--backends", "skimage/skimage/serial")
 SMALL = (*CASE, "--phases", "process", "--rounds", "5")
@@ -137,6 +140,23 @@ def test_a_folder_that_holds_a_gate(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "an earlier gate is there; give another --out" in result.stderr
     assert (tmp_path / gatefile.FILE_NAME).read_text() == "earlier\n"
+
+
+@pytest.mark.parametrize(("options", "limit"), [([], 4.0), (["--memory-limit", "5"], 5.0)])
+def test_base_and_head_share_what_memory_is_free(
+    options: list[str], limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both work at once: unless told otherwise, neither may take what the other needs."""
+    plans = []
+
+    def look(plan: Plan, *_: object, **__: object) -> None:
+        plans.append(plan)
+        raise InputError("enough")
+
+    monkeypatch.setattr(cli, "available_gib", lambda: 8.0)
+    monkeypatch.setattr(cli, "_compare", look)
+    assert segbench("gate", "--base", "main", *SMALL, *options).exit_code == 2
+    assert [plan.memory_limit for plan in plans] == [limit]
 
 
 def test_a_calibration_is_shown_by_later_gates(

@@ -173,7 +173,8 @@ _limits_options = _together(
         "--memory-limit",
         type=float,
         metavar="GIB",
-        help="GiB that a backend may hold.  [default: 80% of what is free]",
+        help="GiB that a backend may hold.  [default: 80% of what is free, for a gate between those "
+        "that work at once]",
     ),
     _workers_option,
     click.option(
@@ -195,9 +196,9 @@ def _origin(images: str | None, dataset: str | None, shape: str | None, seed: in
     )
 
 
-def _memory_limit(given: float | None) -> float:
+def _memory_limit(given: float | None, *, at_once: int = 1) -> float:
     if given is None:
-        return available_gib()
+        return available_gib() / at_once
     return _within("memory limit", given, LARGEST_LIMIT)
 
 
@@ -505,6 +506,7 @@ def gate(
     measure; 130: interrupted.
     """
     from segbench import gatefile
+    from segbench.gate import calibration
 
     if (base is not None) + bool(base_with) + calibrate != 1:
         raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
@@ -522,7 +524,8 @@ def gate(
         rounds=rounds,
         params=PipelineParams(**pipeline),
         time_limit=_within("time limit", time_limit, LONGEST_LIMIT),
-        memory_limit=_memory_limit(memory_limit),
+        # Base and head, if it does not calibrate.
+        memory_limit=_memory_limit(memory_limit, at_once=len(calibration.ARMS) if calibrate else 2),
         workers=workers or available_cpus(),
         native_threads=native_threads,
         seed=seed,
