@@ -274,7 +274,7 @@ def test_segment_keeps_the_names(folder: Path, backend: str) -> None:
     with Path("cells.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     assert list(rows[0]) == ["image", "label", "area"]
-    assert result.stdout == f"{len(rows)} cells: cells.csv\n"
+    assert result.stdout == f"{len(rows)} objects: cells.csv\n"
     for name in names:
         labels = imread(Path("labels") / f"{name}.tif")
         assert labels.shape == (32, 40)
@@ -316,7 +316,7 @@ def test_segment_of_images_without_cells(folder: Path) -> None:
         Image.fromarray(np.full((32, 40), 200, np.uint8)).save(file)
     result = segbench("segment", folder)
     assert result.exit_code == 0, result.output
-    assert result.stdout == "0 cells: cells.csv\n"
+    assert result.stdout == "0 objects: cells.csv\n"
     assert Path("cells.csv").read_bytes() == b"image,label,area\n"
 
 

@@ -96,7 +96,7 @@ def test_what_is_not_decided_is_said() -> None:
     assert second.startswith(
         f"Beside it Dask over pims on Dask's threads ({PIMS}) takes 2.00 times"
     )
-    assert "more blocks may tell (a run without --quick, or with a longer --case-seconds)" in last
+    assert "More blocks may tell: a run without --quick, or with a longer --case-seconds." in last
 
 
 def test_what_would_decide_is_said_where_something_is_open() -> None:

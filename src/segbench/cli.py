@@ -670,7 +670,7 @@ def segment(
         out=out,
         labels=labels,
     )
-    click.echo(f"{count} cells: {out}")
+    click.echo(f"{count} objects: {out}")
 
 
 @main.command()

@@ -40,9 +40,9 @@ RANGES = "The ranges in brackets are intervals of about 95%."
 
 # What is said of `OPEN`.
 MORE_BLOCKS = (
-    f"A difference is decided where it is more than {MARGIN:.0%}, and more than chance gives among "
-    "so many comparisons: more blocks may tell (a run without --quick, or with a longer "
-    "--case-seconds)."
+    f"A difference is claimed where it is more than {MARGIN:.0%}, and more than chance gives among so "
+    "many comparisons; an interval on one side of 1 is a hint, no more. More blocks may tell: a run "
+    "without --quick, or with a longer --case-seconds."
 )
 
 

@@ -524,11 +524,10 @@ def _phase_tables(
                 f"lies beyond {RUNS_MARGIN:.0%} and chance does not explain it, corrected for the "
                 f"{len(changes)} cases of the two.",
                 (
-                    *("Backend", "Images"),
-                    *(f"Time in {name}" for name in names),
-                    f"{names[1]} over {names[0]}",
-                    *(f"Ratio in {name}" for name in names),
+                    *("Backend", "Images", f"{names[1]} over {names[0]}"),
                     *("Change of the ratio", "Put down to"),
+                    *(f"Time in {name}" for name in names),
+                    *(f"Ratio in {name}" for name in names),
                 ),
                 tuple(_row(change, differences) for change in own),
                 layout="ratios",
@@ -541,11 +540,11 @@ def _row(change: Change, differences: Sequence[Difference]) -> tuple[str, ...]:
     return (
         change.backend,
         str(change.n_images),
-        *(format_seconds(row["seconds_median"]) for row in rows),
         format_finding(change.seconds, change.moved),
-        *(format_ratio(row) for row in rows),
         format_finding(change.ratio, change.verdict) if change.ratio else "–",
         _put_down(change, differences),
+        *(format_seconds(row["seconds_median"]) for row in rows),
+        *(format_ratio(row) for row in rows),
     )
 
 
@@ -553,4 +552,4 @@ def _row_cases(change: Change, names: tuple[str, str]) -> tuple[str, ...]:
     """For each cell of a row the case that it is of."""
     own = case_id(change.phase, change.n_images, change.backend)
     first, second = (f"{name}-{own}" for name in names)
-    return ("", "", first, second, "", first, second, "", "")
+    return ("", "", "", "", "", first, second, first, second)
