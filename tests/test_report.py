@@ -974,7 +974,7 @@ def test_restless_machine() -> None:
     restless = [sample(SERIAL, "read", 1, block, seconds=time) for block, time in WILD]
     (warning,) = trust.warnings(make_source(restless))
     assert "restless in 1 of 1 cases" in warning
-    assert "of these cases 20%)" in warning
+    assert "typically 20%. Ratios" in warning
     other = [sample(POOL, "read", 1, block, seconds=time) for block, time in WILD]
     assert trust.warnings(make_source(other)) == []
     assert trust.warnings(make_source(restless[1:4])) == []

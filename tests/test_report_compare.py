@@ -211,7 +211,7 @@ def test_another_machine_moves_all_times() -> None:
     )
     assert times == (
         f"{SERIAL} took 2.00 times as long in 2 as in 1 (middle of 4 cases 2.00; that of the others "
-        "2.00); 4 of them show that it has changed. Put down to the machine."
+        "2.00); 4 of them show a difference. Put down to the machine."
     )
     assert ratios.startswith("Of 8 ratios to it, which the speed of a machine as a whole leaves")
     assert "0 have changed, 8 are the same, 0 are undecided (the same: within 10%" in ratios

@@ -242,7 +242,7 @@ def _restless(blocks: Sequence[Block]) -> tuple[str, ...]:
         return ()
     text = (
         f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
-        f"base's own times reaches over more than {WIDE:.0%} of their median. Pairs are timed "
+        f"base's own times spans more than {WIDE:.0%} of their median. Pairs are timed "
         "side by side, so that this widens the intervals and does not move the ratios."
     )
     return (text,)

@@ -451,7 +451,7 @@ def _times(
     else:
         reasons = _reasons(differences, str(BASELINE))
         yield (
-            f"{sentence}; {len(moved)} of them show that it has changed. Put down to "
+            f"{sentence}; {len(moved)} of them show a difference. Put down to "
             f"{' or '.join(reasons)}{_not_told_apart(reasons)}."
         )
 

@@ -220,8 +220,8 @@ def _noise(source: Source) -> Iterator[str]:
     if len(wide) > RESTLESS_CASES * len(spreads):
         yield (
             f"The machine was restless in {len(wide)} of {len(spreads)} cases: the middle half of the "
-            f"baseline's times reaches over more than {WIDE:.0%} of their median (in the middle one "
-            f"of these cases {median(wide):.0%}). Ratios are formed within blocks, and their "
+            f"baseline's times spans more than {WIDE:.0%} of their median, typically "
+            f"{median(wide):.0%}. Ratios are formed within blocks, and their "
             "intervals show what noise is left; a time in seconds is uncertain by about as much."
         )
 
