@@ -124,8 +124,9 @@ def test_the_tables_of_the_method_are_those_of_its_records() -> None:
 def test_the_tables_of_the_regressions_are_those_of_their_records() -> None:
     """What docs/regressions.md says of gates is what they said."""
     text = (ROOT / "docs" / "regressions.md").read_text()
-    names = record("gate-planted", "gate-slower")
-    planted, slower = trust_tools.read_records(names, gate_trials.Trials)
+    names = record("gate-identical", "gate-planted", "gate-slower")
+    identical, planted, slower = trust_tools.read_records(names, gate_trials.Trials)
+    assert gate_trials.runs_table(identical.trials) in text
     assert gate_trials.kinds_table(planted.trials) in text
     assert gate_trials.found_table(slower.trials) in text
 
