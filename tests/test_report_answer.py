@@ -185,6 +185,7 @@ def test_a_pair_has_one_verdict() -> None:
     assert "none was shown to be faster than" in first
     assert f"not decided whether faster or slower: {PIMS}" in first
     assert dask_.startswith("Whether Dask pays is not decided with 1 image")
+    assert dask_.endswith(" No gain from Dask was shown.")
 
 
 def test_all_pairs_are_one_family() -> None:
@@ -582,7 +583,8 @@ def test_a_backend_that_failed_later_counts_where_it_was_timed() -> None:
         case(PIMS, "pipeline", 100, *[96.0 * noise for noise in NOISE]),
     )
     assert on_dask(said).endswith(
-        f"; not timed to the end there: {POOL}; with 1, 10 images it does not pay."
+        f"; not timed to the end there: {POOL}; with 1, 10 images it does not pay. No gain from "
+        "Dask was shown."
     )
 
 

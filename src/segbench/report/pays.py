@@ -177,7 +177,9 @@ def _sentence(contest: Contest) -> str:
             return f"Dask does not pay{over} at any {everywhere}: {where}, {told}."
         return f"Dask does not pay{over} {where}: {told}{others}."
     if best.verdict == "undecided":
-        return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}."
+        gained = any(pair.verdict == "faster" for pair in contest.best.values())
+        advice = " No gain from Dask was shown." if best.known and not gained else ""
+        return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}.{advice}"
     if best.verdict == "no difference":
         return f"Dask makes no difference{over} {where}: {told}{others}."
     told += _faster_still(contest, best, most) + _one_worker_only(contest, best)
