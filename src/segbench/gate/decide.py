@@ -92,21 +92,29 @@ def decide(
 ) -> tuple[Comparison, ...]:
     """What is said of each case, after the first stage and after the second look."""
     failures, failures_again = _failures(first), _failures(again)
-    looked_again = {block.case for block in again}
+    looks, looks_again = _by_case(first), _by_case(again)
     said = []
     for case in cases:
         failed = failures.get(case, {})
-        if case in failures_again or (failed and not (_lost(failed) and case in looked_again)):
+        own, own_again = looks.get(case, []), looks_again.get(case, [])
+        if case in failures_again or (failed and not (_lost(failed) and own_again)):
             said.append(_failed(case, {**failures_again.get(case, {}), **failed}))
         elif failed:
             # The first stage has no ratio of all rounds, and one look makes no regression.
             cause = f"{_causes(failed)}; not so in a second look"
-            said.append(_timed(case, again, [], threshold=threshold, cause=cause))
-        elif any(block.case == case for block in first):
-            said.append(_timed(case, first, again, threshold=threshold))
+            said.append(_timed(case, own_again, [], threshold=threshold, cause=cause))
+        elif own:
+            said.append(_timed(case, own, own_again, threshold=threshold))
         else:
             said.append(_comparison(case, "not compared", "not measured: the gate ended before"))
     return tuple(said)
+
+
+def _by_case(blocks: Iterable[Block]) -> dict[Case, list[Block]]:
+    grouped: defaultdict[Case, list[Block]] = defaultdict(list)
+    for block in blocks:
+        grouped[block.case].append(block)
+    return dict(grouped)
 
 
 def _failures(blocks: Iterable[Block]) -> dict[Case, dict[str, Failed]]:
@@ -137,18 +145,16 @@ def _causes(failed: Mapping[str, Failed]) -> str:
 
 def _timed(
     case: Case,
-    first: Iterable[Block],
-    again: Iterable[Block],
+    first: Sequence[Block],
+    again: Sequence[Block],
     *,
     threshold: float,
     cause: str = "",
 ) -> Comparison:
-    """A case that both arms were timed in."""
-    own = [block for block in first if block.case == case]
-    found = estimate(round_ratios(own)[case])
-    ratios_again = round_ratios(again).get(case)
-    second = None if ratios_again is None else estimate(ratios_again)
-    base, head = np.median([block.seconds for block in own if block.seconds], axis=0)
+    """A case that both arms were timed in, from its own blocks; none failed."""
+    found = estimate(round_ratios(first)[case])
+    second = estimate(round_ratios(again)[case]) if again else None
+    base, head = np.median([block.seconds for block in first], axis=0)
     return dataclasses.replace(
         _comparison(case, verdict(found, second, threshold=threshold), cause),
         base_seconds=float(base),

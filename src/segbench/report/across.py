@@ -11,7 +11,7 @@ from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.report import canvas
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, format_interval, format_seconds, images
+from segbench.report.tables import PHASES, format_interval, format_seconds, images, scheduler_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +61,7 @@ def speedup_figure(runs: Sequence[Run], style: Mapping[str, Style]) -> Drawing |
     figure, axes = canvas.new_axes()
     words = []
     for backend, look in style.items():
-        if backend.rpartition("/")[2] in ON_ONE_CPU:
+        if scheduler_of(backend) in ON_ONE_CPU:
             continue
         found = {
             workers: own.iloc[0]

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
-from segbench.backends.schedulers import ON_ONE_CPU, WITH_DASK
+from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.report import costs
 from segbench.report.pairs import OPEN, PROCESSORS, amount, called, in_words, listed
-from segbench.report.tables import images, sizes_in_words
+from segbench.report.tables import images, scheduler_of, sizes_in_words, uses_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -121,7 +121,7 @@ def whether_dask_pays(
         A sentence for each kind of work that was measured with Dask and without; one at least.
     """
     backends = summary[summary["phase"] == phase]["backend"].unique()
-    if not any(_uses_dask(backend) for backend in backends):
+    if not any(uses_dask(backend) for backend in backends):
         return ("Whether Dask pays was not measured: no backend with it was.",)
     if phase == "open":
         return ("Opening alone does not tell whether Dask pays.",)
@@ -148,8 +148,8 @@ def _contests(source: Source, summary: pd.DataFrame, phase: str, pairs: Pairs) -
         yield Contest(
             phase=phase,
             over=PHASES_IN_WORDS.get(phase, "") + other,
-            with_dask=tuple(backend for backend in own if _uses_dask(backend)),
-            without=tuple(backend for backend in own if not _uses_dask(backend)),
+            with_dask=tuple(backend for backend in own if uses_dask(backend)),
+            without=tuple(backend for backend in own if not uses_dask(backend)),
             pairs=pairs,
             seconds=seconds,
             times=times,
@@ -269,7 +269,7 @@ def _faster_still(contest: Contest, best: Beside, most: int) -> str:
     """What to add where a backend without Dask that runs other functions is faster than with Dask."""
     own = {*contest.with_dask, *contest.without}
     for pair in contest.pairs.all_beside(best.backend, most):
-        if pair.verdict == "faster" and pair.backend not in own and not _uses_dask(pair.backend):
+        if pair.verdict == "faster" and pair.backend not in own and not uses_dask(pair.backend):
             return (
                 f"; {called(pair.backend, contest.phase)} is faster still: it takes {amount(pair)}"
             )
@@ -279,14 +279,6 @@ def _faster_still(contest: Contest, best: Beside, most: int) -> str:
 def _one_worker_only(contest: Contest, best: Beside) -> str:
     """What to add where Dask had several workers, and nothing without it had."""
     rivals = [pair.other for size in contest.best for pair in contest.rivals(best.backend, size)]
-    if _scheduler(best.backend) in ON_ONE_CPU or {*map(_scheduler, rivals)} - {*ON_ONE_CPU}:
+    if scheduler_of(best.backend) in ON_ONE_CPU or {*map(scheduler_of, rivals)} - {*ON_ONE_CPU}:
         return ""
     return "; whether Dask or a plain pool of threads does it was not measured"
-
-
-def _uses_dask(backend: str) -> bool:
-    return _scheduler(backend) in WITH_DASK
-
-
-def _scheduler(backend: str) -> str:
-    return backend.rpartition("/")[2]

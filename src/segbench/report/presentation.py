@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
-from segbench.backends.schedulers import WITH_DASK
 from segbench.report.tables import (
     Table,
     case_id,
@@ -15,6 +14,7 @@ from segbench.report.tables import (
     format_range,
     format_seconds,
     images,
+    uses_dask,
     within_blocks,
 )
 from segbench.stats import MARGIN, MIN_BLOCKS, VERDICTS, verdicts
@@ -235,7 +235,7 @@ def _ratios(source: Source, summary: pd.DataFrame) -> dict[tuple[str, str, str, 
         times = source.times[phase, size]
         measured = list(rows["backend"])
         for backend in measured:
-            if not backend.endswith(tuple(f"/{name}" for name in WITH_DASK)):
+            if not uses_dask(backend):
                 continue
             for other in WITHOUT_DASK:
                 if other in measured and (ratio := within_blocks(times[backend], times[other])):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
+from segbench.backends.schedulers import WITH_DASK
 from segbench.results import by_block
 from segbench.runfile import STATUSES
 from segbench.stats import MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
@@ -202,6 +203,16 @@ def ratio_of(row: pd.Series[Any]) -> Ratio:
     """The ratio to the baseline of a row of the summary that has one."""
     low, high = row["ratio_low"], row["ratio_high"]
     return Ratio(row["ratio_median"], low, high, int(row["samples"]), row["ratio_p"])
+
+
+def scheduler_of(backend: str) -> str:
+    """The last part of a backend's name."""
+    return backend.rpartition("/")[2]
+
+
+def uses_dask(backend: str) -> bool:
+    """Whether one of Dask's schedulers runs a backend."""
+    return scheduler_of(backend) in WITH_DASK
 
 
 def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
