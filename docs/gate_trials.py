@@ -630,13 +630,13 @@ def _workplace(work: Path | None, gate_options: str) -> Iterator[Workplace]:
 def _try_all(
     heads: Sequence[Head],
     *,
-    runs: int,
+    runs: range,
     busy: bool = False,
     out: Path | None,
     work: Path | None,
     gate_options: str,
 ) -> Trials:
-    """Run so many gates of each head."""
+    """Run gates of each head, numbered so."""
     record = Trials(out)
     with _workplace(work, gate_options) as place:
         try:
@@ -647,8 +647,8 @@ def _try_all(
         except ToolError as error:
             raise click.ClickException(str(error)) from error
         for head, clone in zip(heads, clones, strict=True):
-            for run in range(1, runs + 1):
-                progress = f"{head.name}: run {run} of {runs}"
+            for run in runs:
+                progress = f"{head.name}: run {run} of {runs[0]} to {runs[-1]}"
                 try:
                     trial = try_gate(place, head, clone=clone, run=run, busy=busy)
                 except ToolError as error:
@@ -665,6 +665,19 @@ def _try_all(
     return record
 
 
+def _runs(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options that say which runs there are to be."""
+    many = click.option("--runs", type=click.IntRange(1), default=default, show_default=True)
+    first = click.option(
+        "--first-run",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Number of the first, to go on in another session: the seed of its gate.",
+    )
+    return lambda function: many(first(function))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Measure how far `segbench gate` can be trusted; prints tables in Markdown."""
@@ -673,12 +686,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--runs", type=click.IntRange(1), default=30, show_default=True)
+@_runs(30)
 @click.option("--busy", is_flag=True, help="Keep one core busy beside every gate.")
 @options_for("gate")
-def identical(*, runs: int, busy: bool, **options: Any) -> None:
+def identical(*, runs: int, first_run: int, busy: bool, **options: Any) -> None:
     """Compare the code with itself: how often does a gate fail?"""
-    record = _try_all([NOTHING], runs=runs, busy=busy, **options)
+    numbers = range(first_run, first_run + runs)
+    record = _try_all([NOTHING], runs=numbers, busy=busy, **options)
     record.finish(*tables(record.trials))
 
 
@@ -690,11 +704,12 @@ def identical(*, runs: int, busy: bool, **options: Any) -> None:
     show_default=True,
     help="By which `process` and `pipeline` take longer at the head: 0.1 is 10%.",
 )
-@click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
+@_runs(20)
 @options_for("gate")
-def slower(*, share: float, runs: int, **options: Any) -> None:
+def slower(*, share: float, runs: int, first_run: int, **options: Any) -> None:
     """Compare the code with itself made slower: how often is that found?"""
-    record = _try_all([slower_by(share)], runs=runs, **options)
+    numbers = range(first_run, first_run + runs)
+    record = _try_all([slower_by(share)], runs=numbers, **options)
     record.finish(*tables(record.trials))
 
 
@@ -711,7 +726,7 @@ def planted(*, kinds: str, **options: Any) -> None:
     chosen = [name.strip() for name in kinds.split(",")]
     if unknown := [name for name in chosen if name not in KINDS]:
         raise click.BadParameter(f"unknown {unknown[0]!r}: choose from {', '.join(KINDS)}")
-    record = _try_all([KINDS[name] for name in chosen], runs=1, **options)
+    record = _try_all([KINDS[name] for name in chosen], runs=range(1, 2), **options)
     record.finish(*tables(record.trials))
 
 

@@ -463,6 +463,13 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
     assert kept["trials"][0]["notes"] == ["The machine was restless."]
 
 
+def test_a_later_session_goes_on(gate: Gate) -> None:
+    """The runs of a later session have the seeds that come after those of the one before."""
+    done = CliRunner().invoke(gate_trials.main, ["identical", "--runs", "2", "--first-run", "8"])
+    assert done.exit_code == 0, done.output
+    assert [asked[2:4] for asked, _ in gate.asked] == [["--seed", "8"], ["--seed", "9"]]
+
+
 def test_identical_beside_a_busy_core(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """A core is busy while the gate runs, no longer, and the table says so."""
     seen: list[psutil.Process] = []
@@ -498,7 +505,7 @@ def test_what_was_counted_outlives_an_interruption(
     out = tmp_path / "out.json"
     done = CliRunner().invoke(gate_trials.main, ["identical", "--out", str(out)])
     assert done.exit_code == 1
-    assert "run 1 of 30: exit status 0" in done.stderr
+    assert "run 1 of 1 to 30: exit status 0" in done.stderr
     assert len(json.loads(out.read_text())["trials"]) == 1
 
 
