@@ -465,6 +465,7 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
 
 def test_a_later_session_goes_on(gate: Gate) -> None:
     """The runs of a later session have the seeds that come after those of the one before."""
+    gate.said = [(0, (compared(),)), (0, (compared(),))]
     done = CliRunner().invoke(gate_trials.main, ["identical", "--runs", "2", "--first-run", "8"])
     assert done.exit_code == 0, done.output
     assert [asked[2:4] for asked, _ in gate.asked] == [["--seed", "8"], ["--seed", "9"]]
