@@ -278,7 +278,7 @@ def test_wrong_anywhere_is_wrong_everywhere(tmp_path: Path) -> None:
     for table in phases:
         (cells,) = (row[1:] for row in table.rows if row[0] == DASK)
         assert set(cells) == {"wrong-result"}
-    (refused,) = (sentence for sentence in section.findings if DASK in sentence)
+    (refused,) = (sentence for sentence in section.answer.sentences if DASK in sentence)
     assert refused == f"Not ranked: {DASK} (wrong-result)."
     assert section.drawings
     assert not any(DASK in drawing.alt for drawing in section.drawings)
@@ -355,8 +355,8 @@ def test_left_out_sizes_and_statuses_are_listed_with_cause() -> None:
     table = table_of(source, "left-out")
     assert table.rows == (
         (PIMS, "read", "1 image", "unavailable", "install pims"),
-        (DASK, "read, pipeline", "20, 50 images", "timeout", "read of 20 images: over 60 s"),
-        ("all", "all", "200, 500 images", "left out", "the dataset holds 50 images"),
+        (DASK, "read, pipeline", "20 and 50 images", "timeout", "read of 20 images: over 60 s"),
+        ("all", "all", "200 and 500 images", "left out", "the dataset holds 50 images"),
     )
     assert "timeout: a call took longer" in table.note
     assert "unavailable: something it needs" in table.note
@@ -614,7 +614,7 @@ def test_lines_that_do_not_cross() -> None:
         case(POOL, "read", 1, *[1.2 * noise for noise in (0.8, 0.9, 1.0, 1.0, 1.1, 1.2)]),
         *(case(POOL, "read", size, *[1.2 * size] * 6) for size in (10, 100)),
     )
-    assert table_of(source, "costs").rows[1][-1] == "never in range: slower at 10, 100 images"
+    assert table_of(source, "costs").rows[1][-1] == "never in range: slower at 10 and 100 images"
 
 
 def test_lines_that_may_cross() -> None:
@@ -910,7 +910,7 @@ def test_sources_without_limits_say_nothing_of_endings() -> None:
     source = ordinary(settings=settings)
     assert ending(source) == []
     warning, _ = trust.warnings(source)
-    missing = "pipeline of 1 image; read of 20 images; read, pipeline of 50, 200 images."
+    missing = "pipeline of 1 image; read of 20 images; read, pipeline of 50 and 200 images."
     assert f"interrupted: nothing was measured of {missing}" in warning
 
 
@@ -1134,7 +1134,7 @@ def test_whatever_was_sampled_makes_tables(
     source = make_source(samples, paired=paired, settings=described)
     summary = tables.summarize(source)
     cells = [cell for table in tables_of(source) for row in table.rows for cell in row]
-    sentences = [*answer(source, summary), *trust.warnings(source)]
+    sentences = [*answer(source, summary).sentences, *trust.warnings(source)]
     assert not [text for text in (*cells, *sentences) if "nan" in text or "inf" in text]
     assert (summary["verdict"].isin(["faster", "slower"]) <= summary["ratio_low"].notna()).all()
 

@@ -36,9 +36,10 @@ MAPPED = f"Dask over scikit-image on Dask's threads ({PIMS})"
 
 
 def answered(*cases: Sequence[Sample], **other: Any) -> tuple[str, ...]:
-    """The answer of some cases."""
+    """The answer of some cases: the ranking, whether Dask pays, and what holds for both."""
     source = make_source(*cases, **other)
-    return answer(source, tables.summarize(source))
+    said = answer(source, tables.summarize(source))
+    return (*said.ranking, *said.on_dask, *said.notes)
 
 
 def by_size(backend: str, seconds: dict[int, float], blocks: int = 6) -> list[Sample]:
@@ -69,6 +70,15 @@ def test_the_fastest_is_named_with_what_the_others_cost() -> None:
         ),
         "The ranges in brackets are intervals of about 95%.",
     )
+
+
+def test_what_was_asked_is_answered_first() -> None:
+    """Whether Dask pays stands before the ranking, and what holds for both comes last."""
+    source = make_source(by_size(SERIAL, {20: 1.0}), by_size(DASK, {20: 4.0}))
+    first, second, *_, last = answer(source, tables.summarize(source)).sentences
+    assert first.startswith("Dask does not pay with 20 images")
+    assert second.startswith("For 20 images of 8 × 9 pixels")
+    assert last == "The ranges in brackets are intervals of about 95%."
 
 
 def test_the_baseline_may_be_the_fastest() -> None:
@@ -184,8 +194,7 @@ def test_a_pair_has_one_verdict() -> None:
     )
     assert "none was shown to be faster than" in first
     assert f"not decided whether faster or slower: {PIMS}" in first
-    assert dask_.startswith("Whether Dask pays is not decided with 1 image")
-    assert dask_.endswith(" No gain from Dask was shown.")
+    assert dask_.startswith("No gain from Dask was shown. It is not decided with 1 image")
 
 
 def test_all_pairs_are_one_family() -> None:
@@ -349,7 +358,7 @@ def test_sizes_beyond_are_told_together() -> None:
     first, second = (one for one in said if one.startswith("With "))
     baseline_and_dask = f"{SERIAL} (memory), {PIMS} (memory)"
     assert first == (
-        f"With 20, 50 images only {POOL} was timed to the end; not so: {baseline_and_dask}."
+        f"With 20 and 50 images only {POOL} was timed to the end; not so: {baseline_and_dask}."
     )
     assert second == (
         f"With 200 images none was timed to the end: {baseline_and_dask}, {POOL} (timeout)."
@@ -432,7 +441,9 @@ def dask(*, with_dask: dict[int, float], **without: dict[int, float]) -> str:
 
 def on_dask(said: Sequence[str]) -> str:
     """The one sentence of an answer on whether Dask pays."""
-    (sentence,) = (one for one in said if "Dask pays" in one or one.startswith("Dask "))
+    (sentence,) = (
+        one for one in said if one.startswith(("Dask ", "Whether Dask ", "No gain from Dask"))
+    )
     return sentence
 
 
@@ -471,7 +482,7 @@ def test_dask_has_to_beat_every_backend_without() -> None:
     )
     assert sentence == (
         f"Dask makes no difference with 100 images: {MAPPED} takes 1.02 times as long "
-        f"(1.02 to 1.02) as {PLAIN}; with 1, 10 images it does not pay."
+        f"(1.02 to 1.02) as {PLAIN}; with 1 and 10 images it does not pay."
     )
 
 
@@ -512,7 +523,7 @@ def test_whether_dask_pays_is_not_decided() -> None:
         case(PIMS, "pipeline", 10, *[0.95 * noise for noise in NOISE]),
     )
     assert on_dask(said).startswith(
-        f"Whether Dask pays is not decided with 10 images: {MAPPED} takes"
+        f"No gain from Dask was shown. It is not decided with 10 images: {MAPPED} takes"
     )
     wild = [3.0 * noise for noise in (0.6, 1.7, 0.9, 1.4, 0.7, 1.1)]
     said = answered(
@@ -521,14 +532,14 @@ def test_whether_dask_pays_is_not_decided() -> None:
         by_size(PIMS, {1: 2.0, 10: 1.0, 20: 2.0}),
         case(PIMS, "pipeline", 50, *wild),
     )
-    assert on_dask(said).endswith("; with 10, 20 images it pays; with 1 image it does not pay.")
+    assert on_dask(said).endswith("; with 10 and 20 images it pays; with 1 image it does not pay.")
     for uneven in (
         dask(with_dask={1: 3.0, 10: 20.0, 100: 30.0}),
         # It crosses the line of one backend without Dask; the other has no line.
         dask(with_dask={1: 4.3, 10: 7.0, 100: 34.0}, pool={1: 1.5, 10: 14.0, 100: 51.0}),
     ):
         assert re.match(
-            r"Dask pays with (10, )?100 images, though from how many on is not known: with 100 "
+            r"Dask pays with (10 and )?100 images, though from how many on is not known: with 100 "
             "images, ",
             uneven,
         )
@@ -543,17 +554,17 @@ def test_a_line_that_a_verdict_contradicts_names_no_number() -> None:
         ("100", [by_size(PIMS, {size: 2.0 + 0.9 * size for size in sizes})]),
         # They cross at 14; another backend with Dask is faster with one image.
         (
-            "1, 25, 100",
+            "1, 25 and 100",
             [
                 by_size(PIMS, {size: 10.0 + 0.3 * size for size in sizes}),
                 by_size(IMREAD, {1: 0.5, 10: 30.0, 25: 80.0, 100: 300.0}),
             ],
         ),
         # What is faster at each of its sizes crosses nothing; Dask was slower with one image.
-        ("10, 100", [by_size(PIMS, {10: 5.0, 100: 50.0}), by_size(IMREAD, {1: 2.0})]),
+        ("10 and 100", [by_size(PIMS, {10: 5.0, 100: 50.0}), by_size(IMREAD, {1: 2.0})]),
         # What was faster than Dask wherever it was timed was not timed with the most.
         (
-            "25, 100",
+            "25 and 100",
             [
                 by_size(PIMS, {size: 10.0 + 0.3 * size for size in sizes}),
                 *(by_size(POOL, {1: 2.0, 10: 6.0}), failed(POOL, 25, "memory")),
@@ -582,9 +593,11 @@ def test_a_backend_that_failed_later_counts_where_it_was_timed() -> None:
         by_size(PIMS, {1: 0.5, 10: 5.0}),
         case(PIMS, "pipeline", 100, *[96.0 * noise for noise in NOISE]),
     )
+    assert on_dask(said).startswith(
+        "No gain from Dask was shown. It is not decided with 100 images"
+    )
     assert on_dask(said).endswith(
-        f"; not timed to the end there: {POOL}; with 1, 10 images it does not pay. No gain from "
-        "Dask was shown."
+        f"; not timed to the end there: {POOL}; with 1 and 10 images it does not pay."
     )
 
 
@@ -609,8 +622,8 @@ def test_any_backend_with_dask_may_pay() -> None:
         case(IMREAD, "pipeline", 1, *[1.3 * one for one in (0.6, 1.7, 0.9, 1.4, 0.7, 1.1)]),
     )
     assert on_dask(said).startswith(
-        "Whether Dask pays is not decided with 1 image, the only number measured: Dask over "
-        f"scikit-image on Dask's threads ({IMREAD}) takes 1.2"
+        "No gain from Dask was shown. It is not decided with 1 image, the only number measured: Dask "
+        f"over scikit-image on Dask's threads ({IMREAD}) takes 1.2"
     )
     # The machine is slower in the blocks of the one that is faster.
     said = answered(
@@ -839,6 +852,12 @@ def test_growth_is_told_of_what_was_measured() -> None:
     assert one
     assert [row[-1] for row in one.rows] == ["–"] * 4
     assert "times, its read" not in one.note
+    assert "grow along a row, not the milliseconds" in one.note
+    # To 20 images growth is told from one on: from more there is none.
+    two = read_table(*(case(SERIAL, "read", size, 1.0 * size) for size in (1, 20)))
+    assert two
+    assert "(growth: from 1 to 20 images)" in two.note
+    assert [row[-1] for row in two.rows] == ["9.98×", "–", "20.0×", "–"]
     assert read_table(case(SERIAL, "pipeline", 1, 1.0)) is None
     assert read_table(case(SERIAL, "read", 3, 1.0)) is None
 
@@ -1014,7 +1033,7 @@ def test_what_the_run_did_not_reach_is_left_out() -> None:
     assert table.rows == (
         (SERIAL, "read, pipeline", "20 images", "not tried", "the run ended before"),
         (POOL, "read", "20 images", "not tried", "the run ended before"),
-        (POOL, "pipeline", "1, 20 images", "not tried", "the run ended before"),
+        (POOL, "pipeline", "1 and 20 images", "not tried", "the run ended before"),
     )
 
 

@@ -382,7 +382,7 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
     index = page.write([section], folder / "report")
     for table in section.tables_for_terminal():
         _print_table(table)
-    for sentence in (*section.findings, *section.warnings):
+    for sentence in (*section.answer.sentences, *section.warnings):
         click.echo(sentence)
     if interrupted:
         console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
@@ -46,44 +47,65 @@ MORE_BLOCKS = (
 )
 
 
-def answer(source: Source, summary: pd.DataFrame) -> tuple[str, ...]:
-    """What a source shows: the fastest backend, what the others cost, and whether Dask pays.
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a source shows, in sentences; one at least, also where nothing can be said, and why.
+
+    Attributes
+    ----------
+    on_dask : tuple of str
+        Whether Dask pays, and with which backend; one for each kind of work.
+    ranking : tuple of str
+        The fastest backend, and what the others cost.
+    notes : tuple of str
+        What holds for the figures above, and what is left out of them.
+    """
+
+    on_dask: tuple[str, ...] = ()
+    ranking: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All, what was asked first."""
+        return (*self.on_dask, *self.ranking, *self.notes)
+
+
+def answer(source: Source, summary: pd.DataFrame) -> Answer:
+    """Whether Dask pays, which backend is the fastest, and what the others cost.
 
     It is about the largest number of images for which ratios to the baseline have intervals, and
     about the pipeline where that was measured; whether Dask pays is about the largest for which a
     backend with it was compared with one without. A backend is called the fastest only where it is
     so for certain; one whose result was wrong, or that failed, is named as such and never compared.
-
-    Returns
-    -------
-    tuple of str
-        A few sentences, one at least: also where nothing can be said, and why.
     """
     measured = summary[summary["status"] == "ok"]
     phase = next((one for one in QUESTIONS if one in set(measured["phase"])), None)
     if phase is None:
-        return ("Nothing can be said: no backend was timed to the end.", *_left_out(summary))
+        why = "Nothing can be said: no backend was timed to the end."
+        return Answer(ranking=(why,), notes=_left_out(summary))
     rows = summary[summary["phase"] == phase]
     if not source.paired:
-        return (*_unpaired(source, phase, rows), *_left_out(rows))
+        return Answer(ranking=tuple(_unpaired(source, phase, rows)), notes=_left_out(rows))
     pairs = pairs_of(source, summary, phase)
     if not pairs.known:
-        return (_why_nothing(rows), *_left_out(rows))
+        return Answer(ranking=(_why_nothing(rows),), notes=_left_out(rows))
     on_dask = whether_dask_pays(source, summary, phase, pairs)
     compared = _compared(rows)
     if compared.empty:
-        told: tuple[str, ...] = (_why_nothing(rows), *on_dask)
-        return (*told, *_note(told), *_left_out(rows))
-    shown = compared[compared["n_images"] == compared["n_images"].max()]
-    n_images = int(shown["n_images"].iloc[0])
-    told = (
-        *_fastest(source, phase, shown, pairs),
-        *_shown_earlier(phase, compared, shown, pairs),
-        *_beyond(rows, n_images),
-        *on_dask,
-    )
-    wrong = rows["status"] == "wrong-result"
-    return (*told, *_note(told), *_left_out(rows[wrong | (rows["n_images"] == n_images)]))
+        ranking: tuple[str, ...] = (_why_nothing(rows),)
+        not_ranked = rows
+    else:
+        shown = compared[compared["n_images"] == compared["n_images"].max()]
+        n_images = int(shown["n_images"].iloc[0])
+        ranking = (
+            *_fastest(source, phase, shown, pairs),
+            *_shown_earlier(phase, compared, shown, pairs),
+            *_beyond(rows, n_images),
+        )
+        not_ranked = rows[(rows["status"] == "wrong-result") | (rows["n_images"] == n_images)]
+    notes = (*_note((*on_dask, *ranking)), *_left_out(not_ranked))
+    return Answer(on_dask=on_dask, ranking=ranking, notes=notes)
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:

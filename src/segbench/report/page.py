@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from segbench.report.answer import Answer
     from segbench.report.canvas import Drawing
     from segbench.report.compare import Comparison
     from segbench.report.styles import Style
@@ -108,8 +109,8 @@ class Section:
         One row a case.
     warnings : tuple of str
         What disturbed the run, in sentences.
-    findings : tuple of str
-        The answer: sentences made from the data.
+    answer : Answer
+        Sentences made from the data.
     tables : tuple of Table
         All, in their order on the page.
     drawings : tuple of Drawing
@@ -122,7 +123,7 @@ class Section:
     prefix: str
     summary: pd.DataFrame
     warnings: tuple[str, ...]
-    findings: tuple[str, ...]
+    answer: Answer
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
     commands: tuple[str, ...]
@@ -284,7 +285,7 @@ def make_section(
         prefix=prefix,
         summary=summary,
         warnings=tuple(trust.warnings(source)),
-        findings=answer(source, summary),
+        answer=answer(source, summary),
         tables=make_tables(source, summary, lines),
         drawings=tuple(drawing for drawing in drawings if drawing),
         commands=commands(source),

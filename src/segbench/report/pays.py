@@ -178,8 +178,9 @@ def _sentence(contest: Contest) -> str:
         return f"Dask does not pay{over} {where}: {told}{others}."
     if best.verdict == "undecided":
         gained = any(pair.verdict == "faster" for pair in contest.best.values())
-        advice = " No gain from Dask was shown." if best.known and not gained else ""
-        return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}.{advice}"
+        if best.known and not gained:
+            return f"No gain from Dask{over} was shown. It is {OPEN} {where}: {told}{others}."
+        return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}."
     if best.verdict == "no difference":
         return f"Dask makes no difference{over} {where}: {told}{others}."
     told += _faster_still(contest, best, most) + _one_worker_only(contest, best)

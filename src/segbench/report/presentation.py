@@ -91,8 +91,10 @@ def read_table(source: Source, summary: pd.DataFrame) -> Table | None:
     if not measured:
         return None
     sizes = {size for row in measured for size in (*row.open, *row.read)}
-    # From 20 images on, where there are so many: what is paid once is much of the time of one.
-    ends = min(sizes - {SIZES[0]} or sizes), max(sizes)
+    # From 20 images on, if to more: what is paid once is much of the time of one.
+    several = sizes - {SIZES[0]}
+    ends = min(several if len(several) > 1 else sizes), max(sizes)
+    growth = f" (growth: from {ends[0]} to {images(ends[1])})" if ends[0] < ends[1] else ""
     shape = source.dataset.get("shape")
     alike = isinstance(shape, list | tuple) and tuple(shape[:2]) == SHAPE
     rows: list[tuple[str, ...]] = []
@@ -117,8 +119,7 @@ def read_table(source: Source, summary: pd.DataFrame) -> Table | None:
         "builds the task graph), read has all pixels in memory. "
         + "".join(f"{sentence} " for sentence in _explained(measured, ends, alike=alike))
         + f"The presentation's machine and library versions{'' if alike else ', and its images,'} "
-        "were other ones: compare how the figures grow along a row (growth: from "
-        f"{ends[0]} to {images(ends[1])}), not the milliseconds.",
+        f"were other ones: compare how the figures grow along a row{growth}, not the milliseconds.",
         ("Process", "Source", *(images(size) for size in SIZES), "Growth"),
         tuple(rows),
         layout="dense",

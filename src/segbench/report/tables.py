@@ -401,7 +401,8 @@ def _not_reached(source: Source) -> Iterable[tuple[str, ...]]:
 def sizes_in_words(sizes: Sequence[int]) -> str:
     """Numbers of images, with their noun after the last."""
     *others, last = sizes
-    return ", ".join([*(str(size) for size in others), images(last)])
+    before = f"{', '.join(str(size) for size in others)} and " if others else ""
+    return f"{before}{images(last)}"
 
 
 def memory_table(summary: pd.DataFrame) -> Table | None:
