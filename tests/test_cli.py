@@ -364,7 +364,17 @@ def finished(tmp_path: Path) -> Path:
     out = tmp_path / "out"
     result = segbench("run", *SMALL, "--out", out)
     assert result.exit_code == 0, result.output
+    assert "nothing is left to measure" not in result.stderr
     return out
+
+
+def test_resume_of_a_run_that_is_over_says_so(finished: Path) -> None:
+    """Where no sample is missing none is taken, and the user is told."""
+    samples = (finished / "run.jsonl").read_bytes()
+    result = segbench("run", "--resume", finished)
+    assert result.exit_code == 0, result.output
+    assert "nothing is left to measure" in result.stderr
+    assert (finished / "run.jsonl").read_bytes() == samples
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: Path) -> None:

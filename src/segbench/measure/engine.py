@@ -321,6 +321,8 @@ class _Engine:
         # A step is a comparison, a case, or a profile.
         visits = 2 * len(small) + len(large)
         self.watcher.plan(visits * (len(self.arms) + len(phases)) + len(self.arms))
+        if self.cases and not any(self._todo(size, 2) for size in sizes):
+            self.watcher.note("every case has all its samples: nothing is left to measure")
         used = any(self._todo(size, 1) for size in small)
         for size in small:
             self._measure_size(size, 1, sum(objects[:size]), writer)
