@@ -445,19 +445,19 @@ def _comparison(found: dict[str, Any]) -> Comparison:
 
 RUNS_NOTE = """\
 "At most" and "at least" are one-sided 95% bounds (Clopper-Pearson), as if all were independent; the
-cases of one run are not quite. Times are medians; the first run on a head builds its environment, too.
-Ratios are medians of the head's times over the base's, with the lowest and the highest."""
+cases of one run are not quite. Ratios are the head's times over the base's. Ratios and times are
+medians, with the lowest and the highest; the first run on a head builds its environment, too."""
 
 
 def runs_table(trials: Sequence[Trial]) -> str:
-    """One row a head: how many gates fail, and what they call the cases."""
+    """One row a head and options: how many gates fail, and what they call the cases."""
     words = _verdicts(trials)
     rows = []
-    for head, own in _by_head(trials).items():
+    for asked, own in _alike(trials).items():
         every = [each for trial in own for each in trial.comparisons]
         rows.append(
             (
-                head,
+                *asked,
                 share_at_most(sum(trial.status for trial in own), len(own)),
                 str(len(every)),
                 *(str(_count(every, word)) for word in words),
@@ -465,14 +465,15 @@ def runs_table(trials: Sequence[Trial]) -> str:
                 *_times(own),
             )
         )
-    heads = ("The head has", "Runs that fail", "Cases", *map(_called, words), "Ratio", *_TIMES)
+    counted = ("Runs that fail", "Cases", *map(_called, words), "Ratio", *_TIMES)
+    heads = ("The head has", _OPTIONS, *counted)
     return markdown(heads, rows)
 
 
 def found_table(trials: Sequence[Trial]) -> str:
-    """One row a head: how often a slow-down was found, in how many of its cases."""
+    """One row a head and options: how often a slow-down was found, in how many of its cases."""
     rows = []
-    for head, own in _by_head(trials).items():
+    for asked, own in _alike(trials).items():
         found = sum(trial.found and _in_process(trial) for trial in own)
         columns = []
         for phase in ("process", "pipeline"):
@@ -481,7 +482,7 @@ def found_table(trials: Sequence[Trial]) -> str:
         others = [each for trial in own for each in trial.split()[1]]
         rows.append(
             (
-                head,
+                *asked,
                 _share_at_least(found, len(own)),
                 *columns,
                 f"{len(named(others))} of {len(others)}",
@@ -491,7 +492,7 @@ def found_table(trials: Sequence[Trial]) -> str:
     phases = (
         f"`{phase}`: {what}" for phase in ("process", "pipeline") for what in ("ratio", "named")
     )
-    heads = ("The head is", "Runs that find it", *phases, "Other cases named", *_TIMES)
+    heads = ("The head is", _OPTIONS, "Runs that find it", *phases, "Other cases named", *_TIMES)
     return markdown(heads, rows)
 
 
@@ -512,17 +513,17 @@ def kinds_table(trials: Sequence[Trial]) -> str:
             )
         )
     heads = (
-        *("Planted", "Options of the gate", "Found"),
+        *("Planted", _OPTIONS, "Found"),
         *("Cases named that run through it", "Their ratio", "Other cases named", *_TIMES),
     )
     return markdown(heads, rows)
 
 
 def cases_table(trials: Sequence[Trial]) -> str:
-    """One row a head and case: what it was called, how often."""
+    """One row a head, options and case: what it was called, how often."""
     words = _verdicts(trials)
     rows = []
-    for head, own in _by_head(trials).items():
+    for asked, own in _alike(trials).items():
         cases = dict.fromkeys(
             in_words(each)
             for each in sorted(
@@ -535,7 +536,7 @@ def cases_table(trials: Sequence[Trial]) -> str:
             same = [e for trial in own for e in trial.comparisons if in_words(e) == case]
             rows.append(
                 (
-                    head,
+                    *asked,
                     case,
                     "yes" if case in own[0].expected else "",
                     _ratios(same),
@@ -543,7 +544,7 @@ def cases_table(trials: Sequence[Trial]) -> str:
                     "; ".join(dict.fromkeys(each.cause for each in same if each.cause)),
                 )
             )
-    heads = ("The head has", "Case", "Expected", "Ratio", *map(_called, words), "Cause")
+    heads = ("The head has", _OPTIONS, "Case", "Expected", "Ratio", *map(_called, words), "Cause")
     return markdown(heads, rows)
 
 
@@ -561,20 +562,22 @@ def tables(trials: Sequence[Trial]) -> list[str]:
     return [*shown, cases_table(trials)]
 
 
+_OPTIONS = "Options of the gate"
 _TIMES = ("A run takes", "and measures for")
 
 
 def _times(trials: Sequence[Trial]) -> tuple[str, str]:
-    takes = statistics.median(trial.seconds for trial in trials)
-    measures = statistics.median(trial.measured for trial in trials)
-    return f"{takes:.0f} s", f"{measures:.0f} s"
+    takes = _spread([trial.seconds for trial in trials], digits=0)
+    measures = _spread([trial.measured for trial in trials], digits=0)
+    return f"{takes} s", f"{measures} s"
 
 
-def _by_head(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    heads: dict[str, list[Trial]] = {}
+def _alike(trials: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
+    """Those of one head and with the same options, under both."""
+    found: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
-        heads.setdefault(trial.head, []).append(trial)
-    return heads
+        found.setdefault((trial.head, shlex.join(trial.options)), []).append(trial)
+    return found
 
 
 def _verdicts(trials: Sequence[Trial]) -> list[str]:
@@ -592,12 +595,17 @@ def _count(cases: Sequence[Comparison], verdict: str) -> int:
 
 
 def _ratios(cases: Sequence[Comparison]) -> str:
-    """Median of the first look's ratios, with the lowest and the highest where there are several."""
+    """Those of the first look."""
     ratios = [each.first.ratio for each in cases if each.first]
-    if not ratios:
-        return "–"
-    spread = f" ({min(ratios):.3f} to {max(ratios):.3f})" if len(ratios) > 1 else ""
-    return f"{statistics.median(ratios):.3f}{spread}"
+    return _spread(ratios, digits=3) if ratios else "–"
+
+
+def _spread(values: Sequence[float], *, digits: int) -> str:
+    """Median, with the lowest and the highest where there are several."""
+    middle, *ends = (
+        f"{value:.{digits}f}" for value in (statistics.median(values), min(values), max(values))
+    )
+    return f"{middle} ({' to '.join(ends)})" if len(values) > 1 else middle
 
 
 def _in_process(trial: Trial) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -436,15 +437,35 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
     done = CliRunner().invoke(gate_trials.main, [*words, "--gate-options", "--rounds 5"])
     assert done.exit_code == 0, done.output
     summary, _, cases = done.stdout.strip().split("\n\n")
-    ((head, fails, count, *counts, ratio, takes, measures),) = cells(summary)
-    assert head == "nothing but a comment"
+    ((head, options, fails, count, *counts, ratio, takes, measures),) = cells(summary)
+    assert (head, options) == ("nothing but a comment", "--rounds 5")
     assert fails == "1 of 3 (33.3%, at most 86.5%)"
     assert (count, counts, ratio) == ("6", ["1", "1", "1", "3"], "1.000 (0.900 to 1.200)")
     assert takes.endswith(" s")
-    assert measures == "200 s"
+    assert measures == "200 (200 to 200) s"
     assert cells(cases) == [
-        [head, f"read, 20 images, {SERIAL}", "", "1.040 (1.000 to 1.200)", "1", "1", "", "1", ""],
-        [head, f"process, 20 images, {SERIAL}", "", "1.000 (0.900 to 1.000)", "", "", "1", "2", ""],
+        [
+            head,
+            options,
+            f"read, 20 images, {SERIAL}",
+            "",
+            "1.040 (1.000 to 1.200)",
+            *"11",
+            "",
+            "1",
+            "",
+        ],
+        [
+            head,
+            options,
+            f"process, 20 images, {SERIAL}",
+            "",
+            "1.000 (0.900 to 1.000)",
+            "",
+            "",
+            *"12",
+            "",
+        ],
     ]
     for run, (asked, clone) in enumerate(gate.asked, start=1):
         assert asked[:4] == ["--base", "HEAD~1", "--seed", str(run)]
@@ -521,8 +542,8 @@ def test_slower(gate: Gate) -> None:
     ]
     done = CliRunner().invoke(gate_trials.main, ["slower", "--runs", "3", "--share", "0.1"])
     assert done.exit_code == 0, done.output
-    ((head, found, *columns, _, measures),) = cells(done.stdout.split("\n\n")[0])
-    assert head == "slower by 10.0%"
+    ((head, options, found, *columns, _, measures),) = cells(done.stdout.split("\n\n")[0])
+    assert (head, options) == ("slower by 10.0%", "")
     assert found == "1 of 3 (33.3%, at least 1.7%)"
     assert columns == [
         "1.120 (1.100 to 1.120)",
@@ -531,7 +552,7 @@ def test_slower(gate: Gate) -> None:
         "1 of 2",
         "1 of 1",
     ]
-    assert measures == "200 s"
+    assert measures == "200 (200 to 200) s"
 
 
 def test_planted(gate: Gate) -> None:
@@ -564,7 +585,8 @@ def test_planted(gate: Gate) -> None:
         [kinds[2], small, "no", "0 of 1", "1.000", "1 of 1"],
     ]
     assert gate.asked[2][0][-4:] == small.split()
-    assert [kinds[0], f"open, 20 images, {BLOCKS}", "", "–"] in [row[:4] for row in cells(cases)]
+    case = [kinds[0], "--rounds 5", f"open, 20 images, {BLOCKS}", "", "–"]
+    assert case in [row[:5] for row in cells(cases)]
     assert "head: error, no luck" in cases
     assert [clone.name for _, clone in gate.asked] == [kind.replace(" ", "-") for kind in kinds]
 
@@ -660,10 +682,12 @@ def test_a_trial_is_found_by_an_expected_case() -> None:
 
 
 def test_times_are_medians() -> None:
-    """Of the runs of one head; heads are told apart."""
+    """Of the runs of one head with the same options; others are told apart."""
     trials = [trial(compared(), run=run) for run in (1, 2, 6)] + [trial(compared(), head="other")]
-    rows = cells(gate_trials.runs_table(trials))
-    assert [(row[0], *row[-2:]) for row in rows] == [
-        ("slower", "20 s", "16 s"),
-        ("other", "10 s", "8 s"),
+    short = dataclasses.replace(trial(compared()), options=("--phases", "process"), measured=3.0)
+    rows = cells(gate_trials.runs_table([*trials, short]))
+    assert [(*row[:2], *row[-2:]) for row in rows] == [
+        ("slower", "", "20 (10 to 60) s", "16 (8 to 48) s"),
+        ("other", "", "10 s", "8 s"),
+        ("slower", "--phases process", "10 s", "3 s"),
     ]
