@@ -638,13 +638,14 @@ def _workplace(work: Path | None, gate_options: str) -> Iterator[Workplace]:
 def _try_all(
     heads: Sequence[Head],
     *,
-    runs: range,
+    runs: int,
+    first_run: int = 1,
     busy: bool = False,
     out: Path | None,
     work: Path | None,
     gate_options: str,
 ) -> Trials:
-    """Run gates of each head, numbered so."""
+    """Run so many gates of each head; they are numbered."""
     record = Trials(out)
     with _workplace(work, gate_options) as place:
         try:
@@ -655,8 +656,8 @@ def _try_all(
         except ToolError as error:
             raise click.ClickException(str(error)) from error
         for head, clone in zip(heads, clones, strict=True):
-            for run in runs:
-                progress = f"{head.name}: run {run} of {runs[0]} to {runs[-1]}"
+            for run in range(first_run, first_run + runs):
+                progress = f"{head.name}: run {run} (to {first_run + runs - 1})"
                 try:
                     trial = try_gate(place, head, clone=clone, run=run, busy=busy)
                 except ToolError as error:
@@ -699,8 +700,7 @@ def main() -> None:
 @options_for("gate")
 def identical(*, runs: int, first_run: int, busy: bool, **options: Any) -> None:
     """Compare the code with itself: how often does a gate fail?"""
-    numbers = range(first_run, first_run + runs)
-    record = _try_all([NOTHING], runs=numbers, busy=busy, **options)
+    record = _try_all([NOTHING], runs=runs, first_run=first_run, busy=busy, **options)
     record.finish(*tables(record.trials))
 
 
@@ -716,8 +716,7 @@ def identical(*, runs: int, first_run: int, busy: bool, **options: Any) -> None:
 @options_for("gate")
 def slower(*, share: float, runs: int, first_run: int, **options: Any) -> None:
     """Compare the code with itself made slower: how often is that found?"""
-    numbers = range(first_run, first_run + runs)
-    record = _try_all([slower_by(share)], runs=numbers, **options)
+    record = _try_all([slower_by(share)], runs=runs, first_run=first_run, **options)
     record.finish(*tables(record.trials))
 
 
@@ -734,7 +733,7 @@ def planted(*, kinds: str, **options: Any) -> None:
     chosen = [name.strip() for name in kinds.split(",")]
     if unknown := [name for name in chosen if name not in KINDS]:
         raise click.BadParameter(f"unknown {unknown[0]!r}: choose from {', '.join(KINDS)}")
-    record = _try_all([KINDS[name] for name in chosen], runs=range(1, 2), **options)
+    record = _try_all([KINDS[name] for name in chosen], runs=1, **options)
     record.finish(*tables(record.trials))
 
 

@@ -128,14 +128,14 @@ def test_failures(arm: str, status: str, verdict: str) -> None:
 
 
 def test_wrong_results_at_the_head_always_fail() -> None:
-    """Other cells than the reference's are a failure, also where the base can't do it at all."""
+    """Other cells than the reference's are a failure, also where the base has them or none."""
     lacking = Block(round=1, block=0, case=CASE, arm="base", failed=Failed("unavailable", "why"))
     wrong = Block(round=1, block=0, case=CASE, arm="head", failed=Failed("wrong-result", "cells"))
     (comparison,) = decide.decide([CASE], [lacking, wrong], [], threshold=0.05)
     assert comparison.verdict == "failed"
     also = dataclasses.replace(wrong, arm="base")
     (comparison,) = decide.decide([CASE], [also, wrong], [], threshold=0.05)
-    assert comparison.verdict == "not compared"
+    assert comparison.verdict == "failed"
 
 
 def test_a_case_that_both_sides_fail_is_not_compared() -> None:
@@ -170,6 +170,23 @@ def test_a_lost_worker_is_looked_at_again(status: str) -> None:
     assert said(first, [*again, lost]) == "failed"
     # Interrupted before the second look.
     assert said(first) == "failed"
+
+
+@pytest.mark.parametrize("status", ["crashed", "timeout", "memory"])
+def test_a_lost_base_hides_no_regression(status: str) -> None:
+    """A case that the base loses in one look is judged by the other, and is no regression by that."""
+    lost = Block(round=3, block=1, case=CASE, arm="base", failed=Failed(status, "why"))
+    slow = blocks([2.0] * 8)
+    first = [*blocks([1.0, 1.0]), lost]
+    assert decide.suspects(first, threshold=0.05) == [CASE]
+    (once,) = decide.decide([CASE], first, slow, threshold=0.05)
+    (later,) = decide.decide([CASE], slow, [*blocks([2.0]), lost], threshold=0.05)
+    for comparison in (once, later):
+        assert comparison.verdict == "undecided"
+        assert comparison.first == decide.estimate(np.array([2.0] * 8))
+    assert once.cause == f"base: {status}, why; not so in a second look"
+    assert later.cause == f"base: {status}, why, in a second look"
+    assert said(first, [*slow, lost]) == said(first) == "not compared"
 
 
 @pytest.mark.parametrize(

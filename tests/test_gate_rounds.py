@@ -228,6 +228,21 @@ def test_a_backend_that_fails(
     assert {block.round for block in blocks if block.case.phase == "read"} == {1, 2}
 
 
+@pytest.mark.parametrize(("name", "status"), [("dying", "crashed"), ("raising", "error")])
+def test_a_backend_that_can_not_be_started(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
+) -> None:
+    """A worker that is lost at its start is told from one that refuses: it gets a second look."""
+    plugins.install(tmp_path / "plugins", monkeypatch)
+    plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", name, "serial"),))
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    images = rounds.make_reference(dataset, str(folder), plan=plan, python=None)
+    blocks = measure(images, *ARMS, plan=plan)
+    assert {block.failed.status for block in blocks if block.failed} == {status}
+    assert {block.case for block in blocks if block.failed} == {*plan.cases}
+
+
 def test_an_older_protocol_is_refused(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sides that would be measured in two ways are not compared."""
     monkeypatch.setattr(protocol, "NUMBER", 3)

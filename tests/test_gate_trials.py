@@ -527,7 +527,7 @@ def test_what_was_counted_outlives_an_interruption(
     out = tmp_path / "out.json"
     done = CliRunner().invoke(gate_trials.main, ["identical", "--out", str(out)])
     assert done.exit_code == 1
-    assert "run 1 of 1 to 30: exit status 0" in done.stderr
+    assert "run 1 (to 30): exit status 0" in done.stderr
     assert len(json.loads(out.read_text())["trials"]) == 1
 
 

@@ -502,8 +502,8 @@ def gate(
 ) -> int:
     """Compare two versions of the code side by side: has anything become slower?
 
-    Exit status 0: no regression; 1: a regression, or other cells than the base finds; 2: could not
-    measure; 130: interrupted.
+    Exit status 0: no regression; 1: a regression, other cells than the base finds, or a failure
+    where the base has none; 2: could not measure; 130: interrupted.
     """
     from segbench import gatefile
     from segbench.gate import calibration

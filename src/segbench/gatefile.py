@@ -22,11 +22,11 @@ FILE_NAME = "gate.jsonl"
 # What is said of a case, and what it means. The first two make the gate fail.
 VERDICTS = {
     "regression": "slower by more than the threshold, and again so in new processes",
-    "failed": "the head finds other cells, or fails, where the base does not",
+    "failed": "the head finds other cells than the base's reference, or fails where the base does not",
     "undecided": "the interval reaches across the threshold",
     "improvement": "faster by more than the threshold",
     "same": "any difference is smaller than the threshold",
-    "not compared": "only one side has it, neither does it, or the gate was interrupted before",
+    "not compared": "only one side can do it, neither can, or the gate was interrupted before",
 }
 FAILING = ("regression", "failed")
 

@@ -76,7 +76,7 @@ def suspicious(found: Estimate, *, threshold: float) -> bool:
 
 
 def suspects(blocks: Sequence[Block], *, threshold: float) -> list[Case]:
-    """Cases that are to be looked at a second time: what seems slower, or was lost by the head."""
+    """Cases that are to be looked at a second time: what seems slower, or was lost by one side."""
     failures = _failures(blocks)
     slower = {
         case
@@ -95,10 +95,14 @@ def decide(
     looks, looks_again = _by_case(first), _by_case(again)
     said = []
     for case in cases:
-        failed = failures.get(case, {})
+        failed, failed_again = failures.get(case, {}), failures_again.get(case, {})
         own, own_again = looks.get(case, []), looks_again.get(case, [])
-        if case in failures_again or (failed and not (_lost(failed) and own_again)):
-            said.append(_failed(case, {**failures_again.get(case, {}), **failed}))
+        if set(failed_again) == {BASE} and not failed:
+            # The head did its part twice: what it was suspected of is neither confirmed nor refuted.
+            cause = f"{_causes(failed_again)}, in a second look"
+            said.append(_timed(case, own, [], threshold=threshold, cause=cause))
+        elif failed_again or (failed and not (_lost(failed) and own_again)):
+            said.append(_failed(case, {**failed_again, **failed}))
         elif failed:
             # The first stage has no ratio of all rounds, and one look makes no regression.
             cause = f"{_causes(failed)}; not so in a second look"
@@ -127,16 +131,15 @@ def _failures(blocks: Iterable[Block]) -> dict[Case, dict[str, Failed]]:
 
 
 def _lost(failed: Mapping[str, Failed]) -> bool:
-    """Whether the head alone has lost a worker, as on a machine that is short of memory or time."""
-    return set(failed) == {HEAD} and failed[HEAD].status in ENDING
+    """Whether one side alone has lost a worker, as on a machine that is short of memory or time."""
+    return len(failed) == 1 and all(how.status in ENDING for how in failed.values())
 
 
 def _failed(case: Case, failed: Mapping[str, Failed]) -> Comparison:
     """A case that has no ratio, from how each arm failed."""
     base, head = (failed[arm].status if arm in failed else "ok" for arm in (BASE, HEAD))
-    wrong = head == "wrong-result" and base != "wrong-result"
-    broken = base == "ok" and head != "unavailable"
-    return _comparison(case, "failed" if wrong or broken else "not compared", _causes(failed))
+    broken = head == "wrong-result" or (base == "ok" and head != "unavailable")
+    return _comparison(case, "failed" if broken else "not compared", _causes(failed))
 
 
 def _causes(failed: Mapping[str, Failed]) -> str:

@@ -275,8 +275,8 @@ def _hear_starts(workers: dict[str, WorkerProcess], plan: Plan) -> dict[str, Fai
             # This side's segbench knows no such backend.
             lacking[name] = Failed("unavailable", reply.reason)
         elif not isinstance(reply, Started):
-            # A backend that it knows and that can't be loaded is broken.
-            lacking[name] = Failed("error", asking.failure(reply).cause)
+            # A backend that it knows and that can't be loaded is broken; or its worker was lost.
+            lacking[name] = asking.failure(reply)
         elif reply.protocol != protocol.NUMBER:
             raise InputError(
                 f"{name}: its segbench speaks protocol {reply.protocol} with the gate, which speaks "

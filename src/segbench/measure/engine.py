@@ -322,7 +322,7 @@ class _Engine:
         visits = 2 * len(small) + len(large)
         self.watcher.plan(visits * (len(self.arms) + len(phases)) + len(self.arms))
         if self.cases and not any(self._todo(size, 2) for size in sizes):
-            self.watcher.note("every case has all its samples: nothing is left to measure")
+            self.watcher.note("nothing is left to measure")
         used = any(self._todo(size, 1) for size in small)
         for size in small:
             self._measure_size(size, 1, sum(objects[:size]), writer)

@@ -179,7 +179,8 @@ def _sentence(contest: Contest) -> str:
     if best.verdict == "undecided":
         gained = any(pair.verdict == "faster" for pair in contest.best.values())
         if best.known and not gained:
-            return f"No gain from Dask{over} was shown. It is {OPEN} {where}: {told}{others}."
+            words = f"No gain from Dask{over} was shown: whether it pays is {OPEN}"
+            return f"{words} {where}: {told}{others}."
         return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}."
     if best.verdict == "no difference":
         return f"Dask makes no difference{over} {where}: {told}{others}."
