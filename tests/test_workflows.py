@@ -342,7 +342,8 @@ def comment(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("0", "no regression"), ("1", "**a regression or a failure**"), ("2", "not measure")]
+    ("status", "words"),
+    [("0", "no regression"), ("1", "**a regression or a failure**"), ("2", "not measure")],
 )
 def test_a_first_comment_is_posted(runner: Runner, status: str, words: str) -> None:
     """It has the marker, the commit, the run, and what the gate said."""
