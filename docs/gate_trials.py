@@ -41,6 +41,7 @@ from trust_tools import (
 )
 
 from segbench.backends.registry import BackendSpec
+from segbench.cli import together
 from segbench.gatefile import FAILING, VERDICTS, Comparison, Estimate
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import available_cpus
@@ -676,15 +677,16 @@ def _try_all(
 
 def _runs(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options that say which runs there are to be."""
-    many = click.option("--runs", type=click.IntRange(1), default=default, show_default=True)
-    first = click.option(
-        "--first-run",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="Number of the first, to go on in another session: the seed of its gate.",
+    return together(
+        click.option("--runs", type=click.IntRange(1), default=default, show_default=True),
+        click.option(
+            "--first-run",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Number of the first, to go on in another session: the seed of its gate.",
+        ),
     )
-    return lambda function: many(first(function))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,6 +26,7 @@ import click
 
 from segbench import files, results
 from segbench.backends.registry import BASELINE
+from segbench.cli import together
 from segbench.measure import environment
 from segbench.measure.cases import PHASES, QUICK_SIZES, SIZES
 from segbench.report.tables import images, summarize
@@ -280,7 +281,7 @@ def say(text: str) -> None:
 
 def options_for(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of every measurement; `command` is that of segbench which it runs."""
-    options = (
+    return together(
         click.option(
             "--out",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -298,13 +299,6 @@ def options_for(command: str) -> Callable[[Callable[..., Any]], Callable[..., An
             help=f"More options for every `segbench {command}`, in quotes.",
         ),
     )
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -107,16 +107,16 @@ def test_the_method_states_what_the_code_does(words: str) -> None:
     assert words in " ".join((ROOT / "docs" / "method.md").read_text().split())
 
 
-def record(*names: str) -> list[Path]:
-    """Files of what was counted for the documents."""
-    return [ROOT / "results" / "reference" / "trust" / f"{name}.json" for name in names]
+# What was counted for the documents.
+TRUST = ROOT / "results" / "reference" / "trust"
 
 
 def test_the_tables_of_the_method_are_those_of_its_records() -> None:
     """What docs/method.md says of false alarms and slow-downs is what was counted."""
     text = (ROOT / "docs" / "method.md").read_text()
-    names = record("false-alarms-segbench", "false-alarms-the-others", "slowed")
-    alarms, others, slowed = trust_tools.read_records(names, trust.Counts)
+    names = ("false-alarms-segbench", "false-alarms-the-others", "slowed")
+    files = [TRUST / f"{name}.json" for name in names]
+    alarms, others, slowed = trust_tools.read_records(files, trust.Counts)
     assert trust.false_alarms_table([*alarms.attempts, *others.attempts]) in text
     assert trust.slowed_table(slowed.searches, by_case=False) in text
 
@@ -131,15 +131,14 @@ def test_the_tables_of_the_regressions_are_those_of_their_records() -> None:
 
 def trials(command: str) -> list[gate_trials.Trial]:
     """What was counted by a command of docs/gate_trials.py, in all sessions and with all options."""
-    folder = ROOT / "results" / "reference" / "trust"
-    files = sorted(folder.glob(f"gate-{command}*.json"), key=lambda path: path.stem)
+    files = sorted(TRUST.glob(f"gate-{command}*.json"))
     records = trust_tools.read_records(files, gate_trials.Trials)
     return [each for record in records for each in record.trials]
 
 
 def test_the_cost_of_the_method_is_that_of_its_run() -> None:
     """What docs/method.md says a run costs is added up from results/reference/smear."""
-    (kept,) = trust_tools.read_records(record("cost"), trust.Counts)
+    (kept,) = trust_tools.read_records([TRUST / "cost.json"], trust.Counts)
     assert trust.cost_table(kept.costs[0]) in (ROOT / "docs" / "method.md").read_text()
     source = read_run_folder(ROOT / "results" / "reference" / "smear")
     # How fast a process answers is measured, not added up.

@@ -214,14 +214,11 @@ def test_a_backend_that_one_side_lacks(images: Images) -> None:
     ],
 )
 def test_a_backend_that_fails(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
 ) -> None:
     """A case that fails has its status and cause, and the other cases of the backend go on."""
-    plugins.install(tmp_path / "plugins", monkeypatch)
+    plugins.install(tmp_path, monkeypatch)
     plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", name, "serial"),))
-    folder = tmp_path / "reference"
-    folder.mkdir()
-    images = rounds.make_reference(dataset, str(folder), plan=plan, python=None)
     blocks = measure(images, *ARMS, plan=plan)
     (broken,) = {(b.case.phase, b.failed.status) for b in blocks if b.failed}
     assert broken == ("process", status)
@@ -230,14 +227,11 @@ def test_a_backend_that_fails(
 
 @pytest.mark.parametrize(("name", "status"), [("dying", "crashed"), ("raising", "error")])
 def test_a_backend_that_can_not_be_started(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
 ) -> None:
     """A worker that is lost at its start is told from one that refuses: it gets a second look."""
-    plugins.install(tmp_path / "plugins", monkeypatch)
+    plugins.install(tmp_path, monkeypatch)
     plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", name, "serial"),))
-    folder = tmp_path / "reference"
-    folder.mkdir()
-    images = rounds.make_reference(dataset, str(folder), plan=plan, python=None)
     blocks = measure(images, *ARMS, plan=plan)
     assert {block.failed.status for block in blocks if block.failed} == {status}
     assert {block.case for block in blocks if block.failed} == {*plan.cases}

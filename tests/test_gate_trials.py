@@ -443,29 +443,11 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
     assert (count, counts, ratio) == ("6", ["1", "1", "1", "3"], "1.000 (0.900 to 1.200)")
     assert takes.endswith(" s")
     assert measures == "200 (200 to 200) s"
-    assert cells(cases) == [
-        [
-            head,
-            options,
-            f"read, 20 images, {SERIAL}",
-            "",
-            "1.040 (1.000 to 1.200)",
-            *"11",
-            "",
-            "1",
-            "",
-        ],
-        [
-            head,
-            options,
-            f"process, 20 images, {SERIAL}",
-            "",
-            "1.000 (0.900 to 1.000)",
-            "",
-            "",
-            *"12",
-            "",
-        ],
+    rows = cells(cases)
+    assert [row[:2] for row in rows] == [[head, options]] * 2
+    assert [row[2:] for row in rows] == [
+        [f"read, 20 images, {SERIAL}", "", "1.040 (1.000 to 1.200)", "1", "1", "", "1", ""],
+        [f"process, 20 images, {SERIAL}", "", "1.000 (0.900 to 1.000)", "", "", "1", "2", ""],
     ]
     for run, (asked, clone) in enumerate(gate.asked, start=1):
         assert asked[:4] == ["--base", "HEAD~1", "--seed", str(run)]

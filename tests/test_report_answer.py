@@ -624,8 +624,8 @@ def test_any_backend_with_dask_may_pay() -> None:
         case(IMREAD, "pipeline", 1, *[1.3 * one for one in (0.6, 1.7, 0.9, 1.4, 0.7, 1.1)]),
     )
     assert on_dask(said).startswith(
-        "No gain from Dask was shown: whether it pays is not decided with 1 image, the only number measured: Dask "
-        f"over scikit-image on Dask's threads ({IMREAD}) takes 1.2"
+        "No gain from Dask was shown: whether it pays is not decided with 1 image, the only number "
+        f"measured: Dask over scikit-image on Dask's threads ({IMREAD}) takes 1.2"
     )
     # The machine is slower in the blocks of the one that is faster.
     said = answered(

@@ -83,7 +83,7 @@ def main() -> None:
     """Should I use Dask for my cell images, and how? Measured, on your machine and your images."""
 
 
-def _together(*options: Callable[..., Any]) -> Callable[..., Any]:
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
     """Several options that go together, as one decorator; shown in this order."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +95,7 @@ def _together(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _DEFAULT = PipelineParams()
-_pipeline_options = _together(
+_pipeline_options = together(
     click.option(
         "--block-size",
         type=int,
@@ -133,7 +133,7 @@ _pipeline_options = _together(
     ),
 )
 
-_images_options = _together(
+_images_options = together(
     click.option(
         "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
     ),
@@ -161,7 +161,7 @@ _workers_option = click.option(
     "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
 )
 
-_limits_options = _together(
+_limits_options = together(
     click.option(
         "--time-limit",
         type=float,

@@ -178,10 +178,10 @@ def _sentence(contest: Contest) -> str:
         return f"Dask does not pay{over} {where}: {told}{others}."
     if best.verdict == "undecided":
         gained = any(pair.verdict == "faster" for pair in contest.best.values())
+        asked = f"Whether Dask pays{over}"
         if best.known and not gained:
-            words = f"No gain from Dask{over} was shown: whether it pays is {OPEN}"
-            return f"{words} {where}: {told}{others}."
-        return f"Whether Dask pays{over} is {OPEN} {where}: {told}{others}."
+            asked = f"No gain from Dask{over} was shown: whether it pays"
+        return f"{asked} is {OPEN} {where}: {told}{others}."
     if best.verdict == "no difference":
         return f"Dask makes no difference{over} {where}: {told}{others}."
     told += _faster_still(contest, best, most) + _one_worker_only(contest, best)
