@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 # rather than in `setup`, so that asv's fork server imports the libraries once.
 try:
     # First of all, and as `segbench run` does: the libraries read these when they are loaded.
-    from segbench.measure.process import NATIVE_POOLS
+    from segbench.measure.workers import NATIVE_POOLS
 
     os.environ.update(dict.fromkeys(NATIVE_POOLS, "1"))
 
-    from segbench import datasets
     from segbench.agreement import first_difference
     from segbench.backends import phases, registry
     from segbench.backends.start import started
+    from segbench.images import datasets
     from segbench.pipeline import PipelineParams
 
     PARAMS = PipelineParams()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segbench import files, results
+from segbench import files
 from segbench.report import page
+from segbench.results import sources
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference" / "smear"
@@ -24,7 +25,7 @@ def draw(run: Path) -> dict[Path, bytes]:
     KeyError
         If the run lacks what a figure shows.
     """
-    section = page.make_section(results.read_run_folder(run), "")
+    section = page.make_section(sources.read_run_folder(run), "")
     drawings = {drawing.name: drawing.svg for drawing in section.drawings}
     return {path: drawings[name] for name, path in FIGURES.items()}
 

@@ -42,10 +42,10 @@ from trust_tools import (
 
 from segbench.backends.registry import BackendSpec
 from segbench.cli import together
-from segbench.gatefile import FAILING, VERDICTS, Comparison, Estimate
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import available_cpus
-from segbench.report.tables import images
+from segbench.report.cells import images
+from segbench.results.outcome import FAILING, VERDICTS, Comparison, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -437,7 +437,7 @@ def try_gate(place: Workplace, head: Head, *, clone: Path, run: int, busy: bool 
 
 
 def _comparison(found: dict[str, Any]) -> Comparison:
-    """A case as `segbench.gatefile.write_outcome` keeps it."""
+    """A case as `segbench.results.outcome.write_outcome` keeps it."""
     looks = {look: Estimate(**found[look]) if found[look] else None for look in ("first", "again")}
     return Comparison(**{**found, **looks})
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import browser
 
-from segbench import results
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
 from segbench.report import page
-from segbench.runfile import FILE_NAME, Header, sample_of
+from segbench.results import sources
+from segbench.results.records import FILE_NAME, Header, sample_of
 
 SAMPLES = 50_000
 OPENED = 5  # times
@@ -94,7 +94,7 @@ def main() -> None:
         folder = options.keep or Path(temporary)
         write_run(folder, options.samples)
         started = time.perf_counter()
-        source = results.read_run_folder(folder)
+        source = sources.read_run_folder(folder)
         read = time.perf_counter()
         sections = page.make_sections([source])
         made = time.perf_counter()

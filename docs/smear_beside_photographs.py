@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from segbench.smear import smear_image
+from segbench.images.smear import smear_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -41,10 +41,10 @@ from trust_tools import (
     share_at_most,
 )
 
-from segbench import results
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
 from segbench.measure.cases import PHASES, QUICK_SIZES, parse_phases, parse_sizes
+from segbench.results import sources
 from segbench.stats import MIN_BLOCKS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -566,7 +566,7 @@ def cost(*, run_dir: Path | None, out: Path | None, work: Path | None, run_optio
     command = None
     try:
         if run_dir is not None:
-            source = results.read_run_folder(run_dir)
+            source = sources.read_run_folder(run_dir)
         else:
             with _workplace(work, run_options) as place:
                 say("making a default run: ten minutes")

@@ -24,15 +24,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cattrs
 import click
 
-from segbench import files, results
+from segbench import files
 from segbench.backends.registry import BASELINE
 from segbench.cli import together
-from segbench.measure import environment
+from segbench.measure import machine as environment
 from segbench.measure.cases import PHASES, QUICK_SIZES, SIZES
-from segbench.report.tables import images, summarize
+from segbench.report.cells import images
+from segbench.report.tables import summarize
+from segbench.results import sources
 
 if TYPE_CHECKING:
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -421,7 +423,7 @@ def run_segbench(
     command = [*MODULE, "segbench", "run", *named, "--seed", str(seed)]
     command += ["--out", str(folder), *options, *place.run_options]
     call(command, cwd=place.folder, variables=place.variables_with_arms)
-    return results.read_run_folder(folder)
+    return sources.read_run_folder(folder)
 
 
 def cases_options(place: Workplace) -> list[str]:

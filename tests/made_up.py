@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segbench.results import Source, tidy
-from segbench.runfile import Sample
+from segbench.results.records import Sample
+from segbench.results.sources import Source, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,21 +15,21 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from segbench import datasets
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend, Processor, Reader
 from segbench.backends.registry import BASELINE, BackendSpec, UnavailableError
 from segbench.errors import InputError
+from segbench.images import datasets
+from segbench.images.smear import smear_image
 from segbench.pipeline import PipelineParams
-from segbench.smear import smear_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from segbench.datasets import Dataset
+    from segbench.images.datasets import Dataset
     from segbench.pipeline import Segmentation
 
 SHAPE = (32, 40)

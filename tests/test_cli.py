@@ -20,11 +20,12 @@ from PIL import Image
 from skimage.io import imread
 
 from segbench import __main__ as program
-from segbench import __version__, datasets
+from segbench import __version__
 from segbench.backends.skimage import measure
 from segbench.cli import main
-from segbench.runfile import read_run
-from segbench.smear import smear_image
+from segbench.images import datasets
+from segbench.images.smear import smear_image
+from segbench.results.records import read_run
 
 if TYPE_CHECKING:
     from click.testing import Result

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.io import imread
 
-from segbench import datasets
-from segbench import smear as generator
-from segbench.datasets import Dataset, from_images, lay_out
 from segbench.errors import InputError
+from segbench.images import datasets
+from segbench.images import smear as generator
+from segbench.images.datasets import Dataset, from_images, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable

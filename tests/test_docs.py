@@ -17,8 +17,8 @@ from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
 from segbench.report import presentation
-from segbench.results import read_run_folder
-from segbench.runfile import read_run
+from segbench.results.records import read_run
+from segbench.results.sources import read_run_folder
 
 # The scripts are no part of the package, and their names are there for the type checker too.
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))

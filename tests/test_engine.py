@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from segbench import datasets
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import asking, engine, pagecache, process, protocol, worker
+from segbench.images import datasets
+from segbench.measure import asking, engine, pagecache, protocol, worker
+from segbench.measure import workers as process
 from segbench.measure.cases import PHASES
 from segbench.measure.settings import Settings
 from segbench.measure.stopping import Limits
 from segbench.pipeline import PipelineParams
-from segbench.runfile import FILE_NAME, Sample, read_profiles, read_run
+from segbench.results.records import FILE_NAME, Sample, read_profiles, read_run
 from tests import plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from segbench.datasets import Dataset
+    from segbench.images.datasets import Dataset
 
 TWO_BLOCKS = Limits(blocks=2)
 TWELVE = Limits(blocks=12, precision=1e-9)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segbench.measure import environment
+from segbench.measure import machine as environment
 from segbench.measure.settings import available_cpus
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def test_affinity_is_what_was_set() -> None:
     last = max(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, [{last}])\n"
-        "from segbench.measure import environment; machine = environment.machine()\n"
+        "from segbench.measure import machine as environment; machine = environment.machine()\n"
         "print(machine['affinity'], machine['cpus_available'])"
     )
     done = subprocess.run(  # noqa: S603  (this interpreter, on the code above)

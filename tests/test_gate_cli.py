@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from segbench import cli, datasets, gatefile
+from segbench import cli
 from segbench.cli import main
 from segbench.errors import InputError
-from segbench.gate import calibration, compare, decide, environments
+from segbench.gate import calibrate as calibration
+from segbench.gate import compare, decide, environments
 from segbench.gate.environments import Environment
-from segbench.gatefile import Side
+from segbench.images import datasets
+from segbench.results import outcome as outcomes
+from segbench.results.outcome import Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +77,7 @@ def test_a_gate_tells_what_it_found(tmp_path: Path) -> None:
     assert case["phase"] == "process"
     assert case["first"]["rounds"] == 5
     assert files[0].read_text().startswith("### segbench gate: ")
-    assert (tmp_path / "out" / gatefile.FILE_NAME).exists()
+    assert (tmp_path / "out" / outcomes.FILE_NAME).exists()
     assert "the head" in (tmp_path / "out" / "report" / "index.html").read_text()
 
 
@@ -135,11 +138,11 @@ def test_bad_usage_is_one_line(words: tuple[str, ...], message: str) -> None:
 
 def test_a_folder_that_holds_a_gate(tmp_path: Path) -> None:
     """The samples of an earlier gate are not written over."""
-    (tmp_path / gatefile.FILE_NAME).write_text("earlier\n")
+    (tmp_path / outcomes.FILE_NAME).write_text("earlier\n")
     result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
     assert result.exit_code == 2
     assert "an earlier gate is there; give another --out" in result.stderr
-    assert (tmp_path / gatefile.FILE_NAME).read_text() == "earlier\n"
+    assert (tmp_path / outcomes.FILE_NAME).read_text() == "earlier\n"
 
 
 @pytest.mark.parametrize(("options", "limit"), [([], 4.0), (["--memory-limit", "5"], 5.0)])
@@ -187,7 +190,7 @@ def test_a_gate_measures_the_backends_that_are_named(tmp_path: Path) -> None:
     named = "skimage/skimage/thread-pool"
     result = segbench("gate", "--base", "main", *SMALL, "--backends", named, "--out", tmp_path)
     assert result.exit_code in (0, 1), result.output
-    blocks = (tmp_path / gatefile.FILE_NAME).read_text().splitlines()[1:]
+    blocks = (tmp_path / outcomes.FILE_NAME).read_text().splitlines()[1:]
     assert {json.loads(block)["scheduler"] for block in blocks} == {"thread-pool"}
 
 

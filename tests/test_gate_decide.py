@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segbench import datasets
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
-from segbench.gate import calibration, decide
+from segbench.gate import calibrate as calibration
+from segbench.gate import decide
 from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Block
-from segbench.gatefile import VERDICTS, Calibration, Estimate
+from segbench.images import datasets
 from segbench.measure.protocol import Failed
 from segbench.pipeline import PipelineParams
+from segbench.results.outcome import VERDICTS, Calibration, Estimate
 
 if TYPE_CHECKING:
-    from segbench.measure.environment import Fact
+    from segbench.measure.machine import Fact
 
 CASE = Case(BASELINE, 20, "process")
 OTHER = Case(BASELINE, 20, "pipeline")

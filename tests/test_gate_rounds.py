@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from segbench import datasets, gatefile
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.gate import compare, decide, rounds
 from segbench.gate.environments import Environment
 from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Arm, Block, Images
-from segbench.gatefile import Side
+from segbench.images import datasets
 from segbench.measure import protocol
-from segbench.measure.process import WorkerProcess
+from segbench.measure.workers import WorkerProcess
+from segbench.results import outcome as outcomes
+from segbench.results.outcome import Side
 from tests import plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segbench.datasets import Dataset
+    from segbench.images.datasets import Dataset
 
 HERE = Path(sys.executable)
 PLAN = Plan(backends=(BASELINE,), phases=("read", "process"), sizes=(1,), rounds=2, workers=2)
@@ -95,7 +96,7 @@ def environment(name: str, python: Path = HERE) -> Environment:
 
 def gate(
     dataset: Dataset, out: Path, *, plan: Plan = PLAN, told: Told | None = None
-) -> gatefile.Outcome:
+) -> outcomes.Outcome:
     """Compare this interpreter with itself."""
     return compare.compare(
         environment("base"),
@@ -265,10 +266,10 @@ def test_a_gate_on_the_same_code(dataset: Dataset, tmp_path: Path) -> None:
     assert all(each.first and each.first.rounds == 2 for each in outcome.comparisons)
     # Two rounds are too few for an interval.
     assert {each.verdict for each in outcome.comparisons} == {"undecided"}
-    assert (gatefile.status(outcome, strict=False), gatefile.status(outcome, strict=True)) == (0, 1)
-    lines = (tmp_path / "gate" / gatefile.FILE_NAME).read_text().splitlines()
+    assert (outcomes.status(outcome, strict=False), outcomes.status(outcome, strict=True)) == (0, 1)
+    lines = (tmp_path / "gate" / outcomes.FILE_NAME).read_text().splitlines()
     header, *pairs = [json.loads(line) for line in lines]
-    assert header["schema"] == gatefile.SCHEMA
+    assert header["schema"] == outcomes.SCHEMA
     assert {pair["stage"] for pair in pairs} == {"first"}
     assert all(pair["base_seconds"] > 0 and pair["head_seconds"] > 0 for pair in pairs)
     assert told.planned == told.steps == 2
@@ -282,7 +283,7 @@ def test_a_seeming_regression_is_looked_at_again(
     monkeypatch.setattr(decide, "suspects", lambda *_, **__: [suspect])
     outcome = gate(dataset, tmp_path)
     assert [each.again is not None for each in outcome.comparisons] == [False, True]
-    lines = (tmp_path / gatefile.FILE_NAME).read_text().splitlines()[1:]
+    lines = (tmp_path / outcomes.FILE_NAME).read_text().splitlines()[1:]
     again = [pair for line in lines if (pair := json.loads(line))["stage"] == "again"]
     assert {pair["phase"] for pair in again} == {"process"}
     assert {pair["round"] for pair in again} == {1, 2}
@@ -303,7 +304,7 @@ def test_an_interrupted_gate_keeps_what_it_measured(dataset: Dataset, tmp_path: 
     outcome = gate(dataset, tmp_path, told=Interrupting())
     assert outcome.interrupted
     assert all(each.first and each.first.rounds == 1 for each in outcome.comparisons)
-    assert len((tmp_path / gatefile.FILE_NAME).read_text().splitlines()) > 2
+    assert len((tmp_path / outcomes.FILE_NAME).read_text().splitlines()) > 2
 
 
 def test_a_gate_that_can_compare_nothing(dataset: Dataset, tmp_path: Path) -> None:

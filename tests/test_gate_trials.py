@@ -25,13 +25,14 @@ import skimage.measure
 import skimage.util
 from click.testing import CliRunner
 
-from segbench import agreement, cli, gatefile
+from segbench import agreement, cli
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
-from segbench.gatefile import Comparison, Estimate
 from segbench.measure.cases import PHASES, QUICK_BACKENDS
 from segbench.measure.settings import available_cpus
 from segbench.pipeline import PipelineParams, Segmentation
+from segbench.results import outcome as outcomes
+from segbench.results.outcome import Comparison, Estimate
 
 ROOT = Path(__file__).parents[1]
 
@@ -384,8 +385,8 @@ class Gate:
         if status > 1:
             raise trust_tools.ToolError("could not measure")
         if cases:
-            side = gatefile.Side(name="base", what="", versions={})
-            outcome = gatefile.Outcome(
+            side = outcomes.Side(name="base", what="", versions={})
+            outcome = outcomes.Outcome(
                 started="",
                 command="",
                 base=side,
@@ -398,7 +399,7 @@ class Gate:
                 comparisons=cases,
                 notes=("The machine was restless.",),
             )
-            gatefile.write_outcome(outcome, Path(words[words.index("--json") + 1]))
+            outcomes.write_outcome(outcome, Path(words[words.index("--json") + 1]))
         return done
 
 

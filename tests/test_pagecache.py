@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from segbench.errors import InputError
 from segbench.measure import pagecache
-from segbench.measure.environment import file_system
+from segbench.measure.machine import file_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

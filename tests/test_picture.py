@@ -12,7 +12,7 @@ from PIL import Image
 
 from segbench.cli import main
 from segbench.measure import picture
-from segbench.runfile import PICTURE_NAME
+from segbench.results.records import PICTURE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

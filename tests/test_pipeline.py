@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from segbench.backends.skimage import PROCESSOR
 from segbench.errors import InputError
+from segbench.images.smear import smear_image
 from segbench.pipeline import PipelineParams, Segmentation, label_objects, segmentation
-from segbench.smear import smear_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from segbench import datasets
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.backends.start import started
+from segbench.images import datasets
 from segbench.measure.cases import BACKENDS
 from segbench.pipeline import PipelineParams
 

@@ -18,19 +18,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segbench.measure.stopping import REASONS
-from segbench.report import costs, tables, trust
+from segbench.report import cells, costs, tables
+from segbench.report import disturbances as trust
 from segbench.report.answer import answer
 from segbench.report.costs import UNEVEN
 from segbench.report.page import build, make_section, make_tables, method
 from segbench.report.reproduce import METHOD_LINK
-from segbench.runfile import PARTS, STAGES, Profile
+from segbench.results.records import PARTS, STAGES, Profile
 from tests.made_up import DASK, IMREAD, NOISE, PIMS, POOL, SERIAL, case, make_source, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segbench.results import Source
-    from segbench.runfile import Sample
+    from segbench.results.records import Sample
+    from segbench.results.sources import Source
 
 SOURCE = Path(__file__).parents[1] / "src" / "segbench"
 TEMPLATES = SOURCE / "report" / "templates"
@@ -450,7 +451,7 @@ def test_environment_table() -> None:
 )
 def test_format_seconds(seconds: float, text: str) -> None:
     """Times are written with three significant digits and the unit that suits them."""
-    assert tables.format_seconds(seconds) == text
+    assert cells.format_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -483,7 +484,7 @@ def test_times_by_case_are_those_that_are_ok() -> None:
 def test_formatted_seconds_can_be_read_back(exponent: float) -> None:
     """What is shown has three digits at least and is within 0.5% of the time."""
     seconds = 10**exponent
-    number, unit = tables.format_seconds(seconds).split(" ")
+    number, unit = cells.format_seconds(seconds).split(" ")
     shown = float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}[unit]
     assert shown == pytest.approx(seconds, rel=0.005)
     assert len(re.findall(r"\d", number)) >= 3
@@ -1264,7 +1265,7 @@ def test_scripts_build_no_html() -> None:
 
 READERS = [
     *(SOURCE / "report").glob("*.py"),
-    *(SOURCE / name for name in ("results.py", "runfile.py", "gatefile.py")),
+    *(SOURCE / name for name in ("results.py", "records.py", "outcomes.py")),
 ]
 
 

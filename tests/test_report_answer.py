@@ -23,8 +23,8 @@ from tests.made_up import DASK, IMREAD, NOISE, PIMS, POOL, SERIAL, case, make_so
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segbench.results import Source
-    from segbench.runfile import Sample
+    from segbench.results.records import Sample
+    from segbench.results.sources import Source
 
 ROOT = Path(__file__).parents[1]
 

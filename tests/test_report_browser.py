@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from segbench.report import gate
+from segbench.report import gate_page as gate
 from segbench.report.page import build
 from tests.made_up import DASK, POOL, SERIAL, case, make_source, sample
 from tests.test_report import NASTY, profile
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
-    from segbench.gatefile import Outcome
-    from segbench.results import Source
+    from segbench.results.outcome import Outcome
+    from segbench.results.sources import Source
 
 # Set where a browser has to be there, as it is in CI: nothing is skipped then.
 REQUIRED = os.environ.get("SEGBENCH_BROWSER") == "required"

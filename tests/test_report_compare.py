@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segbench.report import tables
-from segbench.report.compare import OWN, SHARED, compare
+from segbench.report.side_by_side import OWN, SHARED, compare
 from segbench.stats import (
     MARGIN,
     RESAMPLES,
@@ -26,9 +26,9 @@ from segbench.stats import (
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source, sample
 
 if TYPE_CHECKING:
-    from segbench.report.compare import Comparison
-    from segbench.results import Source
-    from segbench.runfile import Sample
+    from segbench.report.side_by_side import Comparison
+    from segbench.results.records import Sample
+    from segbench.results.sources import Source
 
 SIZES = (1, 20)
 PHASES = ("read", "pipeline")

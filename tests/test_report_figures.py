@@ -30,8 +30,8 @@ from segbench.report.figures import (
 from segbench.report.page import make_section, styles_of
 from segbench.report.sample import found_picture
 from segbench.report.styles import styles
-from segbench.results import read_run_folder, read_sources
-from segbench.runfile import PARTS
+from segbench.results.records import PARTS
+from segbench.results.sources import read_run_folder, read_sources
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
 from tests.test_report import ordinary, profile, three_sizes
 from tests.test_results import asv_content, asv_row, write_asv
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segbench.report.canvas import Drawing
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 
 def times_of(source: Source) -> list[Drawing]:

@@ -19,7 +19,11 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.table import Table as Grid
 
-from segbench.gatefile import (
+from segbench.report import gate_figure
+from segbench.report import gate_page as gate
+from segbench.report.gate_figure import LOOKS, ratio_figure
+from segbench.report.rendering import comment_text, one_line
+from segbench.results.outcome import (
     FAILING,
     VERDICTS,
     Comparison,
@@ -29,9 +33,6 @@ from segbench.gatefile import (
     Sight,
     write_outcome,
 )
-from segbench.report import gate, gate_figure
-from segbench.report.gate_figure import LOOKS, ratio_figure
-from segbench.report.rendering import comment_text, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

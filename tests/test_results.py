@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from segbench.errors import InputError
-from segbench.results import COLUMNS, Source, read_sources
-from segbench.runfile import FILE_NAME, Header, Profile, RunWriter, Sample, write_profile
+from segbench.results.records import FILE_NAME, Header, Profile, RunWriter, Sample, write_profile
+from segbench.results.sources import COLUMNS, Source, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path

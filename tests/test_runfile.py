@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segbench.errors import InputError
-from segbench.runfile import (
+from segbench.results.records import (
     FILE_NAME,
     PARTS,
     PROFILES_NAME,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segbench import smear
-from segbench.smear import smear_image
+from segbench.images import smear
+from segbench.images.smear import smear_image
 
 GOLDEN = "cb20277d6ed43626d30882c72378172431ad4d0c84381dc40b38ac09c3a1dfa2"
 

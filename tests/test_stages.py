@@ -19,18 +19,18 @@ from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segbench import datasets
 from segbench.agreement import first_difference
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
 from segbench.backends.registry import BackendSpec, UnavailableError, parse_spec
 from segbench.errors import InputError
+from segbench.images import datasets
 from segbench.measure import spans, stages, timeline
 from segbench.measure.cases import BACKENDS
 from segbench.measure.spans import OPERATION, Span, Spool
 from segbench.measure.timeline import LOOP, POOL, TASKS, Call, HandOut, Mark
 from segbench.pipeline import PipelineParams
-from segbench.runfile import PARTS, STAGES
+from segbench.results.records import PARTS, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segbench.runfile import Profile
+    from segbench.results.records import Profile
 
 PARAMS = PipelineParams(block_size=21)
 

@@ -24,7 +24,6 @@ import skimage.filters
 import skimage.io
 from scipy import ndimage
 
-from segbench import datasets
 from segbench.agreement import first_difference
 from segbench.backends import dask_image as stack_backend
 from segbench.backends import phases, registry
@@ -32,8 +31,9 @@ from segbench.backends import skimage as image_backend
 from segbench.backends.readers import DASK_ARRAY_PIMS, DASK_ARRAY_SKIMAGE
 from segbench.backends.registry import BASELINE, parse_spec
 from segbench.backends.start import started
+from segbench.images import datasets
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
-from segbench.measure.process import NATIVE_POOLS, worker_environment
+from segbench.measure.workers import NATIVE_POOLS, worker_environment
 from segbench.pipeline import PipelineParams
 
 if TYPE_CHECKING:

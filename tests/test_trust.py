@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from segbench.backends import readers, skimage
 from segbench.backends.registry import BASELINE, BackendSpec
-from segbench.results import Source, tidy
-from segbench.runfile import Sample, sample_of
+from segbench.results.records import Sample, sample_of
+from segbench.results.sources import Source, tidy
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from segbench import __version__, datasets, runfile
+from segbench import __version__
 from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
 from segbench.gate.plan import Plan
+from segbench.images import datasets
 from segbench.measure import cases
 from segbench.measure.settings import (
     CACHES,
@@ -34,16 +35,17 @@ from segbench.measure.settings import (
 )
 from segbench.measure.stopping import Limits
 from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
+from segbench.results import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from segbench.backends.registry import BackendSpec
-    from segbench.datasets import Dataset, Origin
     from segbench.gate.environments import Environment
-    from segbench.gatefile import Outcome
+    from segbench.images.datasets import Dataset, Origin
     from segbench.report.tables import Table
-    from segbench.runfile import RunFile
+    from segbench.results.outcome import Outcome
+    from segbench.results.records import RunFile
 
 LONGEST_LIMIT = 86400.0  # seconds: a day
 LARGEST_LIMIT = 1e6  # GiB: more than any machine has
@@ -313,7 +315,7 @@ def run(
     )
     origin = _origin(images, dataset, shape, seed)
     folder = out or _new_folder()
-    runfile.refuse_existing(folder)
+    records.refuse_existing(folder)
     return _measure(lambda: (datasets.find(origin, count=asked.sizes[-1]), asked, None), folder)
 
 
@@ -345,7 +347,8 @@ def _resume(context: click.Context, folder: Path) -> int:
 
 
 def _measure(load: Callable[[], tuple[Dataset, Settings, RunFile | None]], folder: Path) -> int:
-    from segbench.measure import engine, environment
+    from segbench.measure import engine
+    from segbench.measure import machine as environment
 
     console = Console(stderr=True)
     interrupted = False
@@ -372,12 +375,12 @@ def _measure(load: Callable[[], tuple[Dataset, Settings, RunFile | None]], folde
 
 
 def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
-    from segbench import results
     from segbench.report import page
+    from segbench.results.sources import read_run_folder
 
-    if interrupted and not (folder / runfile.FILE_NAME).exists():
+    if interrupted and not (folder / records.FILE_NAME).exists():
         raise KeyboardInterrupt
-    source = results.read_run_folder(folder)
+    source = read_run_folder(folder)
     (section,) = page.make_sections([source])
     index = page.write([section], folder / "report")
     for table in section.tables_for_terminal():
@@ -392,7 +395,7 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
             markup=False,
             soft_wrap=True,
         )
-    click.echo(f"Samples: {folder / runfile.FILE_NAME}")
+    click.echo(f"Samples: {folder / records.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if interrupted:
         return INTERRUPTED
@@ -413,10 +416,10 @@ def _finish(folder: Path, console: Console, *, interrupted: bool) -> int:
 )
 def report(*, sources: tuple[Path, ...], out: Path) -> None:
     """Write a report from run folders, ASV results and pytest-benchmark JSON files."""
-    from segbench import results
     from segbench.report import page
+    from segbench.results.sources import read_sources
 
-    found = [source for path in sources for source in results.read_sources(path)]
+    found = [source for path in sources for source in read_sources(path)]
     click.echo(f"Report: {page.build(found, out)}")
 
 
@@ -505,8 +508,8 @@ def gate(
     Exit status 0: no regression; 1: a regression, other cells than the base finds, or a failure
     where the base has none; 2: could not measure; 130: interrupted.
     """
-    from segbench import gatefile
-    from segbench.gate import calibration
+    from segbench.gate import calibrate as calibration
+    from segbench.results import outcome as outcomes
 
     if (base is not None) + bool(base_with) + calibrate != 1:
         raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
@@ -536,7 +539,7 @@ def gate(
     if calibrate:
         return _calibrate(plan, origin)
     folder = out or _new_folder()
-    gatefile.refuse_existing(folder)
+    outcomes.refuse_existing(folder)
     outcome = _compare(
         plan,
         origin,
@@ -549,8 +552,9 @@ def gate(
 
 
 def _calibrate(plan: Plan, origin: Origin) -> int:
-    from segbench.gate import calibration, rounds
-    from segbench.measure import environment
+    from segbench.gate import calibrate as calibration
+    from segbench.gate import rounds
+    from segbench.measure import machine as environment
     from segbench.report import sight
 
     machine = environment.machine()
@@ -577,8 +581,9 @@ def _compare(
 ) -> Outcome:
     import dataclasses
 
-    from segbench.gate import calibration, compare, environments, rounds
-    from segbench.measure import environment
+    from segbench.gate import calibrate as calibration
+    from segbench.gate import compare, environments, rounds
+    from segbench.measure import machine as environment
 
     machine = environment.machine()
     with _progress(Console(stderr=True)) as watcher:
@@ -608,8 +613,9 @@ def _compare(
 def _tell(
     outcome: Outcome, folder: Path, *, strict: bool, markdown: Path | None, json_file: Path | None
 ) -> int:
-    from segbench import files, gatefile
-    from segbench.report import gate as told
+    from segbench import files
+    from segbench.report import gate_page as told
+    from segbench.results import outcome as outcomes
 
     # Told first: a file that can't be written must not hide what was found.
     if table := told.terminal_table(outcome):
@@ -617,15 +623,15 @@ def _tell(
     for sentence in told.summary(outcome):
         click.echo(sentence)
     if json_file:
-        gatefile.write_outcome(outcome, json_file)
+        outcomes.write_outcome(outcome, json_file)
     if markdown:
         files.write_text(markdown, told.markdown(outcome))
     index = told.write(outcome, folder / "report")
-    click.echo(f"Samples: {folder / gatefile.FILE_NAME}")
+    click.echo(f"Samples: {folder / outcomes.FILE_NAME}")
     click.echo(f"Report:  {index}")
     if outcome.interrupted:
         return INTERRUPTED
-    return gatefile.status(outcome, strict=strict)
+    return outcomes.status(outcome, strict=strict)
 
 
 @main.command()
@@ -658,11 +664,11 @@ def segment(
     """Find the cells of your images and measure their areas."""
     import warnings
 
-    from segbench import tool
+    from segbench import segment
 
     # pims hands scikit-image a deprecated option; its users can do nothing about that.
     warnings.simplefilter("ignore", FutureWarning)
-    count = tool.segment_files(
+    count = segment.segment_files(
         images,
         backend=backend,
         params=PipelineParams(**pipeline),
@@ -690,7 +696,7 @@ def backends() -> None:
 @main.command()
 def info() -> None:
     """Print the machine and the versions that a run would record."""
-    from segbench.measure import environment
+    from segbench.measure import machine as environment
 
     grid = Grid("what", "value", box=None)
     for what, value in {**environment.machine(), **environment.versions()}.items():

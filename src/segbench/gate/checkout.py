@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.errors import InputError
-from segbench.measure.environment import git_variables
+from segbench.measure.machine import git_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,27 +9,27 @@ from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from segbench import datasets
 from segbench.backends import registry
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 from segbench.gate import decide, rounds
 from segbench.gate.decide import BASE, HEAD
-from segbench.gatefile import GateWriter, Outcome, Pair
-from segbench.measure.process import foreign_environment, worker_environment
+from segbench.images import datasets
+from segbench.measure.workers import foreign_environment, worker_environment
+from segbench.results.outcome import GateWriter, Outcome, Pair
 from segbench.stats import WIDE, relative_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from segbench.datasets import Dataset
     from segbench.gate.environments import Environment
     from segbench.gate.plan import Case, Plan
     from segbench.gate.rounds import Arm, Block, Images
-    from segbench.gatefile import Sight
+    from segbench.images.datasets import Dataset
     from segbench.measure.engine import Watcher
-    from segbench.measure.environment import Fact
+    from segbench.measure.machine import Fact
+    from segbench.results.outcome import Sight
 
 # What asking an interpreter for its segbench's backends may take.
 ASK_SECONDS = 60.0
@@ -110,7 +110,7 @@ def compare(
     command : str
         What the user typed.
     machine : mapping
-        What :func:`segbench.measure.environment.machine` told before.
+        What :func:`segbench.measure.machine.machine` told before.
     sight : Sight, optional
         What a gate sees on this machine.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench.gate.rounds import ENDING
-from segbench.gatefile import Comparison, Estimate
+from segbench.results.outcome import Comparison, Estimate
 from segbench.stats import paired_ratio
 
 if TYPE_CHECKING:

@@ -27,15 +27,15 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from segbench import datasets
 from segbench.errors import InputError
 from segbench.files import new_folder
 from segbench.gate import installed as here
 from segbench.gate.checkout import looked_at
 from segbench.gate.decide import BASE, HEAD
 from segbench.gate.installing import look_for_venv, make_venv, pip_install, python_of
-from segbench.gatefile import Side
-from segbench.measure.environment import LIBRARIES
+from segbench.images import datasets
+from segbench.measure.machine import LIBRARIES
+from segbench.results.outcome import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,7 +73,7 @@ class Environment:
         What it is.
     python : Path
         Its interpreter, to be started with the variables of
-        :func:`segbench.measure.process.foreign_environment`.
+        :func:`segbench.measure.workers.foreign_environment`.
     """
 
     side: Side

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from segbench.errors import InputError
-from segbench.measure.process import foreign_environment, kill_family
+from segbench.measure.workers import foreign_environment, kill_family
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,21 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segbench import datasets
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
+from segbench.images import datasets
 from segbench.measure import asking, engine, protocol
 from segbench.measure.engine import END_SECONDS
-from segbench.measure.process import WorkerProcess, stop_all
 from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+from segbench.measure.workers import WorkerProcess, stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from segbench.backends.registry import BackendSpec
-    from segbench.datasets import Dataset
     from segbench.gate.plan import Case, Plan
+    from segbench.images.datasets import Dataset
     from segbench.measure.engine import Watcher
 
 # In each round a case is timed in so many pairs of blocks at the most, in one at the least, and as

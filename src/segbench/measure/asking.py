@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from segbench.backends import schedulers
 from segbench.measure import protocol
-from segbench.measure.process import over_memory
 from segbench.measure.protocol import Checked, Failed, Refused, Reply, Timed
+from segbench.measure.workers import over_memory
 
 if TYPE_CHECKING:
     from segbench.backends.registry import BackendSpec

@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from segbench import datasets, runfile
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.measure import asking, environment, pagecache, picture, protocol, stages
+from segbench.images import datasets
+from segbench.measure import asking, pagecache, picture, protocol, stages
+from segbench.measure import machine as environment
 from segbench.measure.cases import PHASES
-from segbench.measure.process import WorkerProcess, set_variables, stop_all
 from segbench.measure.protocol import (
     Checked,
     Failed,
@@ -30,13 +30,15 @@ from segbench.measure.protocol import (
 )
 from segbench.measure.settings import describe
 from segbench.measure.tally import Tally
-from segbench.runfile import Header, RunFile, RunWriter, Sample, sample_of
+from segbench.measure.workers import WorkerProcess, set_variables, stop_all
+from segbench.results import records
+from segbench.results.records import Header, RunFile, RunWriter, Sample, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from segbench.datasets import Dataset
-    from segbench.measure.environment import Fact
+    from segbench.images.datasets import Dataset
+    from segbench.measure.machine import Fact
     from segbench.measure.settings import Settings
 
 # Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
@@ -100,7 +102,7 @@ def run(
     command : str
         What the user typed, for the header.
     machine : mapping
-        What :func:`segbench.measure.environment.machine` told before segbench itself made a load.
+        What :func:`segbench.measure.machine.machine` told before segbench itself made a load.
     earlier : RunFile, optional
         What `out` holds of this run already: only what it lacks is measured.
 
@@ -504,7 +506,7 @@ class _Engine:
         params = dataclasses.asdict(self.settings.params)
         done = {
             BackendSpec(profile.reader, profile.processor, profile.scheduler)
-            for profile in runfile.read_profiles(out)
+            for profile in records.read_profiles(out)
         }
         for arm in self.arms:
             backend = arm.backend
@@ -529,7 +531,7 @@ class _Engine:
                 found = {"status": failure.status, "cause": failure.cause}
                 self.watcher.note(f"{backend}: {failure.status}, {failure.cause}")
             names = dataclasses.asdict(backend)
-            runfile.write_profile(out, runfile.Profile(**names, n_images=size, **found))
+            records.write_profile(out, records.Profile(**names, n_images=size, **found))
         self.watcher.step("writing the report", steps=0)
 
 

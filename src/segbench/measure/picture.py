@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from segbench import files
-from segbench.runfile import PICTURE_NAME
+from segbench.results.records import PICTURE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -140,7 +140,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Profiled:
-    """What :class:`segbench.runfile.Profile` holds beside the names."""
+    """What :class:`segbench.results.records.Profile` holds beside the names."""
 
     import_seconds: float
     start_seconds: float

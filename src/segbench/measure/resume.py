@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segbench import datasets, runfile
 from segbench.errors import InputError
-from segbench.measure import environment
+from segbench.images import datasets
+from segbench.measure import machine as environment
 from segbench.measure.settings import settings_of
+from segbench.results import records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from segbench.datasets import Dataset
+    from segbench.images.datasets import Dataset
     from segbench.measure.settings import Settings
-    from segbench.runfile import RunFile
+    from segbench.results.records import RunFile
 
 # What a machine may not change in the middle of a run.
 MACHINE = ("architecture", "cpu", "cpus_available", "memory_gib")
@@ -44,7 +45,7 @@ def load(folder: Path) -> tuple[Dataset, Settings, RunFile]:
         If the file can't be understood, or the machine, the versions or the images have changed:
         figures of two of them don't belong into one run.
     """
-    earlier = runfile.read_run(folder)
+    earlier = records.read_run(folder)
     settings = settings_of(earlier.header.settings)
     _refuse_changes(folder, environment.versions(), earlier.header.versions)
     now, then = environment.machine(), earlier.header.machine

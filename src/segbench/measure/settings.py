@@ -12,7 +12,7 @@ import psutil
 
 from segbench.backends.registry import parse_spec
 from segbench.errors import InputError
-from segbench.measure import environment
+from segbench.measure import machine as environment
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
 from segbench.measure.stopping import Limits
 from segbench.pipeline import PipelineParams

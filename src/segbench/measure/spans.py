@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segbench.backends.registry import UnavailableError
-from segbench.runfile import STAGES
+from segbench.results.records import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -25,7 +25,7 @@ from segbench.backends.schedulers import Scheduler
 from segbench.measure import spans, timeline
 from segbench.measure.spans import Operation, Spool
 from segbench.measure.timeline import LOOP, POOL, TASKS, Call, HandOut, Mark
-from segbench.runfile import STAGES, Profile
+from segbench.results.records import STAGES, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from segbench.backends.registry import BackendSpec
     from segbench.measure.stopping import Limits
-    from segbench.runfile import Sample
+    from segbench.results.records import Sample
     from segbench.stats import Ratio
 
 

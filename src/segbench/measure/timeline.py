@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from segbench.measure.spans import MASK, OPERATION
-from segbench.runfile import PARTS, STAGES
+from segbench.results.records import PARTS, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

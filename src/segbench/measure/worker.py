@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 import psutil
 
-from segbench import agreement, datasets
+from segbench import agreement
 from segbench.backends import phases, registry
 from segbench.backends.start import started
 from segbench.errors import InputError
+from segbench.images import datasets
 from segbench.measure import memory
-from segbench.measure.process import kill_family
 from segbench.measure.protocol import (
     NUMBER,
     Check,
@@ -42,6 +42,7 @@ from segbench.measure.protocol import (
     decode,
     encode,
 )
+from segbench.measure.workers import kill_family
 from segbench.pipeline import PipelineParams, Segmentation
 
 if TYPE_CHECKING:

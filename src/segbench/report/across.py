@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.report import canvas
+from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, format_interval, format_seconds, images, scheduler_of
+from segbench.report.tables import PHASES, scheduler_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from segbench.report.canvas import Drawing
     from segbench.report.styles import Style
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 # Settings that two runs may not differ in, where their workers are compared.
 SAME_SETTINGS = ("params", "cache", "native_threads")

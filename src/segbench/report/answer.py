@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
+from segbench.report.cells import format_seconds, images
 from segbench.report.pairs import (
     MOST_NAMED,
     OPEN,
@@ -18,7 +19,7 @@ from segbench.report.pairs import (
     than,
 )
 from segbench.report.pays import whether_dask_pays
-from segbench.report.tables import format_seconds, images, sizes_in_words
+from segbench.report.tables import sizes_in_words
 from segbench.stats import MARGIN, MIN_BLOCKS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segbench.report.pairs import Beside, Pairs
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 # The first of these that was measured is what is asked about.
 QUESTIONS = {

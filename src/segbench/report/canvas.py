@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from segbench.report.cells import format_seconds
 from segbench.report.rendering import picture
-from segbench.report.tables import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

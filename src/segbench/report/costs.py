@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
-from segbench.report.tables import (
-    PHASES,
-    Table,
-    format_seconds,
-    images,
-    pivot,
-    pivot_cases,
-    sizes_in_words,
-    wrong_backends,
-)
-from segbench.runfile import PARTS
+from segbench.report.cells import format_seconds, images
+from segbench.report.tables import PHASES, Table, pivot, pivot_cases, sizes_in_words, wrong_backends
+from segbench.results.records import PARTS
 from segbench.stats import MIN_BLOCKS, cost_model, crossings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from segbench.results import Source
-    from segbench.runfile import Profile
+    from segbench.results.records import Profile
+    from segbench.results.sources import Source
     from segbench.stats import CostModel, Crossing
 
 # Through two sizes there is a line always: from three on it can be seen whether it fits.

@@ -10,9 +10,10 @@ from matplotlib.ticker import FuncFormatter
 
 from segbench.backends.registry import BASELINE
 from segbench.report import canvas
+from segbench.report.cells import format_seconds, images
 from segbench.report.costs import FITS
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, format_ratio, format_seconds, images
+from segbench.report.tables import PHASES, format_ratio
 from segbench.stats import MARGIN
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from segbench.report.canvas import Drawing
     from segbench.report.costs import Line
     from segbench.report.styles import Style
-    from segbench.runfile import Profile
+    from segbench.results.records import Profile
 
 # Of the parts of a call: stages in Okabe and Ito's colours, what Dask adds mostly in gray; each
 # with a hatch of its own, for gray print; of straight lines, since one of dots makes a large SVG.

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from segbench.gatefile import FAILING, VERDICTS
 from segbench.report import canvas
+from segbench.report.cells import images
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, images
+from segbench.report.tables import PHASES
+from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
-    from segbench.gatefile import Comparison, Estimate
     from segbench.report.canvas import Drawing
+    from segbench.results.outcome import Comparison, Estimate
 
 # With more rows nobody finds one; the table has them all.
 MOST_ROWS = 120

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import htmlsafe_json_dumps
 
-from segbench.report.tables import PHASES, format_interval, format_multiple, format_seconds
+from segbench.report.cells import format_interval, format_multiple, format_seconds
+from segbench.report.tables import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from segbench.report.styles import Style
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 # Bokeh's names of matplotlib's markers and lines.
 MARKERS = {

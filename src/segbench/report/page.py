@@ -11,16 +11,17 @@ import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
-from segbench.report import costs, interactive, presentation, tables, trust
+from segbench.report import costs, interactive, presentation, tables
+from segbench.report import disturbances as trust
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.answer import answer
-from segbench.report.compare import compare
 from segbench.report.figures import memory_figure, parts_figure, ratio_figures, time_figures
 from segbench.report.rendering import data_uri, fence, markdown_text, render
 from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.sample import found_picture
+from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
-from segbench.runfile import STATUSES
+from segbench.results.records import STATUSES
 from segbench.stats import (
     ALPHA,
     FALSE_SHARE,
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 
     from segbench.report.answer import Answer
     from segbench.report.canvas import Drawing
-    from segbench.report.compare import Comparison
+    from segbench.report.side_by_side import Comparison
     from segbench.report.styles import Style
     from segbench.report.tables import Table
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 # Paragraphs, for HTML and Markdown alike.
 METHOD = tuple(

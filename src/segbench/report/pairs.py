@@ -8,7 +8,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
-from segbench.report.tables import format_factor, format_interval, ratio_of, within_blocks
+from segbench.report.cells import format_factor, format_interval
+from segbench.report.tables import ratio_of, within_blocks
 from segbench.stats import Ratio, verdicts
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 PROCESSORS = {
     "skimage": "scikit-image",

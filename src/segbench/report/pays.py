@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.report import costs
+from segbench.report.cells import images
 from segbench.report.pairs import OPEN, PROCESSORS, amount, called, in_words, listed
-from segbench.report.tables import images, scheduler_of, sizes_in_words, uses_dask
+from segbench.report.tables import scheduler_of, sizes_in_words, uses_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segbench.report.pairs import Beside, Pairs
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 # Processors that are named by what runs scikit-image's functions, or Dask's in their place.
 WORK_OF_SCIKIT_IMAGE = ("skimage", "dask-blocks", "dask-image", "dask-image-area")

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
-from segbench.report.tables import (
-    Table,
-    case_id,
+from segbench.report.cells import (
     format_finding,
     format_multiple,
     format_range,
     format_seconds,
     images,
-    uses_dask,
-    within_blocks,
 )
+from segbench.report.tables import Table, case_id, uses_dask, within_blocks
 from segbench.stats import MARGIN, MIN_BLOCKS, VERDICTS, verdicts
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
     from segbench.stats import Ratio
 
 SIZES = (1, 20, 50, 200, 500)

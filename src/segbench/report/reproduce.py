@@ -12,7 +12,7 @@ from segbench.report.tables import listed_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 METHOD_LINK = "https://github.com/segbench/segbench/blob/HEAD/docs/method.md"
 

@@ -10,7 +10,7 @@ from PIL import Image
 from segbench.report.canvas import Drawing
 
 if TYPE_CHECKING:
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 
 def found_picture(source: Source) -> Drawing | None:

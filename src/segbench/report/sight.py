@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from segbench.report.tables import Table, images
+from segbench.report.cells import images
+from segbench.report.tables import Table
 
 if TYPE_CHECKING:
-    from segbench.gatefile import Calibration, Sight
+    from segbench.results.outcome import Calibration, Sight
 
 
 def table(calibration: Calibration) -> Table:

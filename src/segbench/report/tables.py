@@ -13,14 +13,21 @@ import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
-from segbench.results import by_block
-from segbench.runfile import STATUSES
+from segbench.report.cells import (
+    format_all_seconds,
+    format_finding,
+    format_multiple,
+    format_seconds,
+    images,
+)
+from segbench.results.records import STATUSES
+from segbench.results.sources import by_block
 from segbench.stats import MARGIN, MIN_BLOCKS, Ratio, paired_ratio, spread, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
 T = TypeVar("T")
 
@@ -222,30 +229,6 @@ def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio |
     return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else None
 
 
-def format_seconds(seconds: float) -> str:
-    """Three significant digits in the unit that suits them."""
-    if seconds == 0:
-        return "0 s"
-    seconds = float(f"{seconds:.2e}")  # first, since 999.9 ms are 1.00 s
-    unit, scale, decimals = _unit(seconds)
-    return f"{seconds * scale:.{decimals}f} {unit}"
-
-
-def _unit(seconds: float) -> tuple[str, float, int]:
-    """Unit, how many there are in a second, and decimals for three significant digits."""
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
-        if seconds * scale >= 1 or unit == "ns":
-            break
-    value = seconds * scale
-    return unit, scale, 2 if value < 10 else 1 if value < 100 else 0
-
-
-def format_all_seconds(times: Sequence[float]) -> str:
-    """Several times, one at least, in the unit and with the decimals that suit their middle one."""
-    unit, scale, decimals = _unit(sorted(times)[len(times) // 2])
-    return f"{', '.join(f'{seconds * scale:.{decimals}f}' for seconds in times)} {unit}"
-
-
 def format_ratio(row: pd.Series[Any]) -> str:
     """Ratio to the baseline, its interval, and what that shows."""
     if pd.isna(row["ratio_median"]):
@@ -253,37 +236,6 @@ def format_ratio(row: pd.Series[Any]) -> str:
     if row["backend"] == str(BASELINE):
         return format_multiple(row["ratio_median"])
     return format_finding(ratio_of(row), row["verdict"])
-
-
-def format_finding(ratio: Ratio, verdict: str) -> str:
-    """A ratio, its interval where it has one, and what that shows."""
-    text = format_multiple(ratio.median)
-    if not math.isnan(ratio.low):
-        text += f" ({format_interval(ratio.low, ratio.high)})"
-    return f"{text} {verdict}".rstrip()
-
-
-def format_multiple(ratio: float) -> str:
-    """A ratio by itself."""
-    return f"{format_factor(ratio)}×"
-
-
-def format_interval(low: float, high: float, to: str = "–") -> str:
-    """The ends of an interval of ratios."""
-    return f"{format_factor(low)}{to}{format_factor(high)}"
-
-
-def format_factor(ratio: float) -> str:
-    """The number of a ratio with two decimals, or two digits at least where it is small; 100 and more whole."""
-    if ratio < 0.0995:
-        return f"{ratio:.2g}"
-    return f"{ratio:.{2 if ratio < 10 else 1 if ratio < 100 else 0}f}"
-
-
-def format_range(ratios: Sequence[float]) -> str:
-    """The lowest and the highest of some ratios; one where they are written alike."""
-    low, high = format_factor(min(ratios)), format_factor(max(ratios))
-    return low if low == high else f"{low} to {high}"
 
 
 def phase_tables(source: Source, summary: pd.DataFrame) -> list[Table]:
@@ -337,11 +289,6 @@ def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
 def comparisons(summary: pd.DataFrame) -> int:
     """How many comparisons with the baseline the verdicts are corrected for."""
     return int(((summary["verdict"] != "") & summary["ratio_p"].notna()).sum())
-
-
-def images(count: int) -> str:
-    """`count` with its noun."""
-    return f"{count} image" if count == 1 else f"{count} images"
 
 
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
@@ -547,7 +494,7 @@ def samples_frame(source: Source) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The fields of a :class:`segbench.runfile.Sample`, after the `case_id` as ``case``.
+        The fields of a :class:`segbench.results.records.Sample`, after the `case_id` as ``case``.
     """
     frame = _in_order(source.samples, source, "backend", "block")
     names = [

@@ -168,7 +168,7 @@ class Header:
     started : str
         ISO 8601, with its offset from UTC.
     machine, versions, settings, dataset : dict
-        As :mod:`segbench.measure.environment` and the engine describe them: free text for people
+        As :mod:`segbench.measure.machine` and the engine describe them: free text for people
         and for programs that compare runs, so their keys are not fixed here.
     """
 

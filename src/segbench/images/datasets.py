@@ -157,7 +157,7 @@ def cache_folder() -> Path:
 
 
 def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
-    """Generate blood smear photographs with ground truth, as RGB JPEG (see :mod:`segbench.smear`).
+    """Generate blood smear photographs with ground truth, as RGB JPEG (see :mod:`segbench.images.smear`).
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) 
         With `truth`.
     """
     # scipy and the generator are not needed where the images are there already.
-    from segbench import smear as generator  # noqa: PLC0415
+    from segbench.images import smear as generator  # noqa: PLC0415
 
     def make(index: int, folder: Path) -> None:
         made = generator.smear_image(index, seed=seed, shape=shape)

@@ -12,14 +12,9 @@ import numpy as np
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Limits, ended
+from segbench.report.cells import images
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
-from segbench.report.tables import (
-    PHASES,
-    Table,
-    images,
-    sizes_in_words,
-    within_blocks,
-)
+from segbench.report.tables import PHASES, Table, sizes_in_words, within_blocks
 from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:
@@ -28,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from segbench.results import Source
-    from segbench.runfile import Profile
+    from segbench.results.records import Profile
+    from segbench.results.sources import Source
 
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
 BUSY = 0.5

@@ -11,19 +11,14 @@ import numpy as np
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
-from segbench.report.tables import (
-    PHASES,
-    Table,
-    case_id,
+from segbench.report.cells import (
     format_factor,
     format_finding,
     format_range,
-    format_ratio,
     format_seconds,
-    format_value,
     images,
-    ratio_of,
 )
+from segbench.report.tables import PHASES, Table, case_id, format_ratio, format_value, ratio_of
 from segbench.stats import (
     MARGIN,
     RUNS_MARGIN,
@@ -39,7 +34,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from segbench.results import Source
+    from segbench.results.sources import Source
 
     # A row of a summary.
     Case: TypeAlias = pd.Series[Any]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segbench import datasets, files
+from segbench import files
 from segbench.errors import InputError
 from segbench.gate import decide, rounds
-from segbench.gatefile import Calibration, CaseSight, Sight
+from segbench.images import datasets
 from segbench.measure import protocol
+from segbench.results.outcome import Calibration, CaseSight, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from segbench.datasets import Dataset
     from segbench.gate.plan import Case, Plan
     from segbench.gate.rounds import Block
+    from segbench.images.datasets import Dataset
     from segbench.measure.engine import Watcher
-    from segbench.measure.environment import Fact
+    from segbench.measure.machine import Fact
 
 # Arms by the share that their calls are made longer.
 ARMS = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}

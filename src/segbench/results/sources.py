@@ -14,7 +14,7 @@ import pandas as pd
 
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.runfile import (
+from segbench.results.records import (
     FILE_NAME,
     MAY_BE_MISSING,
     PICTURE_NAME,
@@ -50,7 +50,7 @@ class Source:
     machine, versions, settings, dataset : dict
         As the source describes them.
     samples : DataFrame
-        One row a :class:`segbench.runfile.Sample`, and ``backend``, their joined names.
+        One row a :class:`segbench.results.records.Sample`, and ``backend``, their joined names.
     profiles : tuple of Profile
         Where the time of each backend goes; empty where the source does not say.
     picture : bytes

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segbench import datasets, files
+from segbench import files
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
 from segbench.errors import InputError
+from segbench.images import datasets
 
 if TYPE_CHECKING:
     from pathlib import Path

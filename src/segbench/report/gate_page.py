@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench import __version__, files
-from segbench.gatefile import FAILING, VERDICTS
 from segbench.report import sight
+from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.gate_figure import TITLE, order, ratio_figure
 from segbench.report.rendering import comment_text, data_uri, fence, one_line, render
-from segbench.report.tables import Table, format_interval, format_seconds, images
+from segbench.report.tables import Table
+from segbench.results.outcome import FAILING, VERDICTS
 from segbench.stats import MIN_BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from segbench.gatefile import Comparison, Estimate, Outcome, Side
+    from segbench.results.outcome import Comparison, Estimate, Outcome, Side
 
 # GitHub takes a comment of 65,536 characters; room is left for what a workflow adds.
 LONGEST_COMMENT = 64_000

@@ -1,0 +1,1 @@
+"""Where images come from: folders of the user, and generated smears."""
