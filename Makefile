@@ -6,13 +6,24 @@ TEST_ARGS ?=
 
 BIN = $(VENV)/bin
 
-.PHONY: bench test lint figures clean
+.PHONY: bench test slow lowest lint figures clean
 
 bench: $(VENV)/installed
 	$(BIN)/segbench run $(BENCH_ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow" $(TEST_ARGS)
+
+# What is slow by nature: browsers, clusters, real gates, large simulations, and the evidence.
+slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow tests evidence $(TEST_ARGS)
+
+# The lowest versions that pyproject.toml allows: they are told to be enough, and have to be.
+lowest: $(VENV)/installed-dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
+	$(BIN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
+		--editable ".[distributed,opencv,report,test]"
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto -m "not slow" $(TEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -27,7 +38,7 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/figures.py
 
 clean:
-	rm -rf $(VENV) .asv
+	rm -rf $(VENV) $(VENV)-lowest .asv
 
 # The folder is a virtual environment once; it is installed into anew when the requirements change.
 $(VENV)/bin/python:

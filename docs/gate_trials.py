@@ -42,7 +42,7 @@ from trust_tools import (
 
 from segbench.backends.registry import BackendSpec
 from segbench.cli import together
-from segbench.measure.cases import PHASES
+from segbench.measure.settings import PHASES
 from segbench.measure.settings import available_cpus
 from segbench.report.cells import images
 from segbench.results.outcome import FAILING, VERDICTS, Comparison, Estimate

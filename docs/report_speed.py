@@ -17,7 +17,7 @@ from pathlib import Path
 
 import browser
 
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.report import page
 from segbench.results import sources
 from segbench.results.records import FILE_NAME, Header, sample_of

@@ -43,7 +43,7 @@ from trust_tools import (
 
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
-from segbench.measure.cases import PHASES, QUICK_SIZES, parse_phases, parse_sizes
+from segbench.measure.settings import PHASES, QUICK_SIZES, parse_phases, parse_sizes
 from segbench.results import sources
 from segbench.stats import MIN_BLOCKS
 

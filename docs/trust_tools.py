@@ -28,7 +28,7 @@ from segbench import files
 from segbench.backends.registry import BASELINE
 from segbench.cli import together
 from segbench.measure import machine as environment
-from segbench.measure.cases import PHASES, QUICK_SIZES, SIZES
+from segbench.measure.settings import PHASES, QUICK_SIZES, SIZES
 from segbench.report.cells import images
 from segbench.report.tables import summarize
 from segbench.results import sources

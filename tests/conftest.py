@@ -7,10 +7,16 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+# How long an example takes is not what is tested, least of all on a machine that is shared.
+hypothesis.settings.register_profile("segbench", deadline=None)
+hypothesis.settings.load_profile("segbench")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from segbench import stats
 from segbench.cli import main
 from segbench.measure import asking, engine, worker
-from segbench.measure.cases import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
+from segbench.measure.settings import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
 from segbench.measure.settings import MEMORY_SHARE, Settings
 from segbench.measure.stopping import Limits
 from segbench.report import presentation

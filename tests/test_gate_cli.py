@@ -1,52 +1,34 @@
-"""`segbench gate` as a user types it, with both sides in this environment."""
+"""`segbench gate` as a user types it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import msgspec
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from segbench import cli
+from segbench.backends.registry import BASELINE, parse_spec
 from segbench.cli import main
-from segbench.errors import InputError
-from segbench.gate import calibrate as calibration
-from segbench.gate import compare, decide, environments
+from segbench.gate import calibrate, compare, decide, environments
 from segbench.gate.environments import Environment
-from segbench.images import datasets
-from segbench.results import outcome as outcomes
-from segbench.results.outcome import Side
+from segbench.measure.settings import QUICK_BACKENDS, GateSettings
+from segbench.results.outcome import (
+    Calibration,
+    CaseSight,
+    Comparison,
+    Estimate,
+    Outcome,
+    Side,
+    Sight,
+)
+from segbench.results.records import GATE_NAME, read
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from click.testing import Result
-
-    from segbench.gate.plan import Plan
-
-CASE = ("--sizes", "1", "--shape", "48x64", "--backends", "skimage/skimage/serial")
-SMALL = (*CASE, "--phases", "process", "--rounds", "5")
-
-
-@pytest.fixture(autouse=True)
-def _sides(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No environment is built: both sides are this interpreter."""
-
-    def sides(*_: object, **__: object) -> tuple[Environment, ...]:
-        return tuple(
-            Environment(
-                side=Side(name=name, what=f"the {name}", versions={"numpy": "2"}),
-                python=Path(sys.executable),
-            )
-            for name in ("base", "head")
-        )
-
-    monkeypatch.setattr(environments, "from_commit", sides)
-    monkeypatch.setattr(environments, "from_requirements", sides)
+SIGHT = Sight(measured="2024-01-02T03:04:05", rounds=20, gates=1000, false_alarms=0, smallest=0.06)
 
 
 def segbench(*words: str | Path) -> Result:
@@ -54,31 +36,66 @@ def segbench(*words: str | Path) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def saying(monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
-    """Have every case called so."""
-    decided = decide.decide
+def outcome(verdict: str, **other: Any) -> Outcome:
+    """The outcome of a gate of one case."""
+    found = Estimate(ratio=1.1, low=1.08, high=1.12, rounds=8)
+    case = Comparison(
+        phase="process",
+        backend=str(BASELINE),
+        n_images=1,
+        verdict=verdict,
+        base_seconds=0.1,
+        head_seconds=0.11,
+        first=found,
+        cause="head: error, no luck" if verdict == "failed" else "",
+    )
+    sides = {
+        name: Side(name=name, what=f"the {name}", versions={"numpy": "2"})
+        for name in ("base", "head")
+    }
+    values: dict[str, Any] = {
+        "started": "2024-01-02T03:04:05+00:00",
+        "command": "segbench gate",
+        **sides,
+        "threshold": 0.05,
+        "rounds": 8,
+        "seconds": 61.0,
+        "machine": {"cpus": "2"},
+        "dataset": "smear",
+        "comparisons": (case,),
+    }
+    return Outcome(**{**values, **other})
 
-    def decide_so(*arguments: Sequence[object], **options: float) -> tuple[object, ...]:
-        found = decided(*arguments, **options)  # type: ignore[arg-type]  # handed on as they came
-        return tuple(dataclasses.replace(each, verdict=verdict) for each in found)
 
-    monkeypatch.setattr(decide, "decide", decide_so)
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """No gate is measured: what it was asked for, and the outcome that the test puts first."""
+    told: list[Any] = []
+
+    def run(*arguments: Any, **options: Any) -> Outcome:
+        told.append((*arguments, options))
+        found: Outcome = told[0] if isinstance(told[0], Outcome) else outcome("same")
+        return found
+
+    monkeypatch.setattr(compare, "run", run)
+    return told
 
 
-def test_a_gate_tells_what_it_found(tmp_path: Path) -> None:
-    """It prints the cases, and writes the samples, the page, the comment and the JSON."""
+def test_a_gate_tells_what_it_found(tmp_path: Path, asked: list[Any]) -> None:
+    """It prints the cases, and writes the page, the comment and the JSON."""
     files = tmp_path / "gate.md", tmp_path / "gate.json"
     told = ("--markdown", files[0], "--json", files[1], "--out", tmp_path / "out")
-    result = segbench("gate", "--base", "main", *SMALL, *told)
+    result = segbench("gate", "--base", "main", *told)
     assert result.exit_code == 0, result.output
-    assert "process 1 skimage/skimage/serial" in result.stdout
+    assert str(BASELINE) in result.stdout
     assert "segbench gate --calibrate" in result.stdout
     (case,) = json.loads(files[1].read_text())["comparisons"]
     assert case["phase"] == "process"
-    assert case["first"]["rounds"] == 5
+    assert case["first"]["rounds"] == 8
     assert files[0].read_text().startswith("### segbench gate: ")
-    assert (tmp_path / "out" / outcomes.FILE_NAME).exists()
     assert "the head" in (tmp_path / "out" / "report" / "index.html").read_text()
+    _, _, options = asked[0]
+    assert (options["base"], options["base_with"], options["out"]) == ("main", (), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -90,28 +107,23 @@ def test_a_gate_tells_what_it_found(tmp_path: Path) -> None:
         ("undecided", True, 1),
         ("improvement", True, 0),
         ("same", True, 0),
+        ("not compared", True, 0),
     ],
 )
 def test_the_exit_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, *, strict: bool, status: int
+    tmp_path: Path, asked: list[Any], verdict: str, *, strict: bool, status: int
 ) -> None:
     """1 for a regression or a failure, and for what is undecided only if it is asked to be strict."""
-    saying(monkeypatch, verdict)
+    asked.insert(0, outcome(verdict))
     options = ["--strict"] if strict else []
-    result = segbench("gate", "--base-with", "dask==1", *SMALL, "--out", tmp_path, *options)
+    result = segbench("gate", "--base-with", "dask==1", "--out", tmp_path, *options)
     assert result.exit_code == status, result.output
 
 
-def test_an_interrupted_gate_tells_what_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C ends it with a status of its own, after it has told what was measured."""
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(decide, "suspects", interrupted)
-    result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
+def test_an_interrupted_gate_tells_what_there_is(tmp_path: Path, asked: list[Any]) -> None:
+    """It ends with a status of its own, after it has told what was measured."""
+    asked.insert(0, outcome("regression", interrupted=True))
+    result = segbench("gate", "--base", "main", "--out", tmp_path)
     assert result.exit_code == 130, result.output
     assert "interrupted" in result.stdout
     assert (tmp_path / "report" / "index.html").exists()
@@ -126,8 +138,12 @@ def test_an_interrupted_gate_tells_what_there_is(
         (("--base", "main", "--rounds", "4"), "--rounds"),
         (("--base", "main", "--sizes", "none"), "size 'none'"),
         (("--base", "main", "--backends", "skimage/skimage/nothing"), "unknown scheduler"),
+        (("--calibrate", "--strict"), "leave out --strict, --markdown, --json and --out"),
+        (("--calibrate", "--json", "x"), "leave out --strict, --markdown, --json and --out"),
+        (("--calibrate", "--out", "x"), "leave out --strict, --markdown, --json and --out"),
     ],
 )
+@pytest.mark.usefixtures("asked")
 def test_bad_usage_is_one_line(words: tuple[str, ...], message: str) -> None:
     """Options that make no sense end with one line and status 2."""
     result = segbench("gate", *words)
@@ -136,91 +152,109 @@ def test_bad_usage_is_one_line(words: tuple[str, ...], message: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_folder_that_holds_a_gate(tmp_path: Path) -> None:
+def test_a_folder_that_holds_a_gate(tmp_path: Path, asked: list[Any]) -> None:
     """The samples of an earlier gate are not written over."""
-    (tmp_path / outcomes.FILE_NAME).write_text("earlier\n")
-    result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
+    (tmp_path / GATE_NAME).write_text("earlier\n")
+    result = segbench("gate", "--base", "main", "--out", tmp_path)
     assert result.exit_code == 2
-    assert "an earlier gate is there; give another --out" in result.stderr
-    assert (tmp_path / outcomes.FILE_NAME).read_text() == "earlier\n"
+    assert "exists: give another --out" in result.stderr
+    assert (tmp_path / GATE_NAME).read_text() == "earlier\n"
+    assert asked == []
 
 
-@pytest.mark.parametrize(("options", "limit"), [([], 4.0), (["--memory-limit", "5"], 5.0)])
-def test_base_and_head_share_what_memory_is_free(
-    options: list[str], limit: float, monkeypatch: pytest.MonkeyPatch
+def test_what_is_asked_for_reaches_the_gate(
+    tmp_path: Path, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both work at once: unless told otherwise, neither may take what the other needs."""
-    plans = []
-
-    def look(plan: Plan, *_: object, **__: object) -> None:
-        plans.append(plan)
-        raise InputError("enough")
-
+    """Options reach it; without any it takes its own defaults, and half of the memory for a side."""
     monkeypatch.setattr(cli, "available_gib", lambda: 8.0)
-    monkeypatch.setattr(cli, "_compare", look)
-    assert segbench("gate", "--base", "main", *SMALL, *options).exit_code == 2
-    assert [plan.memory_limit for plan in plans] == [limit]
+    assert segbench("gate", "--base", "main", "--out", tmp_path / "a").exit_code == 0
+    named = ("--sizes", "3", "--backends", "skimage/skimage/thread-pool", "--memory-limit", "5")
+    more = ("--threshold", "0.1", "--rounds", "6", "--seed", "3", "--min-area", "9")
+    words = ("--base-with", "dask==1", "--base-with", "pims==2", *named, *more)
+    assert segbench("gate", *words, "--out", tmp_path / "b").exit_code == 0
+    (_, usual, told_first), (origin, settings, told) = asked
+    assert isinstance(settings, GateSettings)
+    assert (usual.sizes, usual.backends, usual.memory_limit) == ((1, 20), QUICK_BACKENDS, 4.0)
+    assert (told_first["default_backends"], told["default_backends"]) == (True, False)
+    assert (settings.sizes, settings.memory_limit) == ((3,), 5.0)
+    assert settings.backends == (parse_spec("skimage/skimage/thread-pool"),)
+    assert (settings.threshold, settings.rounds, settings.params.min_area) == (0.1, 6, 9)
+    assert (settings.seed, origin.seed) == (3, 3)
+    assert told["base_with"] == ("dask==1", "pims==2")
 
 
-def test_a_calibration_is_shown_by_later_gates(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It prints what is seen of each case, and a gate with the same options says it, too."""
-    monkeypatch.setattr(calibration, "ROUNDS", 5)
-    calibrated = segbench("gate", "--calibrate", *SMALL)
-    assert calibrated.exit_code == 0, calibrated.output
-    assert "process, 1 image, skimage/skimage/serial" in calibrated.stdout
-    assert "This machine " in calibrated.stdout
-    result = segbench("gate", "--base", "main", *SMALL, "--out", tmp_path)
-    assert result.exit_code in (0, 1), result.output
-    assert "This machine sees " in result.stdout
-    assert "--calibrate" not in result.stdout
+def test_a_calibration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prints what is seen of each case; four sides share the memory."""
+    settings: list[GateSettings] = []
+    case = CaseSight(
+        phase="process",
+        backend=str(BASELINE),
+        n_images=1,
+        smallest=0.06,
+        alarms=0.0,
+        measured={"5% slower": 1.05},
+        found={"5% slower": 0.5},
+    )
 
+    def run(_origin: object, given: GateSettings, **_: object) -> Calibration:
+        settings.append(given)
+        return Calibration(cases=(case,), sight=SIGHT)
 
-@pytest.mark.parametrize("option", [["--strict"], ["--json", "x"], ["--out", "x"]])
-def test_a_calibration_takes_no_option_that_it_has_no_use_for(option: list[str]) -> None:
-    """What would be ignored is refused at once."""
-    result = segbench("gate", "--calibrate", *SMALL, *option)
-    assert result.exit_code == 2
-    assert "leave out --strict, --markdown, --json and --out" in result.stderr
-
-
-def test_a_gate_measures_the_backends_that_are_named(tmp_path: Path) -> None:
-    """And no baseline beside them: both sides have the same backend."""
-    named = "skimage/skimage/thread-pool"
-    result = segbench("gate", "--base", "main", *SMALL, "--backends", named, "--out", tmp_path)
-    assert result.exit_code in (0, 1), result.output
-    blocks = (tmp_path / outcomes.FILE_NAME).read_text().splitlines()[1:]
-    assert {json.loads(block)["scheduler"] for block in blocks} == {"thread-pool"}
-
-
-def test_sizes_beyond_the_images_are_left_out(tmp_path: Path) -> None:
-    """A gate on fewer images than a size asks for leaves that size out and says so."""
-    files = datasets.smear(2, shape=(48, 64)).files
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for file in files:
-        (folder / file.name).write_bytes(file.read_bytes())
-    words = ("--images", folder, "--sizes", "1,20", *SMALL[4:])
-    result = segbench("gate", "--base", "main", *words, "--out", tmp_path / "out")
+    monkeypatch.setattr(calibrate, "run", run)
+    monkeypatch.setattr(cli, "available_gib", lambda: 8.0)
+    result = segbench("gate", "--calibrate")
     assert result.exit_code == 0, result.output
-    assert "holds 2 images: left out 20" in result.stderr
-    assert "process 20" not in result.stdout
+    assert f"process, 1 image, {BASELINE}" in result.stdout
+    assert "This machine sees 6% and more" in result.stdout
+    assert settings[0].memory_limit == 2.0
 
 
-def test_a_gate_asks_both_sides_for_their_backends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without --backends it compares what either side compares by default."""
-    asked: list[str] = []
-    both = compare.backends_of
+def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real processes on both sides, the head's calls made twice as long: it is a regression.
 
-    def ask(sides: Sequence[Environment]) -> object:
-        asked.extend(side.side.name for side in sides)
-        return both(sides)[:1]
+    A calibration for the same cases is told of.
+    """
+    here = [
+        Environment(
+            side=Side(name=name, what=f"the {name}", versions={}), python=Path(sys.executable)
+        )
+        for name in ("base", "head")
+    ]
+    monkeypatch.setattr(environments, "from_commit", lambda *_, **__: tuple(here))
+    monkeypatch.setattr(calibrate, "load", lambda _: SIGHT)
+    launcher = compare.launcher
 
-    monkeypatch.setattr(compare, "backends_of", ask)
-    words = [word for word in SMALL if word not in ("--backends", SMALL[5])]
-    result = segbench("gate", "--base", "main", *words, "--out", tmp_path)
-    assert result.exit_code == 0, result.output
-    assert asked == ["base", "head"]
+    def slowed(settings: GateSettings) -> Any:
+        launch = launcher(settings)
+        return lambda arm: SlowHead(launch(arm), slow=arm.side == "head")
+
+    monkeypatch.setattr(compare, "launcher", slowed)
+    words = ("--sizes", "1", "--shape", "48x64", "--backends", str(BASELINE), "--phases", "process")
+    result = segbench("gate", "--base", "main", *words, "--rounds", "5", "--out", tmp_path)
+    assert result.exit_code == 1, result.output
+    assert "regression" in result.stdout
+    assert "This machine sees 6%" in result.stdout
+    samples = read(tmp_path / GATE_NAME).samples
+    assert {(s.side, s.look, s.status) for s in samples} == {
+        (side, look, "ok") for side in ("base", "head") for look in (1, 2)
+    }
+    # By far more than any noise: it takes twice as long.
+    (ratios,) = decide.round_ratios(s for s in samples if s.look == 1).values()
+    assert min(ratios) > 1.5
+
+
+class SlowHead:
+    """A worker that is asked to be slower than it is."""
+
+    def __init__(self, worker: Any, *, slow: bool) -> None:
+        self._worker = worker
+        self._slow = slow
+
+    def send(self, request: Any) -> None:
+        """Ask, with the calls made twice as long."""
+        if self._slow and type(request).__name__ == "Start":
+            request = msgspec.structs.replace(request, slowdown=1.0)
+        self._worker.send(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker, name)

@@ -1,298 +1,290 @@
-"""Rounds of real workers, and a gate from its first round to its outcome."""
+"""Rounds, and a gate from its first round to its outcome, with workers that answer from a script."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
-from segbench.gate import compare, decide, rounds
+from segbench.gate import compare, rounds
 from segbench.gate.environments import Environment
-from segbench.gate.plan import Case, Plan
-from segbench.gate.rounds import Arm, Block, Images
+from segbench.gate.rounds import MOST_PAIRS, Images
 from segbench.images import datasets
 from segbench.measure import protocol
-from segbench.measure.workers import WorkerProcess
+from segbench.measure.protocol import Check, Failed, Reference, Refused, Start, Started, Time
+from segbench.measure.settings import GateSettings
+from segbench.measure.workers import Arm
 from segbench.results import outcome as outcomes
 from segbench.results.outcome import Side
-from tests import plugins
+from segbench.results.records import GATE_NAME, Case, Sample, read
+from tests.scripted import Script, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from segbench.images.datasets import Dataset
+    from segbench.measure.protocol import Reply, Request
 
-HERE = Path(sys.executable)
-PLAN = Plan(backends=(BASELINE,), phases=("read", "process"), sizes=(1,), rounds=2, workers=2)
-ARMS = (Arm(name="base"), Arm(name="head"))
-
-
-class Told:
-    """A watcher that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.planned, self.steps = 0, 0
-        self.texts: list[str] = []
-
-    def plan(self, steps: int) -> None:
-        """Keep it."""
-        self.planned = steps
-
-    def step(self, text: str, *, steps: int = 1) -> None:
-        """Keep it."""
-        self.steps += steps
-        self.texts.append(text)
-
-    def note(self, text: str) -> None:
-        """Keep it."""
-        self.texts.append(text)
+SETTINGS = GateSettings(
+    backends=(BASELINE,), phases=("read", "process"), sizes=(1,), rounds=5, workers=2
+)
+SIDES = (Arm(side="base"), Arm(side="head"))
 
 
 @pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    """Two small images."""
-    return datasets.smear(2, shape=(48, 64))
+def images() -> Images:
+    """Two small images, in each of which as many objects are to be found as a script finds."""
+    return Images(dataset=datasets.smear(2, shape=(48, 64)), folder="nowhere", objects=(7, 7))
 
 
-@pytest.fixture(scope="module")
-def images(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """The images with their reference."""
-    folder = tmp_path_factory.mktemp("reference")
-    return rounds.make_reference(dataset, str(folder), plan=PLAN, python=None)
-
-
-@pytest.fixture(autouse=True)
-def _no_process_left() -> Iterator[None]:
-    """Whatever ends a gate, its workers end with it."""
-    yield
-    assert [child for child in psutil.Process().children(recursive=True) if _serves(child)] == []
-
-
-def _serves(process: psutil.Process) -> bool:
-    try:
-        return "segbench.measure.worker" in process.cmdline()
-    except psutil.Error:
-        return False
-
-
-def measure(images: Images, *arms: Arm, plan: Plan = PLAN, said: Told | None = None) -> list[Block]:
-    """All blocks of a stage."""
-    say = (said or Told()).step
-    return list(rounds.measure(arms, plan.cases, images, plan=plan, seed="0", say=say))
-
-
-def environment(name: str, python: Path = HERE) -> Environment:
-    """A side that is this interpreter."""
-    return Environment(side=Side(name=name, what=f"the {name}", versions={}), python=python)
-
-
-def gate(
-    dataset: Dataset, out: Path, *, plan: Plan = PLAN, told: Told | None = None
-) -> outcomes.Outcome:
-    """Compare this interpreter with itself."""
-    return compare.compare(
-        environment("base"),
-        environment("head"),
-        dataset,
-        plan=plan,
-        out=out,
-        watcher=told or Told(),
-        command="segbench gate --base main",
-        machine={"cpus": 2},
-        sight=None,
+def measure(
+    images: Images, script: Script, *, settings: GateSettings = SETTINGS, look: int = 1
+) -> list[Sample]:
+    """All samples of a look."""
+    return list(
+        rounds.measure(
+            SIDES,
+            settings.cases,
+            images,
+            settings=settings,
+            look=look,
+            launch=script.launch,
+            say=lambda _: None,
+        )
     )
 
 
+def gate(
+    images: Images,
+    out: Path,
+    script: Script,
+    *,
+    settings: GateSettings = SETTINGS,
+    watcher: Watcher | None = None,
+) -> outcomes.Outcome:
+    """Compare two sides as the script has them."""
+    base, head = (
+        Environment(
+            side=Side(name=name, what=f"the {name}", versions={}), python=Path(sys.executable)
+        )
+        for name in ("base", "head")
+    )
+    return compare.compare(
+        base,
+        head,
+        images.dataset,
+        settings=settings,
+        out=out,
+        watcher=watcher or Watcher(),
+        command="segbench gate --base main",
+        machine={"cpus": 2},
+        sight=None,
+        launch=script.launch,
+    )
+
+
+def failing(
+    status: str, kind: type[Request], *, side: str = "head", phase: str = ""
+) -> Callable[[Arm, Request], Reply | None]:
+    """A side fails so at a kind of request."""
+
+    def answer(arm: Arm, request: Request) -> Reply | None:
+        fails = arm.side == side and isinstance(request, kind)
+        if fails and getattr(request, "phase", phase) in (phase, ""):
+            return Failed(status, "planted")
+        return None
+
+    return answer
+
+
+def slower(share: float, *, phase: str = "process") -> Script:
+    """The head takes so much longer in a phase."""
+
+    def seconds(arm: Arm, request: Time) -> float:
+        return 0.01 * (1 + share * (arm.side == "head" and request.phase == phase))
+
+    return Script(seconds=seconds)
+
+
 def test_every_case_is_timed_in_every_round(images: Images) -> None:
-    """Each round has blocks of each case, numbered from 1, with one time for each arm."""
-    told = Told()
-    blocks = measure(images, *ARMS, said=told)
-    assert {(block.round, block.case) for block in blocks} == {
-        (number, case) for number in (1, 2) for case in PLAN.cases
-    }
-    for block in blocks:
-        assert block.failed is None
-        assert len(block.seconds) == 2
-        assert min(block.seconds) > 0
-    for number in (1, 2):
-        own = [
-            block.block for block in blocks if block.round == number and block.case == PLAN.cases[0]
-        ]
-        assert own == list(range(1, len(own) + 1))
-        assert len(own) in range(2, 2 * rounds.MOST_PAIRS + 1, 2)
-    assert told.steps == 2
+    """Each round has blocks of each case, numbered from 1, with one time of each side."""
+    samples = measure(images, slower(1.0))
+    assert {s.status for s in samples} == {"ok"}
+    for number in range(1, SETTINGS.rounds + 1):
+        for case in SETTINGS.cases:
+            own = [s for s in samples if (s.round, s.case) == (number, case)]
+            for side in ("base", "head"):
+                blocks = [s.block for s in own if s.side == side]
+                assert blocks == list(range(1, 2 * MOST_PAIRS + 1))
+            times = {s.side: s.seconds for s in own}
+            assert times == {"base": 0.01, "head": 0.02 if case.phase == "process" else 0.01}
 
 
-def test_no_arm_comes_first_more_often(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second block of a pair has the arms the other way round, on the same CPU.
+def test_no_side_comes_first_more_often(images: Images) -> None:
+    """The second block of a pair has the sides the other way round, on the same CPU.
 
     Pairs are not all alike, and each CPU has its turn.
     """
-    orders = []
-    time_one = rounds._time
-
-    def watch(*arguments: Any) -> Any:
-        *_, order, cpu = arguments
-        orders.append((tuple(order), cpu))
-        return time_one(*arguments)
-
-    monkeypatch.setattr(rounds, "_time", watch)
-    monkeypatch.setattr(rounds, "ARM_SECONDS", 60.0)
-    measure(images, *ARMS, plan=dataclasses.replace(PLAN, phases=("open",), rounds=5))
-    assert len(orders) == 5 * 2 * rounds.MOST_PAIRS
-    for (first, cpu), (second, other_cpu) in zip(orders[::2], orders[1::2], strict=True):
-        assert (second, other_cpu) == (first[::-1], cpu)
-    assert {order for order, _ in orders[::2]} == {("base", "head"), ("head", "base")}
+    script = Script()
+    settings = dataclasses.replace(SETTINGS, phases=("open",))
+    samples = measure(images, script, settings=settings)
+    pairs = [samples[start : start + 4] for start in range(0, len(samples), 4)]
+    orders = [tuple(s.side for s in pair) for pair in pairs]
+    assert {*orders} == {("base", "head", "head", "base"), ("head", "base", "base", "head")}
+    cpus = [request.cpu for _, request in script.timed()]
+    assert all(len({*cpus[start : start + 4]}) == 1 for start in range(0, len(cpus), 4))
     if hasattr(os, "sched_getaffinity"):
-        assert {cpu for _, cpu in orders} == os.sched_getaffinity(0)
+        assert {*cpus} == os.sched_getaffinity(0)
 
 
-def test_long_calls_are_timed_in_one_pair(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_follows_seed_and_look(images: Images) -> None:
+    """The same seed gives the same order; another one, and the second look, another."""
+
+    def order(seed: int, look: int) -> list[str]:
+        settings = dataclasses.replace(SETTINGS, seed=seed)
+        return [s.side for s in measure(images, Script(), settings=settings, look=look)]
+
+    assert order(1, 1) == order(1, 1)
+    assert len({tuple(order(seed, look)) for seed in (1, 2) for look in (1, 2)}) == 4
+
+
+def test_long_calls_are_timed_in_one_pair(images: Images) -> None:
     """Where two blocks take the time that a case may have, there are no more, and no fewer."""
-    monkeypatch.setattr(rounds, "ARM_SECONDS", 0.0)
-    blocks = measure(images, *ARMS, plan=dataclasses.replace(PLAN, rounds=1))
-    assert [block.block for block in blocks] == [1, 2] * len(PLAN.cases)
+    samples = measure(images, Script(seconds=lambda *_: 10.0))
+    assert {s.block for s in samples} == {1, 2}
 
 
-def test_each_round_has_new_processes(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is started for each arm and round, and none serves two."""
-    started = []
+def test_both_sides_make_a_sample_of_as_many_calls(images: Images) -> None:
+    """The two are measured alike, though the warm-up of one asked for fewer calls."""
 
-    class Counted(WorkerProcess):
-        """One that is counted."""
+    def other(arm: Arm, request: Request) -> Reply | None:
+        head = arm.side == "head" and isinstance(request, Check)
+        return protocol.Checked(0.02, "", 1.0, 1.0, 9) if head else None
 
-        def __init__(self, *, native_threads: bool, memory_limit: float, python: Path | None):
-            super().__init__(
-                native_threads=native_threads, memory_limit=memory_limit, python=python
-            )
-            started.append(self._process.pid)
-
-    monkeypatch.setattr(rounds, "WorkerProcess", Counted)
-    measure(images, *ARMS)
-    assert len(set(started)) == len(started) == 4
+    script = Script(otherwise=other)
+    measure(images, script)
+    assert {request.calls for _, request in script.timed()} == {9}
 
 
-def test_an_arm_that_is_slowed_takes_longer(images: Images) -> None:
-    """An arm whose calls are made twice as long is a regression, and is named."""
-    plan = dataclasses.replace(PLAN, phases=("process",), rounds=5)
-    blocks = measure(images, ARMS[0], Arm(name="head", slowdown=1.0), plan=plan)
-    (comparison,) = decide.decide(plan.cases, blocks, blocks, threshold=0.05)
-    assert comparison.verdict == "regression"
-    assert comparison.first is not None
-    # By far more than any noise: it takes twice as long.
-    assert comparison.first.ratio > 1.5
+def test_each_round_has_new_processes(images: Images) -> None:
+    """A worker is started for each side and round, none serves two, and all end."""
+    script = Script()
+    measure(images, script)
+    assert [worker.arm.side for worker in script.workers] == ["base", "head"] * SETTINGS.rounds
+    assert all(worker.stopped for worker in script.workers)
 
 
 def test_a_backend_that_one_side_lacks(images: Images) -> None:
-    """A backend that a side does not know is not available there, in every case."""
-    unknown = BackendSpec("skimage", "nowhere", "serial")
-    plan = dataclasses.replace(PLAN, backends=(unknown, BASELINE))
-    blocks = measure(images, *ARMS, plan=plan)
-    broken = [block for block in blocks if block.failed]
-    assert {block.case for block in broken} == {Case(unknown, 1, phase) for phase in PLAN.phases}
-    assert {block.failed.status for block in broken if block.failed} == {"unavailable"}
-    # It is not tried again in the second round.
-    assert {block.round for block in broken} == {1}
-    assert {block.case.backend for block in blocks if not block.failed} == {BASELINE}
+    """It is not available there in every case, is tried once, and the other side is compared."""
+
+    def lacking(arm: Arm, request: Request) -> Reply | None:
+        unknown = arm.side == "base" and arm.backend.processor == "new"
+        return (
+            Refused("unknown processor 'new'") if unknown and isinstance(request, Start) else None
+        )
+
+    new = BackendSpec("skimage", "new", "serial")
+    script = Script(otherwise=lacking)
+    samples = measure(
+        images, script, settings=dataclasses.replace(SETTINGS, backends=(new, BASELINE))
+    )
+    broken = [s for s in samples if s.status != "ok"]
+    assert {(s.case, s.side, s.status, s.round) for s in broken} == {
+        (Case(new, 1, phase), "base", "unavailable", 1) for phase in SETTINGS.phases
+    }
+    # What the head finds is right or wrong by itself.
+    asked = {arm.side for arm, r in script.asked if isinstance(r, Check) and arm.backend == new}
+    assert asked == {"head"}
+    assert {s.backend for s in samples if s.status == "ok"} == {BASELINE}
 
 
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [
-        ("wrong", "wrong-result"),
-        ("drifting", "wrong-result"),
-        ("raising_later", "error"),
-        ("dying_later", "crashed"),
-        ("killed_when_timed", "crashed"),
-    ],
-)
-def test_a_backend_that_fails(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
-) -> None:
-    """A case that fails has its status and cause, and the other cases of the backend go on."""
-    plugins.install(tmp_path, monkeypatch)
-    plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", name, "serial"),))
-    blocks = measure(images, *ARMS, plan=plan)
-    (broken,) = {(b.case.phase, b.failed.status) for b in blocks if b.failed}
-    assert broken == ("process", status)
-    assert {block.round for block in blocks if block.case.phase == "read"} == {1, 2}
+@pytest.mark.parametrize("kind", [Check, Time])
+@pytest.mark.parametrize("status", ["wrong-result", "error", "crashed", "timeout", "memory"])
+def test_a_backend_that_fails(images: Images, status: str, kind: type[Request]) -> None:
+    """A case that fails has its status and cause, and the other cases of the backend go on.
+
+    A side that has lost its worker has another one for them.
+    """
+    script = Script(otherwise=failing(status, kind, phase="read"))
+    samples = measure(images, script)
+    broken = [s for s in samples if s.status != "ok"]
+    assert [(s.case.phase, s.side, s.status, s.cause) for s in broken] == [
+        ("read", "head", status, "planted")
+    ]
+    assert {s.round for s in samples if s.phase == "process"} == {1, 2, 3, 4, 5}
+    lost = status in ("crashed", "timeout", "memory")
+    assert len(script.workers) == 2 * (SETTINGS.rounds + lost)
 
 
-@pytest.mark.parametrize(("name", "status"), [("dying", "crashed"), ("raising", "error")])
-def test_a_backend_that_can_not_be_started(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, status: str
-) -> None:
-    """A worker that is lost at its start is told from one that refuses: it gets a second look."""
-    plugins.install(tmp_path, monkeypatch)
-    plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", name, "serial"),))
-    blocks = measure(images, *ARMS, plan=plan)
-    assert {block.failed.status for block in blocks if block.failed} == {status}
-    assert {block.case for block in blocks if block.failed} == {*plan.cases}
+@pytest.mark.parametrize("status", ["crashed", "error"])
+def test_a_backend_that_can_not_be_started(images: Images, status: str) -> None:
+    """All of its cases have the status: a lost worker is told from a backend that is broken."""
+    samples = measure(images, Script(otherwise=failing(status, Start)))
+    broken = {(s.case, s.status) for s in samples if s.status != "ok"}
+    assert broken == {(case, status) for case in SETTINGS.cases}
 
 
-def test_an_older_protocol_is_refused(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_protocol_is_refused(images: Images) -> None:
     """Two sides that would be measured in two ways are not compared."""
-    monkeypatch.setattr(protocol, "NUMBER", 3)
-    with pytest.raises(InputError, match="base: its segbench speaks protocol 2 with the gate"):
-        measure(images, *ARMS)
+
+    def older(arm: Arm, request: Request) -> Reply | None:
+        old = arm.side == "base" and isinstance(request, Start)
+        return Started([], protocol.NUMBER - 1) if old else None
+
+    with pytest.raises(InputError, match="base: its segbench speaks protocol"):
+        measure(images, Script(otherwise=older))
 
 
-def test_a_wrong_head_is_seen_where_the_base_lacks_it(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the head finds is compared with the reference though the base knows no such backend."""
-    plan = dataclasses.replace(PLAN, backends=(BackendSpec("skimage", "wrong", "serial"),))
-    # Only this interpreter's own path leads to the plugin.
-    plugins.install(tmp_path, monkeypatch)
-    blocks = measure(images, Arm(name="base", python=HERE), ARMS[1], plan=plan)
-    found = {(block.case.phase, block.arm): block.failed.status for block in blocks if block.failed}
-    assert found[("process", "base")] == "unavailable"
-    assert found[("process", "head")] == "wrong-result"
-
-
-def test_a_gate_on_the_same_code(dataset: Dataset, tmp_path: Path) -> None:
-    """Its outcome names the sides and each case, and every pair is in the file."""
-    told = Told()
-    outcome = gate(dataset, tmp_path / "gate", told=told)
+def test_a_gate_on_the_same_code(images: Images, tmp_path: Path) -> None:
+    """Its outcome names the sides and each case, and every sample is in the file, with its side."""
+    watcher = Watcher()
+    outcome = gate(images, tmp_path, Script(), watcher=watcher)
     assert [each.phase for each in outcome.comparisons] == ["read", "process"]
-    assert all(each.first and each.first.rounds == 2 for each in outcome.comparisons)
-    # Two rounds are too few for an interval.
-    assert {each.verdict for each in outcome.comparisons} == {"undecided"}
-    assert (outcomes.status(outcome, strict=False), outcomes.status(outcome, strict=True)) == (0, 1)
-    lines = (tmp_path / "gate" / outcomes.FILE_NAME).read_text().splitlines()
-    header, *pairs = [json.loads(line) for line in lines]
-    assert header["schema"] == outcomes.SCHEMA
-    assert {pair["stage"] for pair in pairs} == {"first"}
-    assert all(pair["base_seconds"] > 0 and pair["head_seconds"] > 0 for pair in pairs)
-    assert told.planned == told.steps == 2
+    assert {each.verdict for each in outcome.comparisons} == {"same"}
+    assert all(each.first and each.first.rounds == 5 for each in outcome.comparisons)
+    assert (outcome.base.what, outcome.head.what) == ("the base", "the head")
+    found = read(tmp_path / GATE_NAME)
+    assert found.header.settings["base"] == "the base"
+    assert found.header.settings["rounds"] == 5
+    assert {(s.side, s.look) for s in found.samples} == {("base", 1), ("head", 1)}
+    assert len(found.samples) == 5 * 2 * 2 * 2 * MOST_PAIRS
+    assert watcher.planned == watcher.done == 5
 
 
-def test_a_seeming_regression_is_looked_at_again(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only the suspects are measured a second time, in a stage of their own."""
-    suspect = PLAN.cases[1]
-    monkeypatch.setattr(decide, "suspects", lambda *_, **__: [suspect])
-    outcome = gate(dataset, tmp_path)
-    assert [each.again is not None for each in outcome.comparisons] == [False, True]
-    lines = (tmp_path / outcomes.FILE_NAME).read_text().splitlines()[1:]
-    again = [pair for line in lines if (pair := json.loads(line))["stage"] == "again"]
-    assert {pair["phase"] for pair in again} == {"process"}
-    assert {pair["round"] for pair in again} == {1, 2}
+def test_the_head_is_the_side_that_is_slower(images: Images, tmp_path: Path) -> None:
+    """A head that takes longer is a regression, confirmed by a second look at that case alone."""
+    watcher = Watcher()
+    outcome = gate(images, tmp_path, slower(0.5), watcher=watcher)
+    read_case, process = outcome.comparisons
+    assert (read_case.verdict, process.verdict) == ("same", "regression")
+    assert process.first is not None
+    assert process.again is not None
+    assert process.first.ratio == pytest.approx(1.5)
+    assert (process.base_seconds, process.head_seconds) == pytest.approx((0.01, 0.015))
+    assert outcomes.status(outcome, strict=False) == 1
+    again = [s for s in read(tmp_path / GATE_NAME).samples if s.look == 2]
+    assert {s.phase for s in again} == {"process"}
+    assert {s.round for s in again} == {1, 2, 3, 4, 5}
+    assert watcher.planned == watcher.done == 10
 
 
-def test_an_interrupted_gate_keeps_what_it_measured(dataset: Dataset, tmp_path: Path) -> None:
-    """Ctrl-C in the second round ends with an outcome of the first."""
+def test_a_head_that_is_faster_is_an_improvement(images: Images, tmp_path: Path) -> None:
+    """It needs no second look, and fails nothing."""
+    outcome = gate(images, tmp_path, slower(-0.5))
+    assert [each.verdict for each in outcome.comparisons] == ["same", "improvement"]
+    assert {s.look for s in read(tmp_path / GATE_NAME).samples} == {1}
+    assert outcomes.status(outcome, strict=True) == 0
 
-    class Interrupting(Told):
+
+def test_an_interrupted_gate_keeps_what_it_measured(images: Images, tmp_path: Path) -> None:
+    """Ctrl-C in the second round ends with an outcome of the first, and leaves no worker."""
+
+    class Interrupting(Watcher):
         """Interrupts when the second round begins."""
 
         def step(self, text: str, *, steps: int = 1) -> None:
@@ -301,44 +293,50 @@ def test_an_interrupted_gate_keeps_what_it_measured(dataset: Dataset, tmp_path: 
             if text.startswith("round 2"):
                 raise KeyboardInterrupt
 
-    outcome = gate(dataset, tmp_path, told=Interrupting())
+    script = Script()
+    outcome = gate(images, tmp_path, script, watcher=Interrupting())
     assert outcome.interrupted
     assert all(each.first and each.first.rounds == 1 for each in outcome.comparisons)
-    assert len((tmp_path / outcomes.FILE_NAME).read_text().splitlines()) > 2
+    assert {s.round for s in read(tmp_path / GATE_NAME).samples} == {1}
+    assert all(worker.stopped for worker in script.workers)
 
 
-def test_a_gate_that_can_compare_nothing(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_gate_that_can_compare_nothing(images: Images, tmp_path: Path) -> None:
     """Where no case could be compared there is no verdict but an error that says why."""
-    plan = dataclasses.replace(PLAN, backends=(BackendSpec("nowhere", "skimage", "serial"),))
+
+    def lacking(arm: Arm, request: Request) -> Reply | None:
+        unknown = arm.side in ("base", "head") and isinstance(request, Start)
+        return Refused("unknown reader") if unknown else None
+
     with pytest.raises(InputError, match="nothing could be compared: base: unavailable"):
-        gate(dataset, tmp_path, plan=plan)
+        gate(images, tmp_path, Script(otherwise=lacking))
 
 
-def test_a_base_that_can_not_be_run(dataset: Dataset, tmp_path: Path) -> None:
-    """An interpreter without segbench gives an error of one line."""
-    environment_of_base = environment("base", tmp_path / "python")
-    (tmp_path / "python").symlink_to(HERE.resolve())
-    with pytest.raises(InputError, match="No module named") as error:
-        compare.compare(
-            environment_of_base,
-            environment("head"),
-            dataset,
-            plan=PLAN,
-            out=tmp_path,
-            watcher=Told(),
-            command="",
-            machine={},
-            sight=None,
-        )
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("kind", [Start, Reference])
+def test_a_reference_that_fails(images: Images, tmp_path: Path, kind: type[Request]) -> None:
+    """Without a reference there is nothing to compare with: one line says why."""
+    script = Script(otherwise=failing("crashed", kind, side="reference"))
+    with pytest.raises(InputError, match=r"the reference .* failed: planted"):
+        gate(images, tmp_path, script)
+    assert all(worker.stopped for worker in script.workers)
+
+
+def test_sizes_beyond_the_images_are_left_out(images: Images) -> None:
+    """A gate on fewer images than a size asks for leaves that size out and says so."""
+    watcher = Watcher()
+    settings = rounds.fitted(dataclasses.replace(SETTINGS, sizes=(1, 20)), images.dataset, watcher)
+    assert settings.sizes == (1,)
+    assert "left out 20" in watcher.notes[0]
 
 
 def test_the_backends_of_both_sides() -> None:
     """What either side compares by default is compared; one that can't say adds nothing."""
-    both = (environment("base"), environment("head"))
-    found = compare.backends_of(both)
-    assert found == compare.backends_of([environment("base", Path("/bin/true")), both[1]])
+    side = Side(name="base", what="", versions={})
+    here = Environment(side=side, python=Path(sys.executable))
+    silent = Environment(side=side, python=Path("/bin/true"))
+    found = compare.backends_of([here, silent])
     assert BASELINE in found
+    assert found == compare.backends_of([here])
 
 
 def test_what_has_to_be_installed() -> None:

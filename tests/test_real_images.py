@@ -12,7 +12,7 @@ from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.backends.start import started
 from segbench.images import datasets
-from segbench.measure.cases import BACKENDS
+from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
 
 if TYPE_CHECKING:

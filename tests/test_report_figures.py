@@ -17,7 +17,7 @@ from PIL import Image
 
 from segbench.errors import InputError
 from segbench.measure import picture
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.report import costs, tables
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.figures import (

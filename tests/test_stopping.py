@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Limits, ended
+from segbench.measure.settings import Limits
+from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
 from segbench.stats import MARGIN, Ratio, paired_ratio, verdicts
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def test_a_case_ends(ratios: list[Ratio], blocks: int, seconds: float, reason: s
 
 def test_fewer_blocks_may_be_asked_for() -> None:
     """A limit of fewer blocks than an interval needs is kept."""
-    limits = Limits(blocks=2)
+    limits = dataclasses.replace(LIMITS, blocks=2)
     assert ended([], blocks=1, seconds=0.0, limits=limits) == ""
     assert ended([], blocks=2, seconds=0.0, limits=limits) == "blocks"
 
@@ -101,7 +103,7 @@ def test_ratios_are_computed_only_where_they_decide() -> None:
 
 def test_ratios_are_looked_at_seldom() -> None:
     """Precision ends a case only after 14 blocks and after about 1.4 times as many each time."""
-    limits = Limits(blocks=1000)
+    limits = Limits(precision=0.03, blocks=1000, seconds=8.0)
     asked = [n for n in range(200) if ended([NARROW], blocks=n, seconds=0.0, limits=limits)]
     assert asked == [14, 20, 28, 40, 56, 79, 112, 158]
 

@@ -32,7 +32,7 @@ from segbench.backends.readers import DASK_ARRAY_PIMS, DASK_ARRAY_SKIMAGE
 from segbench.backends.registry import BASELINE, parse_spec
 from segbench.backends.start import started
 from segbench.images import datasets
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.measure.workers import NATIVE_POOLS, worker_environment
 from segbench.pipeline import PipelineParams
 

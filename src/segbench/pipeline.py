@@ -6,7 +6,7 @@ they work on: one image in memory, or a Dask array of many.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -39,18 +39,7 @@ ROUNDING = 1e-9
 class PipelineParams:
     """What a user may choose of the pipeline; everything else is fixed.
 
-    Parameters
-    ----------
-    block_size : int
-        Odd width, in pixels, of the neighbourhood that a local threshold looks at.
-    method : {'gaussian', 'mean', 'median'}
-        How the neighbourhood is summed up.
-    offset : float
-        Taken off the local threshold, in units of full scale (0 to 1).
-    foreground : {'dark', 'bright'}
-        Whether objects are darker than their surroundings (stained cells on a bright field).
-    min_area : int
-        Objects of fewer pixels are left out.
+    What each field means stands beside it, as the help of its option.
 
     Raises
     ------
@@ -58,11 +47,25 @@ class PipelineParams:
         If a value is out of range.
     """
 
-    block_size: int = 51
-    method: Method = "gaussian"
-    offset: float = 0.0
-    foreground: Foreground = "dark"
-    min_area: int = 1
+    block_size: int = field(
+        default=51,
+        metadata={"help": "Width in pixels of the local threshold's neighbourhood; odd."},
+    )
+    method: Method = field(
+        default="gaussian", metadata={"help": "Of the local threshold.", "choices": METHODS}
+    )
+    offset: float = field(
+        default=0.0,
+        metadata={"help": "Taken off the local threshold, in units of full scale (0 to 1)."},
+    )
+    foreground: Foreground = field(
+        default="dark",
+        metadata={
+            "help": "Whether cells are darker or brighter than what surrounds them.",
+            "choices": FOREGROUNDS,
+        },
+    )
+    min_area: int = field(default=1, metadata={"help": "Leave out objects of fewer pixels."})
 
     def __post_init__(self) -> None:
         """Refuse values the filters can't take."""

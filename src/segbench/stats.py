@@ -424,18 +424,33 @@ def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
     """
     adjusted = _false_discovery_rates([ratio.p for ratio in ratios])
     return [
-        _verdict(ratio, differs=ratio.p < ALPHA and p < FALSE_SHARE, margin=margin)
+        verdict(ratio.low, ratio.high, margin=margin, differs=ratio.p < ALPHA and p < FALSE_SHARE)
         for ratio, p in zip(ratios, adjusted, strict=True)
     ]
 
 
-def _verdict(ratio: Ratio, *, differs: bool, margin: float) -> str:
-    """Verdict on one comparison; with nan for its interval, every condition is false."""
-    if differs and ratio.high < 1 / (1 + margin):
+def verdict(low: float, high: float, *, margin: float, differs: bool = True) -> str:
+    """What an interval of a ratio shows; with nan for its ends, every condition is false.
+
+    Parameters
+    ----------
+    low, high : float
+        Its ends.
+    margin : float
+        A difference is one of more than this share.
+    differs : bool
+        Whether a difference may be claimed, by a test that the caller has made.
+
+    Returns
+    -------
+    str
+        One of `VERDICTS`.
+    """
+    if differs and high < 1 / (1 + margin):
         return "faster"
-    if differs and ratio.low > 1 + margin:
+    if differs and low > 1 + margin:
         return "slower"
-    if ratio.low > 1 / (1 + margin) and ratio.high < 1 + margin:
+    if low > 1 / (1 + margin) and high < 1 + margin:
         return "no difference"
     return "undecided"
 

@@ -12,7 +12,7 @@ from segbench.backends import phases, registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.backends.start import started
 from segbench.images import datasets
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.pipeline import PipelineParams, Segmentation
 
 if TYPE_CHECKING:
@@ -27,9 +27,19 @@ PARAMS = PipelineParams()
 WORKERS = 2
 
 
+# As tests, larger sizes say nothing that these do not.
+LARGEST_QUICK = 20
+
+
+def slow_from(size: int) -> Any:
+    """A size, marked as slow where it is large."""
+    return pytest.param(size, marks=[pytest.mark.slow] if size > LARGEST_QUICK else [])
+
+
 def pattern(n_images: int) -> str:
-    """The files of a size; the dataset is made once for all."""
-    return datasets.lay_out(datasets.smear(max(SIZES)), n_images)
+    """The files of a size; a small one needs no large dataset."""
+    count = LARGEST_QUICK if n_images <= LARGEST_QUICK else max(SIZES)
+    return datasets.lay_out(datasets.smear(count), n_images)
 
 
 @pytest.fixture(scope="module", params=BACKENDS, ids=str)
@@ -46,29 +56,25 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backe
         yield spec, running
 
 
-@pytest.fixture(scope="module")
-def references() -> dict[int, tuple[NDArray[Any], Segmentation]]:
-    """Pixels and cells of each size, by the baseline."""
+@pytest.fixture(scope="module", params=[slow_from(size) for size in SIZES])
+def reference(request: pytest.FixtureRequest) -> tuple[int, NDArray[Any], Segmentation]:
+    """A size, and its pixels and cells by the baseline."""
+    size: int = request.param
     with started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
-        pixels = {size: phases.read_images(running, pattern(size)) for size in SIZES}
-        return {
-            size: (array, phases.process_images(running, array, PARAMS))
-            for size, array in pixels.items()
-        }
+        pixels = phases.read_images(running, pattern(size))
+        return size, pixels, phases.process_images(running, pixels, PARAMS)
 
 
-@pytest.mark.parametrize("n_images", SIZES)
 @pytest.mark.parametrize("phase", PHASES)
 def test_case(
     phase: str,
-    n_images: int,
     backend: tuple[BackendSpec, Backend],
-    references: dict[int, tuple[NDArray[Any], Segmentation]],
+    reference: tuple[int, NDArray[Any], Segmentation],
     benchmark: BenchmarkFixture,
 ) -> None:
     """A case gives the reference's pixels or cells, however it is timed."""
     spec, running = backend
-    pixels, cells = references[n_images]
+    n_images, pixels, cells = reference
     files = pattern(n_images)
     calls = {
         "open": lambda: phases.open_images(running, files),

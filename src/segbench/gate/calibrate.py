@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import tempfile
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from segbench import files
 from segbench.errors import InputError
 from segbench.gate import decide, rounds
 from segbench.images import datasets
+from segbench.measure import machine as machines
 from segbench.measure import protocol
+from segbench.measure.workers import Arm, launcher
 from segbench.results.outcome import Calibration, CaseSight, Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from segbench.gate.plan import Case, Plan
-    from segbench.gate.rounds import Block
-    from segbench.images.datasets import Dataset
+    from segbench.images.datasets import Dataset, Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
+    from segbench.measure.settings import GateSettings
+    from segbench.measure.workers import Launch
+    from segbench.results.records import Case, Sample
 
-# Arms by the share that their calls are made longer.
-ARMS = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
+# Sides by the share that their calls are made longer.
+SIDES = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
 
 # Rounds that are measured, and gates that are drawn from them.
 ROUNDS = 20
@@ -41,57 +44,86 @@ GATES = 1000
 # A slow-down counts as seen if it is found in this share of gates.
 FOUND = 0.95
 
+# Of two gates whose calibration is the same; their cases are, too.
+SAME_SETTINGS = ("rounds", "threshold", "workers", "native_threads", "params")
 
-def calibrate(dataset: Dataset, *, plan: Plan, watcher: Watcher) -> Calibration:
+
+def run(origin: Origin, settings: GateSettings, *, watcher: Watcher) -> Calibration:
+    """Find or make the images, `calibrate`, and keep what was found for the gates to come."""
+    machine = machines.machine()
+    watcher.step("preparing the images", steps=0)
+    dataset = datasets.find(origin, count=settings.sizes[-1])
+    settings = rounds.fitted(settings, dataset, watcher)
+    found = calibrate(dataset, settings=settings, watcher=watcher)
+    save(found.sight, path_of(settings, dataset, machine))
+    return found
+
+
+def calibrate(
+    dataset: Dataset,
+    *,
+    settings: GateSettings,
+    watcher: Watcher,
+    count: int = ROUNDS,
+    launch: Launch | None = None,
+) -> Calibration:
     """Measure the code at hand against itself, and draw gates from the rounds.
 
     Parameters
     ----------
     dataset : Dataset
         At least as many images as the largest size.
-    plan : Plan
-        Of the gates that are to be judged; a gate has `plan.rounds` rounds, and as many again for
-        its second look.
+    settings : GateSettings
+        Of the gates that are to be judged; a gate has `settings.rounds` rounds, and as many again
+        for its second look.
     watcher : Watcher
         Is told how it goes on.
+    count : int
+        How many rounds are measured.
+    launch : callable, optional
+        Starts a worker; by default a process.
 
     Raises
     ------
     InputError
         If the reference fails.
     """
-    arms = [rounds.Arm(name=name, slowdown=share) for name, share in ARMS.items()]
-    longer = dataclasses.replace(plan, rounds=ROUNDS)
-    watcher.plan(ROUNDS * len(plan.backends))
+    sides = [Arm(side=name, slowdown=share) for name, share in SIDES.items()]
+    launch = launch or launcher(settings)
+    watcher.plan(count * len(settings.backends))
     with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
         watcher.step("segmenting with the reference", steps=0)
-        images = rounds.make_reference(dataset, folder, plan=plan, python=None)
+        images = rounds.make_reference(
+            dataset, folder, settings=settings, python=None, launch=launch
+        )
         measured = rounds.measure(
-            arms,
-            plan.cases,
+            sides,
+            settings.cases,
             images,
-            plan=longer,
-            seed=f"{plan.seed}/calibrate",
+            settings=dataclasses.replace(settings, rounds=count),
+            launch=launch,
             say=watcher.step,
         )
         with closing(measured):
-            blocks = list(measured)
-    return judge(blocks, plan=plan)
+            samples = list(measured)
+    return judge(samples, settings=settings)
 
 
-def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0) -> Calibration:
+def judge(
+    samples: Sequence[Sample], *, settings: GateSettings, gates: int = GATES, seed: int = 0
+) -> Calibration:
     """Draw gates from measured rounds, and count what they find.
 
-    A gate draws `plan.rounds` rounds with replacement, the same ones in all cases, and as many
+    A gate draws `settings.rounds` rounds with replacement, the same ones in all cases, and as many
     again for its second look. Its intervals are those that a gate computes. Made slower by a share,
     an interval's ends move by that share: so each draw tells the smallest slow-down that it finds.
 
     Parameters
     ----------
-    blocks : list of Block
-        Of the arms in `ARMS`; cases of which an arm failed are left out.
-    plan : Plan
-        Its threshold and rounds.
+    samples : sequence of Sample
+        Of the sides in `SIDES`; cases of which a side failed are left out.
+    settings : GateSettings
+        Their threshold and rounds.
     gates : int
         How many are drawn.
     seed : int
@@ -103,18 +135,18 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
         If no case is left.
     """
     rng = np.random.default_rng(seed)
-    broken = {block.case for block in blocks if block.failed}
-    whole = _common([block for block in blocks if block.case not in broken])
-    by_arm = [decide.round_ratios(whole, second=place) for place in range(1, len(ARMS))]
-    names = list(ARMS)[1:]
-    count = max((len(ratios) for ratios in by_arm[0].values()), default=0)
+    broken = {sample.case for sample in samples if sample.status != "ok"}
+    whole = _common([sample for sample in samples if sample.case not in broken])
+    plain, *names = SIDES
+    by_side = [decide.round_ratios(whole, base=plain, head=name) for name in names]
+    count = max((len(ratios) for ratios in by_side[0].values()), default=0)
     if not count:
         raise InputError("nothing could be measured: see what `segbench run` says of these cases")
-    draws = rng.integers(count, size=(gates, 2, plan.rounds))
-    beyond = 1 + plan.threshold
+    draws = rng.integers(count, size=(gates, 2, settings.rounds))
+    beyond = 1 + settings.threshold
     said, smallest, alarms = [], [], np.zeros(gates, dtype=bool)
-    for case in by_arm[0]:
-        lows = {name: _lows(each[case], draws) for name, each in zip(names, by_arm, strict=True)}
+    for case in by_side[0]:
+        lows = {name: _lows(each[case], draws) for name, each in zip(names, by_side, strict=True)}
         itself = lows.pop(names[0])
         needed = beyond / itself - 1
         smallest.append(needed)
@@ -128,7 +160,7 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
                 alarms=float(np.mean(itself > beyond)),
                 measured={
                     name: float(np.median(each[case]))
-                    for name, each in zip(names[1:], by_arm[1:], strict=True)
+                    for name, each in zip(names[1:], by_side[1:], strict=True)
                 },
                 found={name: float(np.mean(low > beyond)) for name, low in lows.items()},
             )
@@ -145,13 +177,13 @@ def judge(blocks: list[Block], *, plan: Plan, gates: int = GATES, seed: int = 0)
     )
 
 
-def _common(blocks: list[Block]) -> list[Block]:
+def _common(samples: list[Sample]) -> list[Sample]:
     """Those of the rounds that every case has: a gate draws the same rounds for all."""
     rounds_of: dict[Case, set[int]] = {}
-    for block in blocks:
-        rounds_of.setdefault(block.case, set()).add(block.round)
+    for sample in samples:
+        rounds_of.setdefault(sample.case, set()).add(sample.round)
     common = set.intersection(*rounds_of.values()) if rounds_of else set()
-    return [block for block in blocks if block.round in common]
+    return [sample for sample in samples if sample.round in common]
 
 
 def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -166,32 +198,28 @@ def _quantile(needed: NDArray[np.float64]) -> float:
     return float(np.quantile(needed, FOUND, method="higher"))
 
 
-def save(sight: Sight, key: str) -> None:
-    """Keep what was found, for the gates to come."""
-    text = json.dumps(dataclasses.asdict(sight), indent=1)
-    files.write_bytes(_path(key), f"{text}\n".encode())
-
-
-def load(key: str) -> Sight | None:
-    """What was found on this machine for the same cases; None where nothing was, or it is damaged."""
-    try:
-        return Sight(**json.loads(_path(key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def key_of(plan: Plan, dataset: Dataset, machine: Mapping[str, Fact]) -> str:
-    """Name of what a calibration holds for: machine, method, cases, rounds, threshold, images."""
+def path_of(settings: GateSettings, dataset: Dataset, machine: Mapping[str, Fact]) -> Path:
+    """File that keeps what a calibration found: for its machine, method, cases, rounds and images."""
     parts = (
         *(str(machine.get(name)) for name in ("system", "cpu", "cpus_available")),
-        *(str(case) for case in plan.cases),
-        *(str(part) for part in (plan.rounds, plan.threshold, plan.workers, plan.native_threads)),
-        *(str(part) for part in (plan.params, dataset.name, dataset.shape)),
+        *(str(case) for case in settings.cases),
+        *(str(getattr(settings, name)) for name in SAME_SETTINGS),
+        *(str(part) for part in (dataset.name, dataset.shape)),
         # Another way of measuring sees something else.
         *(str(part) for part in (protocol.NUMBER, rounds.MOST_PAIRS, rounds.ARM_SECONDS)),
     )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _path(key: str) -> Path:
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return datasets.cache_folder() / "gate" / f"sight-{key}.json"
+
+
+def save(sight: Sight, path: Path) -> None:
+    """Keep what was found, for the gates to come."""
+    files.write_bytes(path, msgspec.json.format(msgspec.json.encode(sight), indent=1) + b"\n")
+
+
+def load(path: Path) -> Sight | None:
+    """What was found on this machine for the same cases; None where nothing was, or it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sight)
+    except (OSError, ValueError):
+        return None

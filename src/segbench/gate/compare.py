@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,29 +14,39 @@ from typing import TYPE_CHECKING
 from segbench.backends import registry
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.gate import decide, rounds
-from segbench.gate.decide import BASE, HEAD
+from segbench.gate import calibrate, decide, environments, rounds
 from segbench.images import datasets
-from segbench.measure.workers import foreign_environment, worker_environment
-from segbench.results.outcome import GateWriter, Outcome, Pair
+from segbench.measure import machine as machines
+from segbench.measure.settings import describe
+from segbench.measure.workers import Arm, foreign_environment, launcher, worker_environment
+from segbench.results.outcome import BASE, HEAD, Outcome
+from segbench.results.records import GATE_NAME, Header, Writer
 from segbench.stats import WIDE, relative_spread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from segbench.gate.environments import Environment
-    from segbench.gate.plan import Case, Plan
-    from segbench.gate.rounds import Arm, Block, Images
-    from segbench.images.datasets import Dataset
+    from segbench.images.datasets import Dataset, Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
+    from segbench.measure.settings import GateSettings
+    from segbench.measure.workers import Launch
     from segbench.results.outcome import Sight
+    from segbench.results.records import Case, Sample
 
 # What asking an interpreter for its segbench's backends may take.
 ASK_SECONDS = 60.0
 
-_ASK = "from segbench.measure.cases import QUICK_BACKENDS; print(*QUICK_BACKENDS, sep='\\n')"
+# A side may be older: it had them in another module.
+_ASK = """
+try:
+    from segbench.measure.settings import QUICK_BACKENDS
+except ImportError:
+    from segbench.measure.cases import QUICK_BACKENDS
+print(*QUICK_BACKENDS, sep="\\n")
+"""
 
 
 def backends_of(sides: Sequence[Environment]) -> tuple[BackendSpec, ...]:
@@ -81,17 +93,69 @@ def _ask_for_backends(python: Path) -> tuple[BackendSpec, ...]:
     return tuple(BackendSpec(*parts) for parts in lines if len(parts) == 3)
 
 
+def run(
+    origin: Origin,
+    settings: GateSettings,
+    *,
+    base: str | None,
+    base_with: Sequence[str],
+    default_backends: bool,
+    out: Path,
+    watcher: Watcher,
+    command: str,
+) -> Outcome:
+    """Find or make the images and both sides, and `compare` these.
+
+    Parameters
+    ----------
+    origin : Origin
+        What images are asked for.
+    settings : GateSettings
+        What to measure; sizes beyond the number of images are left out.
+    base : str or None
+        A commit; None: the requirements of `base_with`.
+    base_with : sequence of str
+        What the base has in place of what is installed here.
+    default_backends : bool
+        Compare what either side compares by default.
+    out, watcher, command
+        As for `compare`.
+    """
+    machine = machines.machine()
+    watcher.step("preparing the images", steps=0)
+    dataset = datasets.find(origin, count=settings.sizes[-1])
+    settings = rounds.fitted(settings, dataset, watcher)
+    packages = packages_of(settings.backends)
+    if base is not None:
+        sides = environments.from_commit(base, packages=packages, watch=watcher.note)
+    else:
+        sides = environments.from_requirements(base_with, packages=packages, watch=watcher.note)
+    if default_backends:
+        settings = dataclasses.replace(settings, backends=backends_of(sides))
+    return compare(
+        *sides,
+        dataset,
+        settings=settings,
+        out=out,
+        watcher=watcher,
+        command=command,
+        machine=machine,
+        sight=calibrate.load(calibrate.path_of(settings, dataset, machine)),
+    )
+
+
 def compare(
     base: Environment,
     head: Environment,
     dataset: Dataset,
     *,
-    plan: Plan,
+    settings: GateSettings,
     out: Path,
     watcher: Watcher,
     command: str,
     machine: Mapping[str, Fact],
     sight: Sight | None,
+    launch: Launch | None = None,
 ) -> Outcome:
     """Compare base and head in rounds, and look again at what seems to be a regression.
 
@@ -101,7 +165,7 @@ def compare(
         What is compared.
     dataset : Dataset
         At least as many images as the largest size.
-    plan : Plan
+    settings : GateSettings
         What to measure.
     out : Path
         Folder for ``gate.jsonl``.
@@ -113,6 +177,8 @@ def compare(
         What :func:`segbench.measure.machine.machine` told before.
     sight : Sight, optional
         What a gate sees on this machine.
+    launch : callable, optional
+        Starts a worker; by default a process.
 
     Returns
     -------
@@ -126,36 +192,57 @@ def compare(
     """
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
-    arms = [rounds.Arm(name=BASE, python=base.python), rounds.Arm(name=HEAD, python=head.python)]
-    first: list[Block] = []
-    again: list[Block] = []
+    launch = launch or launcher(settings)
+    sides = [Arm(side=BASE, python=base.python), Arm(side=HEAD, python=head.python)]
+    samples: list[Sample] = []
     interrupted = False
-    watcher.plan(plan.rounds * len(plan.backends))
+    watcher.plan(settings.rounds * len(settings.backends))
     with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
         watcher.step("segmenting with the base's reference", steps=0)
-        images = rounds.make_reference(dataset, folder, plan=plan, python=base.python)
-        header = {
-            "started": started,
-            "command": command,
-            "base": base.side.what,
-            "head": head.side.what,
-            "machine": dict(machine),
-            "dataset": datasets.describe(dataset),
-            "rounds": plan.rounds,
-            "threshold": plan.threshold,
-            "seed": plan.seed,
-        }
-        with GateWriter(out, header) as writer:
+        images = rounds.make_reference(
+            dataset, folder, settings=settings, python=base.python, launch=launch
+        )
+        header = Header(
+            started=started,
+            machine=dict(machine),
+            settings={
+                **describe(settings),
+                "command": command,
+                "base": base.side.what,
+                "head": head.side.what,
+            },
+            dataset=datasets.describe(dataset),
+        )
+        with Writer.create(out / GATE_NAME, header) as writer:
+
+            def look(number: int, cases: Sequence[Case]) -> None:
+                """Take the samples of a look, each on disk before the next is taken."""
+                words = "a second look, " if number > 1 else ""
+                measured = rounds.measure(
+                    sides,
+                    cases,
+                    images,
+                    settings=settings,
+                    look=number,
+                    launch=launch,
+                    say=lambda text: watcher.step(words + text),
+                )
+                # Closed at once, so that an interruption leaves no worker behind.
+                with closing(measured):
+                    for sample in measured:
+                        writer.append(sample)
+                        samples.append(sample)
+
             try:
-                _measure("first", arms, plan.cases, images, plan, watcher, writer, first)
-                suspects = decide.suspects(first, threshold=plan.threshold)
+                look(1, settings.cases)
+                suspects = decide.suspects(samples, threshold=settings.threshold)
                 if suspects:
                     backends = {case.backend for case in suspects}
-                    watcher.plan(plan.rounds * (len(plan.backends) + len(backends)))
-                _measure("again", arms, suspects, images, plan, watcher, writer, again)
+                    watcher.plan(settings.rounds * (len(settings.backends) + len(backends)))
+                look(2, suspects)
             except KeyboardInterrupt:
                 interrupted = True
-    comparisons = decide.decide(plan.cases, first, again, threshold=plan.threshold)
+    comparisons = decide.decide(settings.cases, samples, threshold=settings.threshold)
     if not interrupted and all(each.verdict == "not compared" for each in comparisons):
         raise InputError(f"nothing could be compared: {comparisons[0].cause}")
     return Outcome(
@@ -163,65 +250,15 @@ def compare(
         command=command,
         base=base.side,
         head=head.side,
-        threshold=plan.threshold,
-        rounds=plan.rounds,
+        threshold=settings.threshold,
+        rounds=settings.rounds,
         seconds=time.monotonic() - clock,
         machine={name: str(fact) for name, fact in machine.items()},
         dataset=_in_words(dataset),
         comparisons=comparisons,
         sight=sight,
-        notes=tuple(_restless(first)),
+        notes=tuple(_restless(samples)),
         interrupted=interrupted,
-    )
-
-
-def _measure(
-    stage: str,
-    arms: Sequence[Arm],
-    cases: Sequence[Case],
-    images: Images,
-    plan: Plan,
-    watcher: Watcher,
-    writer: GateWriter,
-    taken: list[Block],
-) -> None:
-    """Take the blocks of one stage, each on disk before the next is taken.
-
-    They are added to `taken`, so that an interruption leaves what there is.
-    """
-    words = {"first": "", "again": "a second look, "}
-    measured = rounds.measure(
-        arms,
-        cases,
-        images,
-        plan=plan,
-        seed=f"{plan.seed}/{stage}",
-        say=lambda text: watcher.step(words[stage] + text),
-    )
-    # Closed at once, so that an interruption leaves no worker behind.
-    with closing(measured):
-        for block in measured:
-            writer.append(_pair(stage, block))
-            taken.append(block)
-
-
-def _pair(stage: str, block: Block) -> Pair:
-    backend = block.case.backend
-    seconds = block.seconds or (None, None)
-    return Pair(
-        stage=stage,
-        round=block.round,
-        block=block.block,
-        phase=block.case.phase,
-        reader=backend.reader,
-        processor=backend.processor,
-        scheduler=backend.scheduler,
-        n_images=block.case.n_images,
-        base_seconds=seconds[0],
-        head_seconds=seconds[1],
-        status=block.failed.status if block.failed else "ok",
-        side=block.arm,
-        cause=block.failed.cause if block.failed else "",
     )
 
 
@@ -230,19 +267,17 @@ def _in_words(dataset: Dataset) -> str:
     return f"{dataset.name}, images of {shape} pixels"
 
 
-def _restless(blocks: Sequence[Block]) -> tuple[str, ...]:
+def _restless(samples: Sequence[Sample]) -> Iterator[str]:
     """A note where the base's own times vary much."""
-    times: dict[Case, list[float]] = {}
-    for block in blocks:
-        if block.seconds:
-            times.setdefault(block.case, []).append(block.seconds[0])
+    times: defaultdict[Case, list[float]] = defaultdict(list)
+    for sample in samples:
+        if sample.seconds is not None and (sample.side, sample.look) == (BASE, 1):
+            times[sample.case].append(sample.seconds)
     spreads = [relative_spread(each) for each in times.values()]
     restless = sum(each > WIDE for each in spreads)
-    if not restless:
-        return ()
-    text = (
-        f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
-        f"base's own times spans more than {WIDE:.0%} of their median. Pairs are timed "
-        "side by side, so that this widens the intervals and does not move the ratios."
-    )
-    return (text,)
+    if restless:
+        yield (
+            f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
+            f"base's own times spans more than {WIDE:.0%} of their median. Pairs are timed "
+            "side by side, so that this widens the intervals and does not move the ratios."
+        )

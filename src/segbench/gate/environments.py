@@ -31,11 +31,10 @@ from segbench.errors import InputError
 from segbench.files import new_folder
 from segbench.gate import installed as here
 from segbench.gate.checkout import looked_at
-from segbench.gate.decide import BASE, HEAD
 from segbench.gate.installing import look_for_venv, make_venv, pip_install, python_of
 from segbench.images import datasets
 from segbench.measure.machine import LIBRARIES
-from segbench.results.outcome import Side
+from segbench.results.outcome import BASE, HEAD, Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

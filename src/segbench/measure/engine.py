@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 import tempfile
@@ -14,38 +13,41 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import asking, pagecache, picture, protocol, stages
-from segbench.measure import machine as environment
-from segbench.measure.cases import PHASES
-from segbench.measure.protocol import (
-    Checked,
-    Failed,
-    Made,
-    Profiled,
-    Refused,
-    Started,
+from segbench.measure import machine as machines
+from segbench.measure import pagecache, picture
+from segbench.measure import settings as asked
+from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+from segbench.measure.settings import PHASES
+from segbench.measure.stopping import Tally
+from segbench.measure.workers import (
+    END_SECONDS,
+    SAMPLE_SECONDS,
+    Arm,
+    Conversation,
+    cpu_of,
+    end_of_start,
+    launcher,
+    set_variables,
+    stop_all,
 )
-from segbench.measure.settings import describe
-from segbench.measure.tally import Tally
-from segbench.measure.workers import WorkerProcess, set_variables, stop_all
 from segbench.results import records
-from segbench.results.records import Header, RunFile, RunWriter, Sample, sample_of
+from segbench.results.records import Case, Header, Records, Sample, Writer, sample_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from segbench.images.datasets import Dataset
+    from segbench.images.datasets import Dataset, Origin
     from segbench.measure.machine import Fact
-    from segbench.measure.settings import Settings
+    from segbench.measure.settings import RunSettings
+    from segbench.measure.workers import Launch
 
 # Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
 TRUTH_IMAGES = 20
-
-# What a worker has to put its pool away at the end of a run.
-END_SECONDS = 5.0
 
 # Where the time goes is looked at with so many images, or the smallest size.
 PROFILE_IMAGES = 20
@@ -63,6 +65,9 @@ WITHHELD_SECONDS = 1.0
 # How often files are dropped from the page cache where somebody else looks at them, too.
 COOL_TRIES = 3
 
+# What a machine may not change in the middle of a run.
+SAME_MACHINE = ("architecture", "cpu", "cpus_available", "memory_gib")
+
 
 class Watcher(Protocol):
     """Is told how the run goes on."""
@@ -77,15 +82,61 @@ class Watcher(Protocol):
         """Something the user should know."""
 
 
+def start(
+    origin: Origin, settings: RunSettings, *, out: Path, watcher: Watcher, command: str
+) -> None:
+    """Find or make the images that are asked for, and `run`."""
+    # Before images are made: a reader would take that load for somebody else's.
+    machine = machines.machine()
+    watcher.step("preparing the images", steps=0)
+    dataset = datasets.find(origin, count=settings.sizes[-1])
+    run(dataset, settings, out=out, watcher=watcher, command=command, machine=machine)
+
+
+def resume(folder: Path, *, watcher: Watcher) -> None:
+    """Go on with the run of a folder that was interrupted.
+
+    Raises
+    ------
+    InputError
+        If its file can't be understood, or the machine, the versions or the images have changed:
+        figures of two of them don't belong into one run.
+    """
+    earlier = records.read(folder / records.RUN_NAME)
+    header = earlier.header
+    settings = asked.read(header.settings)
+    machine = machines.machine()
+    same = ({name: facts.get(name) for name in SAME_MACHINE} for facts in (machine, header.machine))
+    _refuse_changes(folder, machines.versions(), header.versions)
+    _refuse_changes(folder, *same)
+    watcher.step("preparing the images", steps=0)
+    dataset = datasets.find(datasets.origin_of(header.dataset), count=settings.sizes[-1])
+    if dataset.key != header.dataset.get("key"):
+        raise InputError(f"{folder}: the images have changed since; start a new run")
+    run(
+        dataset, settings, out=folder, watcher=watcher, command="", machine=machine, earlier=earlier
+    )
+
+
+def _refuse_changes(folder: Path, now: Mapping[str, object], then: Mapping[str, object]) -> None:
+    for name in sorted(now.keys() | then.keys()):
+        if now.get(name) != then.get(name):
+            raise InputError(
+                f"{folder}: measured with {name} {then.get(name)}, which is {now.get(name)} now; "
+                "start a new run"
+            )
+
+
 def run(
     dataset: Dataset,
-    settings: Settings,
+    settings: RunSettings,
     *,
     out: Path,
     watcher: Watcher,
     command: str,
     machine: Mapping[str, Fact],
-    earlier: RunFile | None = None,
+    earlier: Records | None = None,
+    launch: Launch | None = None,
 ) -> None:
     """Measure all cases and write ``run.jsonl`` and ``profiles.jsonl``.
 
@@ -93,7 +144,7 @@ def run(
     ----------
     dataset : Dataset
         Sizes beyond its number of images are left out.
-    settings : Settings
+    settings : RunSettings
         What to measure.
     out : Path
         Folder of the run; made once every backend has been accepted.
@@ -103,8 +154,10 @@ def run(
         What the user typed, for the header.
     machine : mapping
         What :func:`segbench.measure.machine.machine` told before segbench itself made a load.
-    earlier : RunFile, optional
+    earlier : Records, optional
         What `out` holds of this run already: only what it lacks is measured.
+    launch : callable, optional
+        Starts the worker of an arm; by default a process.
 
     Raises
     ------
@@ -116,32 +169,40 @@ def run(
         for file in datasets.laid_out(dataset, sizes[-1]):
             pagecache.check(file)
     started = datetime.now().astimezone()
+    path = out / records.RUN_NAME
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
-        engine = _Engine(dataset, settings, folder, watcher)
+        engine = _Engine(dataset, settings, folder, watcher, launch or launcher(settings))
         stack.callback(engine.stop)
         reference = engine.start(sizes[-1])
         if earlier:
             engine.remember(earlier.samples)
-            writer = RunWriter.reopen(out)
+            writer = Writer.reopen(path)
         else:
             header = Header(
                 started=started.isoformat(timespec="seconds"),
-                machine={**machine, "file_system": environment.file_system(dataset.files[0])},
-                versions=environment.versions(),
+                machine={**machine, "file_system": machines.file_system(dataset.files[0])},
+                versions=machines.versions(),
                 settings={
-                    **describe(settings),
+                    **asked.describe(settings),
                     "sizes": sizes,
                     "sizes_left_out": left_out,
                     "baseline": str(BASELINE),
                     "command": command,
+                    "again": asked.command(settings, dataset.origin),
                     "variables": set_variables(native_threads=settings.native_threads),
-                    "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
+                    "thread_pools": {
+                        str(lane.arm.backend): lane.thread_pools for lane in engine.lanes
+                    },
                 },
-                dataset={**datasets.describe(dataset), **_describe_reference(reference)},
+                dataset={
+                    **datasets.describe(dataset),
+                    "objects": sum(reference.objects),
+                    "truth": reference.truth,
+                },
             )
-            writer = RunWriter.create(out, header)
+            writer = Writer.create(path, header)
         with writer:
             picture.write(Path(folder), out)
             engine.measure(sizes, reference.objects, writer)
@@ -174,11 +235,11 @@ def fitting_sizes(
 
 
 @dataclass
-class _Arm:
-    """A backend, its worker process, and what is known of it so far."""
+class _Lane:
+    """An arm, the conversation with its worker, and what is known of it so far."""
 
-    backend: BackendSpec
-    worker: WorkerProcess
+    arm: Arm
+    talk: Conversation
     thread_pools: list[str] = field(default_factory=list)
     # An arm that failed once is out: nothing more of it is tried. 0: it failed when it started.
     failure: Failed | None = None
@@ -186,23 +247,38 @@ class _Arm:
     # Of the size at hand, by phase.
     ready: dict[str, Checked] = field(default_factory=dict)
 
+    @property
+    def backend(self) -> BackendSpec:
+        """What it measures."""
+        return self.arm.backend
+
 
 class _Engine:
     """The arms of a run, side by side."""
 
-    def __init__(self, dataset: Dataset, settings: Settings, folder: str, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        settings: RunSettings,
+        folder: str,
+        watcher: Watcher,
+        launch: Launch,
+    ) -> None:
         self.dataset = dataset
         self.settings = settings
         self.folder = folder
         self.watcher = watcher
-        self.workers: list[WorkerProcess] = []
-        self.arms: list[_Arm] = []
-        self.cases: defaultdict[tuple[int, str], Tally] = defaultdict(Tally)
+        self.launch = launch
+        self.talks: list[Conversation] = []
+        self.lanes: list[_Lane] = []
+        self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(
+            lambda: Tally(settings.limits)
+        )
         # Rows of failures that are written already.
-        self.told: set[tuple[BackendSpec, int, str]] = set()
+        self.told: set[Case] = set()
         # Seconds since the start of the run are counted from here.
         self.origin = time.perf_counter()
-        self.withheld_before = environment.withheld_seconds()
+        self.withheld_before = machines.withheld_seconds()
         self.withheld = 0.0
         self.looked = -math.inf
 
@@ -220,110 +296,95 @@ class _Engine:
             By one more worker, whose memory is in no figure.
         """
         self.watcher.step("starting the workers", steps=0)
-        reference = self._launch(BASELINE)
-        pattern = datasets.lay_out(self.dataset, count)
-        truth = [str(file) for file in self.dataset.truth[: min(count, TRUTH_IMAGES)]]
-        reference.send(protocol.Reference(pattern, self.folder, truth))
-        for backend in self.settings.backends:
-            self.arms.append(_Arm(backend, self._launch(backend)))
-        end = self._end_of_start()
-        reply = reference.receive(limit=end - time.monotonic())
+        reference = self._talk(Arm(backend=BASELINE))
+        hear_reference = reference.start()
+        arms = [Arm(backend=backend) for backend in self.settings.backends]
+        self.lanes = [_Lane(arm, self._talk(arm)) for arm in arms]
+        hear = [lane.talk.start() for lane in self.lanes]
+        end = end_of_start(self.settings)
+        reply = hear_reference(end)
         if not isinstance(reply, Started):
-            raise InputError(
-                f"the reference {BASELINE} failed: start: {asking.failure(reply).cause}"
-            )
-        for arm in self.arms:
-            self._hear_start(arm, end)
+            cause = reply.reason if isinstance(reply, Refused) else reply.cause
+            raise InputError(f"the reference {BASELINE} failed: start: {cause}")
+        for lane, hear_lane in zip(self.lanes, hear, strict=True):
+            self._started(lane, hear_lane(end))
         self.watcher.step("segmenting with the reference", steps=0)
-        # No limit: without a reference there is nothing to rank.
-        reply = reference.receive(limit=None)
-        reference.stop(grace=END_SECONDS)
-        if isinstance(reply, Made):
-            return reply
-        cause = asking.failure(reply).cause
-        raise InputError(f"the reference {BASELINE} failed on {self.dataset.name}: {cause}")
+        made = reference.make_reference(self.folder, count=count, truth=TRUTH_IMAGES)
+        reference.worker.stop(grace=END_SECONDS)
+        if isinstance(made, Failed):
+            raise InputError(
+                f"the reference {BASELINE} failed on {self.dataset.name}: {made.cause}"
+            )
+        return made
 
     def _start_anew(self) -> None:
         """End the workers of all arms that are left, and start others."""
         self.watcher.step("starting the workers anew", steps=0)
         live = self._live()
-        stop_all((arm.worker for arm in live), grace=END_SECONDS)
-        for arm in live:
-            arm.worker = self._launch(arm.backend)
-        end = self._end_of_start()
-        for arm in live:
+        stop_all((lane.talk for lane in live), grace=END_SECONDS)
+        for lane in live:
+            lane.talk = self._talk(lane.arm)
+        hear = [lane.talk.start() for lane in live]
+        end = end_of_start(self.settings)
+        for lane, hear_lane in zip(live, hear, strict=True):
             # What it has measured of small sizes stays.
-            self._hear_start(arm, end, size=ANEW_IMAGES + 1)
+            self._started(lane, hear_lane(end), size=ANEW_IMAGES + 1)
 
-    def _end_of_start(self) -> float:
-        return time.monotonic() + asking.START_SECONDS + self.settings.time_limit
-
-    def _hear_start(self, arm: _Arm, end: float, *, size: int = 0) -> None:
-        reply = arm.worker.receive(limit=max(0.0, end - time.monotonic()))
+    def _started(self, lane: _Lane, reply: Started | Refused | Failed, *, size: int = 0) -> None:
         if isinstance(reply, Refused):
             raise InputError(reply.reason)
-        if isinstance(reply, Started):
-            arm.thread_pools = reply.thread_pools
+        if isinstance(reply, Failed):
+            self._fail(lane, reply, "start", size=size)
         else:
-            self._fail(arm, _named(asking.failure(reply), "start"), size=size)
+            lane.thread_pools = reply.thread_pools
 
-    def _live(self) -> list[_Arm]:
-        return [arm for arm in self.arms if arm.failure is None]
+    def _talk(self, arm: Arm) -> Conversation:
+        talk = Conversation(arm, launch=self.launch, settings=self.settings, dataset=self.dataset)
+        self.talks.append(talk)
+        return talk
 
-    def _worker(self) -> WorkerProcess:
-        worker = WorkerProcess(
-            native_threads=self.settings.native_threads, memory_limit=self.settings.memory_limit
-        )
-        self.workers.append(worker)
-        return worker
+    def _live(self) -> list[_Lane]:
+        return [lane for lane in self.lanes if lane.failure is None]
 
-    def _launch(self, backend: BackendSpec) -> WorkerProcess:
-        worker = self._worker()
-        settings = self.settings
-        image = datasets.lay_out(self.dataset, 1)
-        worker.send(
-            asking.start(backend, workers=settings.workers, image=image, params=settings.params)
-        )
-        return worker
-
-    def _fail(self, arm: _Arm, failure: Failed, *, size: int = 0) -> None:
-        arm.failure, arm.failed_at = failure, size
+    def _fail(self, lane: _Lane, failure: Failed, what: str = "", *, size: int = 0) -> None:
+        cause = f"{what}: {failure.cause}" if what else failure.cause
+        lane.failure, lane.failed_at = Failed(failure.status, cause), size
         # What it holds is not to weigh on the others.
-        arm.worker.stop()
-        self.watcher.note(f"{arm.backend}: {failure.status}, {failure.cause}")
+        lane.talk.worker.stop()
+        self.watcher.note(f"{lane.backend}: {failure.status}, {cause}")
 
     def stop(self, *, grace: float = 0.0) -> None:
         """End all workers, after so many seconds in which they may do so themselves."""
-        stop_all(self.workers, grace=grace)
+        stop_all(self.talks, grace=grace)
 
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
-        arms = {arm.backend: arm for arm in self.arms}
+        lanes = {lane.backend: lane for lane in self.lanes}
         withheld = 0.0
         for sample in samples:
-            backend = BackendSpec(sample.reader, sample.processor, sample.scheduler)
             if sample.status == "ok":
-                self.cases[sample.n_images, sample.phase].add(backend, sample)
+                self.tallies[sample.n_images, sample.phase].add(sample)
             else:
-                self.told.add((backend, sample.n_images, sample.phase))
-                if backend in arms and arms[backend].failure is None:
+                self.told.add(sample.case)
+                lane = lanes.get(sample.backend)
+                if lane and lane.failure is None:
                     failure = Failed(sample.status, sample.cause)
-                    self._fail(arms[backend], failure, size=sample.n_images)
+                    self._fail(lane, failure, size=sample.n_images)
             if sample.at is not None:
                 self.origin = min(self.origin, time.perf_counter() - sample.at)
             withheld = max(withheld, sample.withheld_seconds or 0.0)
         if self.withheld_before is not None:
             self.withheld_before -= withheld
 
-    def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: RunWriter) -> None:
+    def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: Writer) -> None:
         """Time all cases, size by size, each in blocks; small sizes in two rounds."""
         small = [size for size in sizes if size <= ANEW_IMAGES]
         large = [size for size in sizes if size > ANEW_IMAGES]
-        phases = self.settings.phases
         # A step is a comparison, a case, or a profile.
         visits = 2 * len(small) + len(large)
-        self.watcher.plan(visits * (len(self.arms) + len(phases)) + len(self.arms))
-        if self.cases and not any(self._todo(size, 2) for size in sizes):
+        lanes, phases = len(self.lanes), len(self.settings.phases)
+        self.watcher.plan(visits * (lanes + phases) + lanes)
+        if self.tallies and not any(self._todo(size, 2) for size in sizes):
             self.watcher.note("nothing is left to measure")
         used = any(self._todo(size, 1) for size in small)
         for size in small:
@@ -335,21 +396,20 @@ class _Engine:
         for size in large:
             self._measure_size(size, 2 if small else 1, sum(objects[:size]), writer)
 
-    def _measure_size(self, size: int, number: int, objects: int, writer: RunWriter) -> None:
+    def _measure_size(self, size: int, number: int, objects: int, writer: Writer) -> None:
         """Take what a size lacks in a round."""
         todo = self._todo(size, number)
-        pattern = datasets.lay_out(self.dataset, size)
-        for arm in self.arms:
-            self.watcher.step(f"{size} images: comparing {arm.backend} with the reference")
-            if todo and arm.failure is None:
-                self._check(arm, pattern, size)
+        for lane in self.lanes:
+            self.watcher.step(f"{size} images: comparing {lane.backend} with the reference")
+            if todo and lane.failure is None:
+                self._check(lane, size)
             # Of a size that was finished earlier, an arm that fails now keeps its samples.
-            if arm.failure and todo and size >= arm.failed_at:
-                self._record_failure(arm, size, writer)
+            if lane.failure and todo and size >= lane.failed_at:
+                self._record_failure(lane, size, writer)
         for phase in self.settings.phases:
             self.watcher.step(f"{size} images: {phase}")
             while phase in todo and not self._over(size, phase, number):
-                block = self.cases[size, phase].next_block()
+                block = self.tallies[size, phase].next_block()
                 self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
                 self._take_block(size, phase, block, number, objects, writer)
 
@@ -359,86 +419,74 @@ class _Engine:
 
     def _over(self, size: int, phase: str, number: int) -> bool:
         """Whether a round of a case is over."""
-        case, limits = self.cases[size, phase], self.settings.limits
-        live = [arm.backend for arm in self._live()]
+        tally, live = self.tallies[size, phase], [lane.backend for lane in self._live()]
         if not live:
             return True
         if size > ANEW_IMAGES:
-            return case.over(live, limits=limits)
-        if number == 1:
-            return case.half_over(live, limits=limits)
-        return case.both_over(live, limits=limits)
+            return tally.over(live)
+        return tally.half_over(live) if number == 1 else tally.both_over(live)
 
-    def _check(self, arm: _Arm, pattern: str, size: int) -> None:
+    def _check(self, lane: _Lane, size: int) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
-        settings = self.settings
-        limit = asking.check_limit(settings.time_limit, size=size, shape=self.dataset.shape)
-        arm.ready = {}
+        lane.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
-        sample_seconds = asking.SAMPLE_SECONDS if settings.cache == "warm" else 0.0
+        sample_seconds = SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared. And `process` last: the
         # pixels that it is given would count in the memory of what comes after it.
-        asked = [phase for phase in PHASES if phase in {*settings.phases, "pipeline"}]
-        for phase in sorted(asked, key=lambda phase: phase == "process"):
+        phases = [phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}]
+        for phase in sorted(phases, key=lambda phase: phase == "process"):
             self._cool(size)
-            request = protocol.Check(phase, pattern, size, self.folder, sample_seconds)
-            reply = asking.checked(
-                arm.worker.ask(request, limit=limit),
-                time_limit=settings.time_limit,
-                memory_limit=settings.memory_limit,
-            )
+            case = Case(lane.backend, size, phase)
+            reply = lane.talk.check(case, self.folder, sample_seconds=sample_seconds)()
             if isinstance(reply, Failed):
-                self._fail(arm, _named(reply, f"{phase} of {size} images"), size=size)
+                self._fail(lane, reply, f"{phase} of {size} images", size=size)
                 return
-            arm.ready[phase] = reply
+            lane.ready[phase] = reply
 
     def _take_block(
-        self, size: int, phase: str, block: int, number: int, objects: int, writer: RunWriter
+        self, size: int, phase: str, block: int, number: int, objects: int, writer: Writer
     ) -> None:
         """Time every arm once, in random order."""
         # Seeded by the block, so that a run that goes on later takes the order it would have taken.
         order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
         withheld = self._withheld()
-        for arm in order.sample(self.arms, len(self.arms)):
+        for lane in order.sample(self.lanes, len(self.lanes)):
             sample = None
-            if arm.failure is None:
-                sample = self._sample(arm, size, phase, block, number, objects, withheld)
+            if lane.failure is None:
+                case = Case(lane.backend, size, phase)
+                sample = self._sample(lane, case, block, number, objects, withheld)
             if sample:
                 writer.append(sample)
-                self.cases[size, phase].add(arm.backend, sample)
+                self.tallies[size, phase].add(sample)
             # One that failed at a larger size keeps what the first round of this one has.
-            elif size >= arm.failed_at:
-                self._record_failure(arm, size, writer, phase=phase, block=block)
+            elif size >= lane.failed_at:
+                self._record_failure(lane, size, writer, phase=phase, block=block)
 
     def _sample(
         self,
-        arm: _Arm,
-        size: int,
-        phase: str,
+        lane: _Lane,
+        case: Case,
         block: int,
         number: int,
         objects: int,
         withheld: float | None,
     ) -> Sample | None:
         """Take a sample; None where the arm failed."""
-        ready = arm.ready[phase]
-        cached = self._cool(size)
-        limit = self.settings.time_limit
-        request = protocol.Time(
-            phase,
-            ready.calls,
+        ready = lane.ready[case.phase]
+        cached = self._cool(case.n_images)
+        reply = lane.talk.time(
+            case.phase,
+            calls=ready.calls,
+            objects=objects,
+            cpu=cpu_of(case, block),
             warm=self.settings.cache == "warm",
-            cpu=asking.cpu_of(arm.backend, phase, block),
         )
-        answer = arm.worker.ask(request, limit=asking.SAMPLE_EXTRA_SECONDS + ready.calls * limit)
-        reply = asking.timed(answer, time_limit=limit, objects=objects)
         if isinstance(reply, Failed):
-            self._fail(arm, _named(reply, f"{phase} of {size} images"), size=size)
+            what = f"{case.phase} of {case.n_images} images"
+            self._fail(lane, reply, what, size=case.n_images)
             return None
         return sample_of(
-            arm.backend,
-            phase=phase,
-            n_images=size,
+            case,
             block=block,
             round=number,
             seconds=reply.seconds,
@@ -461,7 +509,7 @@ class _Engine:
         now = time.monotonic()
         if now - self.looked >= WITHHELD_SECONDS:
             self.looked = now
-            self.withheld = round((environment.withheld_seconds() or 0.0) - self.withheld_before, 3)
+            self.withheld = round((machines.withheld_seconds() or 0.0) - self.withheld_before, 3)
         return self.withheld
 
     def _cool(self, size: int) -> float | None:
@@ -478,67 +526,38 @@ class _Engine:
         return cached
 
     def _record_failure(
-        self, arm: _Arm, size: int, writer: RunWriter, *, phase: str = "", block: int = 0
+        self, lane: _Lane, size: int, writer: Writer, *, phase: str = "", block: int = 0
     ) -> None:
         """Write the failure of an arm as a row of every phase: nothing of this size is ranked."""
-        assert arm.failure is not None  # noqa: S101  (told to the type checker)
-        status, cause = arm.failure.status, arm.failure.cause
-        if size > arm.failed_at and status != "unavailable":
+        assert lane.failure is not None  # noqa: S101  (told to the type checker)
+        status, cause = lane.failure.status, lane.failure.cause
+        if size > lane.failed_at and status != "unavailable":
             cause = NOT_TRIED + cause.removeprefix(NOT_TRIED)
         for each in self.settings.phases:
-            if (arm.backend, size, each) in self.told:
-                continue
-            row = sample_of(
-                arm.backend,
-                phase=each,
-                n_images=size,
-                block=block if each == phase else 0,
-                status=status,
-                cause=cause,
-            )
-            writer.append(row)
-            self.told.add((arm.backend, size, each))
+            case = Case(lane.backend, size, each)
+            if case not in self.told:
+                number = block if each == phase else 0
+                writer.append(sample_of(case, block=number, status=status, cause=cause))
+                self.told.add(case)
 
     def profile(self, sizes: Sequence[int], out: Path) -> None:
         """Find out where the time of each arm goes, one at a time, in a fresh process."""
         size = max((size for size in sizes if size <= PROFILE_IMAGES), default=sizes[0])
-        image, pattern = datasets.lay_out(self.dataset, 1), datasets.lay_out(self.dataset, size)
-        params = dataclasses.asdict(self.settings.params)
-        done = {
-            BackendSpec(profile.reader, profile.processor, profile.scheduler)
-            for profile in records.read_profiles(out)
-        }
-        for arm in self.arms:
-            backend = arm.backend
+        done = {profile.backend for profile in records.read_profiles(out)}
+        for lane in self.lanes:
+            backend = lane.backend
             self.watcher.step(f"where the time of {backend} goes")
-            if arm.failure or backend in done:
+            if lane.failure or backend in done:
                 continue
-            worker = self._worker()
-            workers = self.settings.workers
-            reply = worker.ask(
-                protocol.Profile(
-                    str(backend), workers, image, pattern, size, params, worker.started
-                ),
-                # The first call on one image, one to warm up, and those that are recorded.
-                limit=asking.START_SECONDS + (2 + stages.CALLS) * self.settings.time_limit,
-            )
-            worker.stop(grace=END_SECONDS)
-            found: dict[str, Any]
-            if isinstance(reply, Profiled):
-                found = dataclasses.asdict(reply)
+            talk = self._talk(lane.arm)
+            reply = talk.profile(count=size)
+            talk.worker.stop(grace=END_SECONDS)
+            if isinstance(reply, Failed):
+                cause = f"profile: {reply.cause}"
+                found: dict[str, Any] = {"status": reply.status, "cause": cause}
+                self.watcher.note(f"{backend}: {reply.status}, {cause}")
             else:
-                failure = _named(asking.failure(reply), "profile")
-                found = {"status": failure.status, "cause": failure.cause}
-                self.watcher.note(f"{backend}: {failure.status}, {failure.cause}")
-            names = dataclasses.asdict(backend)
-            records.write_profile(out, records.Profile(**names, n_images=size, **found))
+                found = msgspec.structs.asdict(reply)
+            profile = records.Profile(**vars(backend), n_images=size, **found)
+            records.write_profile(out, profile)
         self.watcher.step("writing the report", steps=0)
-
-
-def _named(failed: Failed, what: str) -> Failed:
-    """A failure that says in what."""
-    return Failed(failed.status, f"{what}: {failed.cause}")
-
-
-def _describe_reference(reference: Made) -> dict[str, Any]:
-    return {"objects": sum(reference.objects), "truth": reference.truth}

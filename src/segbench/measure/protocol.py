@@ -6,17 +6,17 @@ other versions of the libraries.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass
-from typing import get_args
+import msgspec
 
 # Grows when a request asks for something else than before: an older worker would do without it.
 NUMBER = 2
 
 
-@dataclass(frozen=True)
-class Start:
+class Message(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
+    """What either side says; of a field that the other's version does not know it reads nothing."""
+
+
+class Start(Message, frozen=True):
     """Load a backend, start its scheduler, and run the pipeline once on the image of a path.
 
     The first call imports what a library imports late, in the worker and in every process of its
@@ -31,8 +31,7 @@ class Start:
     slowdown: float = 0.0
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Message, frozen=True):
     """Make the reference results of the images of a pattern; answered by `Made` or `Failed`.
 
     Written to `folder`: the pixels, the labels and the objects. `truth` names the ground truth
@@ -44,8 +43,7 @@ class Reference:
     truth: list[str]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Message, frozen=True):
     """Make a case ready: run its phase once, compare the result with the reference, warm up.
 
     `sample_seconds` is how long a sample is to last at the least. Answered by `Checked` or
@@ -59,8 +57,7 @@ class Check:
     sample_seconds: float
 
 
-@dataclass(frozen=True)
-class Time:
+class Time(Message, frozen=True):
     """Take one sample of a phase that was made ready, of so many calls; answered by `Timed`.
 
     `warm`: a short call may be preceded by one that is not timed. `cpu`: the number of the CPU that
@@ -73,8 +70,7 @@ class Time:
     cpu: int | None
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Message, frozen=True):
     """Profile a backend in this process, which has done nothing else; answered by `Profiled`.
 
     `started` is when the process was, on the clock ``time.perf_counter``.
@@ -89,8 +85,7 @@ class Profile:
     started: float
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(Message, frozen=True):
     """The backend is ready; with the native thread pools that its libraries report.
 
     `protocol` is the `NUMBER` of the worker's version; 0 of one that had none.
@@ -100,22 +95,19 @@ class Started:
     protocol: int = 0
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Message, frozen=True):
     """The reference is written: objects in each image, and the agreement with the truth if known."""
 
     objects: list[int]
     truth: dict[str, float] | None
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Message, frozen=True):
     """A case is ready.
 
     `seconds` and the memory at its peak, in MiB, are those of its first call, the idle one that of
-    the worker before any;
-    `difference` says how its result differs from the reference (empty: it agrees), `calls` how many
-    make a sample.
+    the worker before any; `difference` says how its result differs from the reference (empty: it
+    agrees), `calls` how many make a sample.
     """
 
     seconds: float
@@ -125,8 +117,7 @@ class Checked:
     calls: int
 
 
-@dataclass(frozen=True)
-class Timed:
+class Timed(Message, frozen=True):
     """A sample: mean seconds of its calls, and the objects found, if any.
 
     `untimed_seconds` went into getting ready for it: the call that is not timed, and the collection
@@ -138,8 +129,7 @@ class Timed:
     untimed_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Profiled:
+class Profiled(Message, frozen=True):
     """What :class:`segbench.results.records.Profile` holds beside the names."""
 
     import_seconds: float
@@ -151,16 +141,14 @@ class Profiled:
     calls: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A request failed with a status of the run file, and why."""
+class Failed(Message, frozen=True):
+    """A request failed with a status of the records, and why."""
 
     status: str
     cause: str
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Message, frozen=True):
     """The backend can't be asked for at all: bad usage."""
 
     reason: str
@@ -168,19 +156,15 @@ class Refused:
 
 Request = Start | Reference | Check | Time | Profile
 Reply = Started | Made | Checked | Timed | Profiled | Failed | Refused
-_KINDS = {kind.__name__: kind for kind in (*get_args(Request), *get_args(Reply))}
-_FIELDS = {kind: {field.name for field in dataclasses.fields(kind)} for kind in _KINDS.values()}
+
+_DECODER: msgspec.json.Decoder[Request | Reply] = msgspec.json.Decoder(Request | Reply)
 
 
-def encode(message: Request | Reply) -> str:
+def encode(message: Request | Reply) -> bytes:
     """One line, with its end."""
-    return json.dumps({"kind": type(message).__name__, **dataclasses.asdict(message)}) + "\n"
+    return msgspec.json.encode(message) + b"\n"
 
 
-def decode(line: str) -> Request | Reply:
-    """The message in a line; what the other side's version says beyond this one's is left out."""
-    values = json.loads(line)
-    kind = _KINDS[values.pop("kind")]
-    known = {name: value for name, value in values.items() if name in _FIELDS[kind]}
-    message: Request | Reply = kind(**known)
-    return message
+def decode(line: bytes | str) -> Request | Reply:
+    """The message in a line."""
+    return _DECODER.decode(line)

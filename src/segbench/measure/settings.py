@@ -1,31 +1,70 @@
-"""What a run was asked to do."""
+"""What a run or a gate is asked to do: declared once, as fields.
+
+The command line makes its options from these fields, the header of a run holds them as plain
+values, and the command that measures the same again is written from them. The option of a field is
+its name with hyphens.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import os
+import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import psutil
 
-from segbench.backends.registry import parse_spec
+from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
-from segbench.measure import machine as environment
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
-from segbench.measure.stopping import Limits
+from segbench.measure import machine
 from segbench.pipeline import PipelineParams
+from segbench.results.records import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from segbench.backends.registry import BackendSpec
+    from segbench.images.datasets import Origin
+
+# Phases and their meaning, in their natural order.
+PHASES = {
+    "open": "a handle on the files, nothing decoded",
+    "read": "all pixels in memory",
+    "process": "pixels in memory to a table of cells",
+    "pipeline": "files to a table of cells",
+}
 
 CACHES = ("warm", "cold")
 
+# ``benchmarks/`` repeats the next two as literals, since asv needs them so; a test holds them equal.
+SIZES = (1, 20, 50, 200, 500)
+
+# Every reader and every processor that ends in reasonable time, without Dask and with its threads.
+# Dask's schedulers `synchronous` and `processes` are measured when they are named: with them a
+# default run would take a third longer, most of it for large arrays on their way between processes.
+BACKENDS = (
+    BASELINE,
+    BackendSpec("skimage", "skimage", "thread-pool"),
+    BackendSpec("skimage", "skimage", "process-pool"),
+    BackendSpec("dask-image", "dask-image", "threads"),
+    BackendSpec("dask-array-pims", "dask-blocks", "threads"),
+    BackendSpec("dask-array-skimage", "dask-blocks", "threads"),
+)
+
+# A quick run starts measuring within seconds: no process has to be started but a worker a backend.
+QUICK_BACKENDS = tuple(
+    backend for backend in BACKENDS if backend.scheduler in ("serial", "thread-pool", "threads")
+)
+
 # Of the memory that is free when a run starts: the rest is for the engine and for everybody else.
 MEMORY_SHARE = 0.8
+
+LONGEST_LIMIT = 86400.0  # seconds: a day
+LARGEST_LIMIT = 1e6  # GiB: more than any machine has
+
+S = TypeVar("S", bound="Settings")
 
 
 def available_cpus() -> int:
@@ -33,112 +72,270 @@ def available_cpus() -> int:
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
-    return max(1, min(count, math.ceil(environment.cpu_quota() or count)))
+    return max(1, min(count, math.ceil(machine.cpu_quota() or count)))
 
 
 def available_gib() -> float:
     """Memory that a worker may hold by default, in GiB."""
     free = psutil.virtual_memory().available / 2**30
-    return round(MEMORY_SHARE * min(free, environment.memory_quota_gib() or free), 2)
+    return round(MEMORY_SHARE * min(free, machine.memory_quota_gib() or free), 2)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Read numbers of images, ``1,20,50``: ascending, each once.
+
+    Raises
+    ------
+    InputError
+        If one is not a whole number from 1 up.
+    """
+    sizes = []
+    for word in text.split(","):
+        if not (word.strip().isdecimal() and int(word) > 0):
+            raise InputError(
+                f"size {word.strip()!r}: give whole numbers from 1 up, separated by commas"
+            )
+        sizes.append(int(word))
+    return tuple(sorted(set(sizes)))
+
+
+def parse_phases(text: str) -> tuple[str, ...]:
+    """Read phases, ``read,process``: in their natural order, each once.
+
+    Raises
+    ------
+    InputError
+        If one is unknown.
+    """
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in PHASES:
+            raise InputError(f"unknown phase {word!r}: choose from {', '.join(PHASES)}")
+    return tuple(phase for phase in PHASES if phase in words)
+
+
+def parse_backends(text: str) -> tuple[BackendSpec, ...]:
+    """Read backends, ``reader/processor/scheduler,...``: each once, in their order.
+
+    Raises
+    ------
+    InputError
+        If a part of one is unknown.
+    """
+    return tuple(dict.fromkeys(parse_spec(word) for word in text.split(",")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of a run.
+    """What a run and a gate have in common.
+
+    What each field means stands beside it, as the help of its option.
+
+    Raises
+    ------
+    InputError
+        If a limit is not above 0, or beyond what makes sense.
+    """
+
+    sizes: tuple[int, ...] = field(
+        default=SIZES,
+        metadata={"help": "Numbers of images.", "metavar": "N,...", "read": parse_sizes},
+    )
+    phases: tuple[str, ...] = field(
+        default=tuple(PHASES),
+        metadata={
+            "help": "What is timed, of " + ",".join(PHASES) + ".",
+            "metavar": "PHASE,...",
+            "read": parse_phases,
+        },
+    )
+    backends: tuple[BackendSpec, ...] = field(
+        default=BACKENDS,
+        metadata={
+            "help": "See `segbench backends`.",
+            "metavar": "SPEC,...",
+            "read": parse_backends,
+            "default": "a selection",
+        },
+    )
+    params: PipelineParams = field(default_factory=PipelineParams)
+    time_limit: float = field(
+        default=60.0,
+        metadata={"help": "Seconds that one call may take.", "most": LONGEST_LIMIT},
+    )
+    memory_limit: float = field(
+        default_factory=available_gib,
+        metadata={
+            "help": "GiB that a backend may hold.",
+            "metavar": "GIB",
+            "most": LARGEST_LIMIT,
+            "default": "80% of what is free, for a gate between those that work at once",
+        },
+    )
+    workers: int = field(
+        default_factory=available_cpus,
+        metadata={"help": "Threads or processes.", "least": 1, "default": "one a CPU"},
+    )
+    native_threads: bool = field(
+        default=False,
+        metadata={"help": "Leave the thread pools of BLAS, OpenMP and OpenCV as they are."},
+    )
+    seed: int = field(
+        default=0,
+        metadata={"help": "Of the images made and of the order of measuring.", "least": 0},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense; nan is one."""
+        for each in dataclasses.fields(self):
+            most, value = each.metadata.get("most"), getattr(self, each.name)
+            if most and not 0 < value <= most:
+                name = each.name.replace("_", " ")
+                raise InputError(f"{name} {value:g}: give a number above 0, up to {most:g}")
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """All cases, backend by backend."""
+        return tuple(
+            Case(backend, size, phase)
+            for backend in self.backends
+            for size in self.sizes
+            for phase in self.phases
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a case goes on.
 
     Attributes
     ----------
-    sizes : tuple of int
-        Numbers of images, ascending.
-    phases : tuple of str
-        In their natural order.
-    backends : tuple of BackendSpec
-        The baseline among them.
-    params : PipelineParams
-        Of the pipeline.
-    limits : Limits
-        How long a case goes on.
-    time_limit : float
-        Seconds that one call may take.
-    memory_limit : float
-        GiB that a worker process and its children may hold.
-    workers : int
-        Threads or processes of the schedulers that have several.
-    native_threads : bool
-        Leave the thread pools of BLAS, OpenMP and OpenCV as they are; otherwise one thread each.
-    cache : {'warm', 'cold'}
-        Whether the files are dropped from the operating system's page cache before each sample.
-    seed : int
-        Of the order of the arms.
+    precision : float
+        It ends when the 95% interval of every ratio is narrower than plus and minus this share,
+        after 14, 20, 28, 40, ... blocks.
+    blocks : int
+        Or after so many blocks.
+    seconds : float
+        Or, once it has as many as an interval needs, after so many seconds inside timed calls.
     """
 
-    sizes: tuple[int, ...] = SIZES
-    phases: tuple[str, ...] = PHASES
-    backends: tuple[BackendSpec, ...] = BACKENDS
-    params: PipelineParams = field(default_factory=PipelineParams)
-    limits: Limits = field(default_factory=Limits)
-    time_limit: float = 60.0
-    memory_limit: float = field(default_factory=available_gib)
-    workers: int = field(default_factory=available_cpus)
-    native_threads: bool = False
-    cache: str = "warm"
-    seed: int = 0
+    precision: float
+    blocks: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """Settings of a run; the baseline is among its backends, since every ratio needs it."""
+
+    precision: float = field(
+        default=0.03,
+        metadata={
+            "help": "A case (phase and size) ends when every ratio is known to plus and minus this "
+            "share.",
+            "most": 1.0,
+        },
+    )
+    blocks: int = field(
+        default=40, metadata={"help": "Or when every backend was timed so often.", "least": 1}
+    )
+    case_seconds: float = field(
+        default=8.0,
+        metadata={
+            "help": "Or after so many seconds of timed calls, but not before 5 blocks.",
+            "metavar": "SECONDS",
+            "most": LONGEST_LIMIT,
+        },
+    )
+    cache: str = field(
+        default="warm",
+        metadata={
+            "help": "Whether files are in memory when they are read, or have to come from the disk.",
+            "choices": CACHES,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Add the baseline."""
+        super().__post_init__()
+        object.__setattr__(self, "backends", tuple(dict.fromkeys([BASELINE, *self.backends])))
+
+    @property
+    def limits(self) -> Limits:
+        """How long a case goes on."""
+        return Limits(precision=self.precision, blocks=self.blocks, seconds=self.case_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings(Settings):
+    """Settings of a gate."""
+
+    threshold: float = field(
+        default=0.05,
+        metadata={
+            "help": "A case that takes longer by more than this share is a regression.",
+            "most": 1.0,
+        },
+    )
+    rounds: int = field(
+        default=8,
+        metadata={
+            "help": "How often either side is started anew; a round gives one ratio of each case.",
+            "least": 5,
+        },
+    )
+
+
+# What `--quick` and a gate set in place of the defaults above, unless an option says otherwise.
+QUICK = {"sizes": (1, 20, 50), "backends": QUICK_BACKENDS, "case_seconds": 1.0}
+GATE = {"sizes": (1, 20), "backends": QUICK_BACKENDS}
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, for the header of a run."""
+    """Settings as plain values, for the header of a run; `read` is the way back."""
     values = dataclasses.asdict(settings)
-    limits = values.pop("limits")
-    return {
-        **values,
-        "backends": [str(backend) for backend in settings.backends],
-        "precision": limits["precision"],
-        "blocks": limits["blocks"],
-        "case_seconds": limits["seconds"],
-    }
+    return {**values, "backends": [str(backend) for backend in settings.backends]}
 
 
-NUMBERS = ("precision", "blocks", "case_seconds", "time_limit", "memory_limit", "workers", "seed")
-
-
-def settings_of(described: Mapping[str, Any]) -> Settings:
-    """The way back from `describe`.
+def read(described: Mapping[str, Any]) -> RunSettings:
+    """The settings of a run from its header.
 
     Raises
     ------
     InputError
         If a value is missing or makes no sense.
     """
+    fields = dataclasses.fields(RunSettings)
+    if missing := {each.name for each in fields} - described.keys():
+        names = ", ".join(sorted(missing))
+        raise InputError(f"the run's settings can't be understood (no {names}): run anew")
     try:
-        if not all(isinstance(described[name], int | float) for name in NUMBERS):
-            raise TypeError(f"no numbers: {', '.join(NUMBERS)}")  # noqa: TRY301  (as a missing one)
-        return Settings(
-            sizes=(*described["sizes"], *described["sizes_left_out"]),
-            phases=tuple(described["phases"]),
-            backends=tuple(parse_spec(text) for text in described["backends"]),
-            params=PipelineParams(**described["params"]),
-            limits=limits_of(described),
-            time_limit=described["time_limit"],
-            memory_limit=described["memory_limit"],
-            workers=described["workers"],
-            native_threads=described["native_threads"],
-            cache=described["cache"],
-            seed=described["seed"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"the run's settings can't be understood ({error!r}): run anew") from error
+        values = {
+            **described,
+            "sizes": [*described["sizes"], *described.get("sizes_left_out", ())],
+            "backends": [vars(parse_spec(text)) for text in described["backends"]],
+        }
+        return msgspec.convert(values, RunSettings)
+    except (msgspec.ValidationError, TypeError, AttributeError) as error:
+        raise InputError(f"the run's settings can't be understood ({error}): run anew") from error
 
 
-def limits_of(described: Mapping[str, Any]) -> Limits:
-    """The limits of a case in a header's settings.
+def command(settings: RunSettings, origin: Origin) -> str:
+    """The line for a shell that measures the same: every option, also those that are defaults now."""
+    made = {"dataset": origin.made, "shape": "x".join(map(str, origin.shape))}
+    images = {"images": origin.images} if origin.images is not None else made
+    words = [word for name, value in images.items() for word in (f"--{name}", value)]
+    return shlex.join(["segbench", "run", *words, *_words(settings)])
 
-    Raises
-    ------
-    KeyError
-        If one is missing.
-    """
-    return Limits(
-        precision=described["precision"],
-        blocks=described["blocks"],
-        seconds=described["case_seconds"],
-    )
+
+def _words(settings: Any) -> Iterator[str]:
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if dataclasses.is_dataclass(value):
+            yield from _words(value)
+        elif value is not False:
+            yield f"--{each.name.replace('_', '-')}"
+            if isinstance(value, tuple):
+                yield ",".join(map(str, value))
+            elif value is not True:
+                yield str(value)

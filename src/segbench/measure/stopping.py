@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from segbench.stats import MIN_BLOCKS, narrow
+from segbench.backends.registry import BASELINE
+from segbench.stats import MIN_BLOCKS, narrow, paired_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from segbench.backends.registry import BackendSpec
+    from segbench.measure.settings import Limits
+    from segbench.results.records import Sample
     from segbench.stats import Ratio
 
 # Of few blocks, the intervals that are narrow are those that came out narrow by luck.
@@ -21,26 +26,6 @@ REASONS = {
     "blocks": "the limit of blocks",
     "time": "the limit of time",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long a case goes on.
-
-    Attributes
-    ----------
-    precision : float
-        It ends when the 95% interval of every ratio is narrower than plus and minus this share,
-        after 14, 20, 28, 40, ... blocks.
-    blocks : int
-        Or after so many blocks.
-    seconds : float
-        Or, once it has as many as an interval needs, after so many seconds inside timed calls.
-    """
-
-    precision: float = 0.03
-    blocks: int = 40
-    seconds: float = 8.0
 
 
 def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limits) -> str:
@@ -100,3 +85,64 @@ def _all_narrow(ratios: Iterable[Ratio], *, precision: float) -> bool:
             return False
         known = True
     return known
+
+
+@dataclass
+class Tally:
+    """What the samples of a phase and a size amount to so far."""
+
+    limits: Limits
+    # By backend, then by block.
+    seconds: defaultdict[BackendSpec, dict[int, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    # Of each block.
+    rounds: dict[int, int] = field(default_factory=dict)
+    spent: float = 0.0
+
+    def add(self, sample: Sample) -> None:
+        """Take a sample that is ok into account."""
+        assert sample.seconds is not None  # noqa: S101  (told to the type checker)
+        self.seconds[sample.backend][sample.block] = sample.seconds
+        self.rounds[sample.block] = sample.round
+        self.spent += sample.seconds * sample.calls
+
+    def next_block(self) -> int:
+        """Number of the block that comes after all that have samples."""
+        return max(self.rounds, default=0) + 1
+
+    def over(self, backends: Sequence[BackendSpec]) -> bool:
+        """Whether some backends have been measured enough."""
+        return bool(self._ended(backends, share=1))
+
+    def half_over(self, backends: Sequence[BackendSpec]) -> bool:
+        """Whether the first of two rounds is over: twice as much would be enough."""
+        return 2 in self.rounds.values() or bool(self._ended(backends, share=2))
+
+    def both_over(self, backends: Sequence[BackendSpec]) -> bool:
+        """Whether both rounds are: the second has as many blocks as the first, but for one."""
+        if self._blocks(backends) >= self.limits.blocks:
+            return True
+        count = Counter(self.rounds.values())
+        return count[2] + 1 >= count[1] and self.over(backends)
+
+    def _ended(self, backends: Sequence[BackendSpec], *, share: int) -> str:
+        return ended(
+            self._ratios(backends),
+            blocks=share * self._blocks(backends),
+            seconds=share * self.spent,
+            limits=self.limits,
+        )
+
+    def _blocks(self, backends: Sequence[BackendSpec]) -> int:
+        """How many samples each of some backends has at the least."""
+        return min(len(self.seconds[backend]) for backend in backends)
+
+    def _ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
+        """Those of some backends to the baseline, one after the other as they are asked for."""
+        baseline = self.seconds[BASELINE]
+        for backend in backends:
+            own = self.seconds[backend]
+            blocks = [block for block in own if block in baseline]
+            if backend != BASELINE and blocks:
+                yield paired_ratio([own[b] for b in blocks], [baseline[b] for b in blocks])

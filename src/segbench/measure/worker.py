@@ -10,9 +10,9 @@ import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -71,7 +71,7 @@ RESERVE = 1.5
 LOOK_SECONDS = 0.5
 
 
-class _Worker:
+class Server:
     """A started backend, and the calls that were made ready."""
 
     def __init__(self, backend: Backend, params: PipelineParams, slowdown: float) -> None:
@@ -88,6 +88,7 @@ class _Worker:
         self.idle_mib = memory.resident_mib(psutil.Process())
 
     def check(self, request: Check) -> Checked:
+        """Make a case ready."""
         # What the last size held is given back before this one's memory is looked at.
         if request.n_images != self.n_images:
             self.n_images = request.n_images
@@ -131,6 +132,7 @@ class _Worker:
         return _calls_of_a_sample(call, best, request.sample_seconds)
 
     def time(self, request: Time) -> Timed:
+        """Take a sample of a case that is ready."""
         asked = time.perf_counter()
         call = self.ready[request.phase]
         with _on(request.cpu):
@@ -163,6 +165,7 @@ class _Worker:
         return lambda: phases.run_pipeline(backend, pattern, params)
 
     def make_reference(self, request: Reference) -> Made:
+        """Segment the images that all are compared with."""
         folder = Path(request.folder)
         pixels = phases.read_images(self.backend, request.pattern)
         np.save(folder / "pixels.npy", pixels)
@@ -176,6 +179,7 @@ class _Worker:
         return Made([len(rows) for rows in found.objects], truth)
 
     def answer(self, request: Request) -> Reply:
+        """Do what is asked."""
         if isinstance(request, Check):
             return self.check(request)
         if isinstance(request, Time):
@@ -287,11 +291,11 @@ def _profile(request: Profile) -> Reply:
         )
     except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
         return _failed(error)
-    found = replace(found, import_seconds=before + found.import_seconds)
-    return Profiled(**{field.name: getattr(found, field.name) for field in fields(Profiled)})
+    values = {name: getattr(found, name) for name in Profiled.__struct_fields__}
+    return Profiled(**{**values, "import_seconds": before + found.import_seconds})
 
 
-def _serve(requests: TextIO, replies: TextIO) -> None:
+def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     def reply(message: Reply) -> None:
         replies.write(encode(message))
         replies.flush()
@@ -314,7 +318,7 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
         except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
             reply(_failed(error))
             return
-        worker = _Worker(backend, params, first.slowdown)
+        worker = Server(backend, params, first.slowdown)
         memory.warm_allocator()
         # What the libraries made when they were imported stays: no collection need look at it again.
         gc.collect()
@@ -327,7 +331,8 @@ def _serve(requests: TextIO, replies: TextIO) -> None:
                 reply(_failed(error))
 
 
-def _has_ended(engine: int) -> bool:
+def has_ended(engine: int) -> bool:
+    """Whether the process that started this one is gone."""
     # On Windows a virtual environment's interpreter is started by a launcher, which is the parent.
     if sys.platform == "win32":
         return not psutil.pid_exists(engine)
@@ -336,7 +341,7 @@ def _has_ended(engine: int) -> bool:
 
 def _end_with(engine: int) -> None:
     """End with the process that started this one, however that ends, and take all children along."""
-    while not _has_ended(engine):
+    while not has_ended(engine):
         time.sleep(LOOK_SECONDS)
     kill_family(os.getpid())
 
@@ -345,9 +350,9 @@ def main() -> None:
     """Serve until the engine closes the pipe."""
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     # What a library prints must not get between the replies, nor may what it starts read requests.
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    requests = os.fdopen(os.dup(0), "rb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

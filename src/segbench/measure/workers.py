@@ -1,26 +1,53 @@
-"""A worker process as the engine sees it."""
+"""Workers as the engine sees them: processes that serve one backend each, and what is said to them.
+
+A run and a gate talk to their workers through :class:`Conversation`: start, check, time, profile.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
+import queue
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import psutil
 
+from segbench.backends import schedulers
+from segbench.backends.registry import BASELINE
+from segbench.images import datasets
+from segbench.measure import protocol
 from segbench.measure.memory import resident_mib
-from segbench.measure.pipes import lines_of
-from segbench.measure.protocol import Failed, Reply, Request, decode, encode
+from segbench.measure.protocol import (
+    Checked,
+    Failed,
+    Made,
+    Profiled,
+    Refused,
+    Reply,
+    Request,
+    Started,
+    Timed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+    from typing import IO
+
+    from segbench.backends.registry import BackendSpec
+    from segbench.images.datasets import Dataset
+    from segbench.measure.settings import Settings
+    from segbench.results.records import Case
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
 # threads; each library reads its own when it is loaded.
@@ -40,6 +67,252 @@ OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME")
 # How often a worker that has not answered is looked at from outside: a look takes a millisecond.
 LOOK_SECONDS = 0.1
 
+# What a worker has to put its pool away at its end.
+END_SECONDS = 5.0
+
+# On top of the limit of a call: a worker imports its libraries and starts its pool, all workers at
+# the same time.
+START_SECONDS = 30.0
+
+# On top of it too: loading the reference, comparing with it, and warming up. More for more pixels.
+COMPARE_SECONDS = 10.0
+COMPARED_PER_SECOND = 10e6
+
+# So much longer than its calls may a sample take: a collection before it, and the answer's way.
+SAMPLE_EXTRA_SECONDS = 1.0
+
+# A sample shorter than this is within reach of the clock and of the interpreter's own noise, so it
+# is made of as many calls as it takes.
+SAMPLE_SECONDS = 0.005
+
+# A profile's calls: the first on one image, one to warm up, and those that are recorded.
+PROFILE_CALLS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is measured side by side with others.
+
+    Attributes
+    ----------
+    backend : BackendSpec
+        Which one; the baseline, unless told otherwise.
+    side : str
+        Of a gate: ``base``, ``head``, ...; empty in a run.
+    python : Path, optional
+        Interpreter in whose environment segbench is; None: this one.
+    slowdown : float
+        Share by which its calls are made longer.
+    """
+
+    backend: BackendSpec = BASELINE
+    side: str = ""
+    python: Path | None = None
+    slowdown: float = 0.0
+
+
+class Worker(Protocol):
+    """The other end of a conversation: a process, or what stands in for one in a test."""
+
+    @property
+    def started(self) -> float:
+        """When, on the clock ``time.perf_counter``."""
+
+    def send(self, request: Request) -> None:
+        """Ask; `receive` has the answer."""
+
+    def receive(self, *, limit: float | None) -> Reply:
+        """Wait for the answer, so many seconds at the most; `Failed` where there is none."""
+
+    def close(self) -> None:
+        """Tell it to end when it has answered."""
+
+    def stop(self, *, grace: float = 0.0) -> None:
+        """End it, after so many seconds in which it may do so itself."""
+
+
+Launch: TypeAlias = "Callable[[Arm], Worker]"
+
+
+def launcher(settings: Settings) -> Launch:
+    """How the workers of a run or a gate are started: each as a process."""
+    return lambda arm: WorkerProcess(
+        native_threads=settings.native_threads,
+        memory_limit=settings.memory_limit,
+        python=arm.python,
+    )
+
+
+class Conversation:
+    """A worker, and all that is said to it.
+
+    Several workers may be asked before the first is heard: `start` and `check` ask, and what they
+    return hears the answer.
+
+    Parameters
+    ----------
+    arm : Arm
+        What the worker serves.
+    launch : callable
+        Starts a worker for it.
+    settings : Settings
+        Of the run or the gate.
+    dataset : Dataset
+        Whose images it works on.
+    """
+
+    def __init__(self, arm: Arm, *, launch: Launch, settings: Settings, dataset: Dataset) -> None:
+        self.arm = arm
+        self.settings = settings
+        self.dataset = dataset
+        self.worker = launch(arm)
+
+    def start(self) -> Callable[[float], Started | Refused | Failed]:
+        """Ask the worker to start its backend; the answer comes by a time of the monotonic clock."""
+        self.worker.send(
+            protocol.Start(
+                backend=str(self.arm.backend),
+                workers=self.settings.workers,
+                image=datasets.lay_out(self.dataset, 1),
+                params=dataclasses.asdict(self.settings.params),
+                slowdown=self.arm.slowdown,
+            )
+        )
+
+        def hear(end: float) -> Started | Refused | Failed:
+            reply = self._receive(max(0.0, end - time.monotonic()))
+            return reply if isinstance(reply, Started | Refused) else _failure(reply)
+
+        return hear
+
+    def make_reference(self, folder: str, *, count: int, truth: int = 0) -> Made | Failed:
+        """Have so many images segmented, which all are compared with.
+
+        Written to `folder`; compared with the ground truth of the first `truth` images. There is no
+        limit: without a reference there is nothing to rank.
+        """
+        files = [str(file) for file in self.dataset.truth[: min(count, truth)]]
+        self.worker.send(protocol.Reference(datasets.lay_out(self.dataset, count), folder, files))
+        reply = self._receive(None)
+        return reply if isinstance(reply, Made) else _failure(reply)
+
+    def check(
+        self, case: Case, folder: str, *, sample_seconds: float = SAMPLE_SECONDS
+    ) -> Callable[[], Checked | Failed]:
+        """Ask for a case to be run once, compared with the reference in `folder`, and warmed up.
+
+        Of the answer is looked at what only the worker knows, too: the time of the call alone, and
+        its peak.
+        """
+        settings = self.settings
+        pixels = case.n_images * math.prod(self.dataset.shape[:2])
+        limit = settings.time_limit + COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
+        end = time.monotonic() + limit
+        pattern = datasets.lay_out(self.dataset, case.n_images)
+        self.worker.send(protocol.Check(case.phase, pattern, case.n_images, folder, sample_seconds))
+
+        def hear() -> Checked | Failed:
+            reply = self._receive(max(0.0, end - time.monotonic()))
+            if not isinstance(reply, Checked):
+                return _failure(reply)
+            held = (reply.peak_mib or 0.0) / 1024
+            if reply.seconds > settings.time_limit:
+                return _too_long(settings.time_limit)
+            if held > settings.memory_limit:
+                return _too_large(held, settings.memory_limit)
+            return Failed("wrong-result", reply.difference) if reply.difference else reply
+
+        return hear
+
+    def time(
+        self, phase: str, *, calls: int, objects: int, cpu: int | None, warm: bool = True
+    ) -> Timed | Failed:
+        """Take a sample of a phase that was checked; `objects` is how many are there to be found."""
+        limit = self.settings.time_limit
+        self.worker.send(protocol.Time(phase, calls, warm, cpu))
+        reply = self._receive(SAMPLE_EXTRA_SECONDS + calls * limit)
+        if not isinstance(reply, Timed):
+            return _failure(reply)
+        if reply.seconds > limit:
+            return _too_long(limit)
+        if reply.objects not in (None, objects):
+            return Failed("wrong-result", f"{reply.objects} objects, other than when compared")
+        return reply
+
+    def profile(self, *, count: int) -> Profiled | Failed:
+        """Find out where the time goes, in a worker that was asked nothing before."""
+        self.worker.send(
+            protocol.Profile(
+                backend=str(self.arm.backend),
+                workers=self.settings.workers,
+                image=datasets.lay_out(self.dataset, 1),
+                pattern=datasets.lay_out(self.dataset, count),
+                n_images=count,
+                params=dataclasses.asdict(self.settings.params),
+                started=self.worker.started,
+            )
+        )
+        reply = self._receive(START_SECONDS + PROFILE_CALLS * self.settings.time_limit)
+        return reply if isinstance(reply, Profiled) else _failure(reply)
+
+    def _receive(self, limit: float | None) -> Reply:
+        return self.worker.receive(limit=limit)
+
+
+def end_of_start(settings: Settings) -> float:
+    """When workers that start now must have started, by the monotonic clock."""
+    return time.monotonic() + START_SECONDS + settings.time_limit
+
+
+def stop_all(conversations: Iterable[Conversation], *, grace: float = 0.0) -> None:
+    """End some workers: all are told before the first is waited for.
+
+    Parameters
+    ----------
+    conversations : iterable of Conversation
+        Those whose workers have ended stay so.
+    grace : float
+        Seconds that each has to end by itself, with its pool put away.
+    """
+    workers = [one.worker for one in conversations]
+    for worker in workers:
+        worker.close()
+    for worker in workers:
+        worker.stop(grace=grace)
+
+
+def cpu_of(case: Case, turn: int) -> int | None:
+    """The CPU that whatever works on one CPU has in its turn; each CPU has one.
+
+    None for what works on several, and where a process can't be put on one.
+    """
+    # To open is to list files and to build a task graph: no scheduler has a part in that.
+    on_one = case.phase == "open" or case.backend.scheduler in schedulers.ON_ONE_CPU
+    if not on_one or not hasattr(os, "sched_getaffinity"):
+        return None
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[turn % len(cpus)]
+
+
+def _failure(reply: Reply) -> Failed:
+    """An answer that is not the one hoped for, as a status and its cause."""
+    if isinstance(reply, Failed):
+        return reply
+    if isinstance(reply, Refused):
+        return Failed("error", reply.reason)
+    return Failed("error", f"unexpected answer {type(reply).__name__}")
+
+
+def _too_long(limit: float) -> Failed:
+    return Failed("timeout", f"took longer than {limit:g} s")
+
+
+def _too_large(held: float, limit: float) -> Failed:
+    return Failed("memory", f"held {held:.2f} GiB, more than the limit of {limit:g} GiB")
+
+
+# Processes
+
 
 def set_variables(*, native_threads: bool) -> dict[str, str]:
     """Environment variables that make workers alike, whatever the user's shell holds."""
@@ -55,11 +328,6 @@ def worker_environment(*, native_threads: bool) -> dict[str, str]:
 def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Those of them that another interpreter may have, too: not where this one finds its modules."""
     return {name: value for name, value in variables.items() if name not in OWN_VARIABLES}
-
-
-def over_memory(held: float, limit: float) -> str:
-    """Words for GiB held beyond a limit."""
-    return f"held {held:.2f} GiB, more than the limit of {limit:g} GiB"
 
 
 def kill_family(leader: int) -> None:
@@ -87,23 +355,6 @@ def kill_family(leader: int) -> None:
             member.kill()
 
 
-def stop_all(workers: Iterable[WorkerProcess], *, grace: float = 0.0) -> None:
-    """End some workers: all are told before the first is waited for.
-
-    Parameters
-    ----------
-    workers : iterable of WorkerProcess
-        Those that have ended stay so.
-    grace : float
-        Seconds that each has to end by itself, with its pool put away.
-    """
-    ending = list(workers)
-    for worker in ending:
-        worker.close()
-    for worker in ending:
-        worker.stop(grace=grace)
-
-
 class WorkerProcess:
     """A fresh interpreter that serves one backend, and the pipes to it.
 
@@ -115,6 +366,13 @@ class WorkerProcess:
         GiB that the worker and its children may hold; beyond it they are killed.
     python : Path, optional
         Another interpreter than this one, in whose environment segbench is installed.
+
+    Attributes
+    ----------
+    pid : int
+        Of the process.
+    started : float
+        When it was, on the clock ``time.perf_counter``.
     """
 
     def __init__(
@@ -126,15 +384,10 @@ class WorkerProcess:
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         variables = worker_environment(native_threads=native_threads)
+        interpreter = str(python or sys.executable)
         self._process = subprocess.Popen(  # noqa: S603  (an interpreter, on segbench's own module)
             # -P: what lies in the working folder is not to be taken for a library.
-            [
-                str(python or sys.executable),
-                "-P",
-                "-m",
-                "segbench.measure.worker",
-                str(os.getpid()),
-            ],
+            [interpreter, "-P", "-m", "segbench.measure.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -143,15 +396,19 @@ class WorkerProcess:
             # Ctrl-C is for the engine, which then stops its workers.
             start_new_session=True,
         )
-        assert self._process.stdout is not None  # noqa: S101  (a pipe was asked for)
-        self._lines = lines_of(self._process.stdout)
+        self.pid = self._process.pid
+        assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
+        assert self._process.stdout is not None  # noqa: S101  (as above)
+        self._requests, self._replies = self._process.stdin, self._process.stdout
+        # Handing a line from a thread to another takes longer than the line's way through the pipe,
+        # but Windows can't wait for a pipe in any other way.
+        self._lines = (ThreadedLines if sys.platform == "win32" else PolledLines)(self._replies)
 
     def send(self, request: Request) -> None:
         """Ask the worker; `receive` has its answer."""
-        assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
         # A worker that died has no answer: `receive` says so.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(encode(request).encode())
+            self._requests.write(protocol.encode(request))
 
     def receive(self, *, limit: float | None) -> Reply:
         """Wait for the answer.
@@ -172,48 +429,26 @@ class WorkerProcess:
             left = end - time.monotonic()
             # Most answers come before the first look, which would disturb them.
             line = self._lines.read(max(0.0, min(LOOK_SECONDS, left)))
-            if line is not None:
-                break
-            if self._process.poll() is not None:
-                # It is gone, and a child of its own holds the pipe open.
-                line = b""
-                break
-            failure = self._over_a_limit(late=time.monotonic() >= end, limit=limit)
-            if failure:
-                self.stop()
-                return failure
-        if line:
-            return decode(line.decode())  # type: ignore[return-value]  # a worker sends replies
-        self._process.wait()
-        cause = self._cause_of_death()
-        self.stop()
-        return Failed("crashed", cause)
-
-    def _over_a_limit(self, *, late: bool, limit: float | None) -> Failed | None:
-        if late:
-            return Failed("timeout", f"took longer than {limit:g} s")
-        held = self.resident_mib() / 1024
-        if held > self._memory_limit:
-            return Failed("memory", over_memory(held, self._memory_limit))
-        return None
-
-    def resident_mib(self) -> float:
-        """Resident size of the worker and its children now, in MiB; 0 where it is gone."""
-        try:
-            return resident_mib(psutil.Process(self._process.pid))
-        except psutil.NoSuchProcess:
-            return 0.0
-
-    def ask(self, request: Request, *, limit: float | None) -> Reply:
-        """Send a request and wait for the answer, as `receive` does."""
-        self.send(request)
-        return self.receive(limit=limit)
+            if line:
+                return protocol.decode(line)  # type: ignore[return-value]  # a worker sends replies
+            # It is gone; perhaps a child of its own holds the pipe open.
+            if line is not None or self._process.poll() is not None:
+                self._process.wait()
+                failure = Failed("crashed", self._cause_of_death())
+            elif limit is not None and time.monotonic() >= end:
+                failure = _too_long(limit)
+            elif (held := self._resident_gib()) > self._memory_limit:
+                failure = _too_large(held, self._memory_limit)
+            else:
+                continue
+            self.stop()
+            return failure
 
     def close(self) -> None:
         """Tell the worker to end when it has answered; `stop` waits for it."""
         # What could not be sent to a dead worker is lost with it.
-        with contextlib.suppress(OSError, AttributeError):
-            self._process.stdin.close()  # type: ignore[union-attr]  # None has no close: suppressed
+        with contextlib.suppress(OSError):
+            self._requests.close()
 
     def stop(self, *, grace: float = 0.0) -> None:
         """End the worker and all its children, whatever they are doing.
@@ -230,11 +465,18 @@ class WorkerProcess:
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace)
-        kill_family(self._process.pid)
+        kill_family(self.pid)
         self._process.wait()
         self._errors.close()
-        with contextlib.suppress(OSError, AttributeError):
-            self._process.stdout.close()  # type: ignore[union-attr]  # as above
+        with contextlib.suppress(OSError):
+            self._replies.close()
+
+    def _resident_gib(self) -> float:
+        """Resident size of the worker and its children now; 0 where it is gone."""
+        try:
+            return resident_mib(psutil.Process(self.pid)) / 1024
+        except psutil.NoSuchProcess:
+            return 0.0
 
     def _cause_of_death(self) -> str:
         self._errors.seek(0)
@@ -242,3 +484,46 @@ class WorkerProcess:
         code = self._process.returncode
         cause = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         return f"{cause}: {lines[-1]}" if lines else cause
+
+
+class PolledLines:
+    """Lines of a pipe: the next; empty at its end, None where none came within `timeout` s."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._begun = b""
+
+    def read(self, timeout: float) -> bytes | None:
+        """The next line."""
+        while b"\n" not in self._begun:
+            if not select.select([self._pipe], [], [], timeout)[0]:
+                return None
+            more = os.read(self._pipe.fileno(), 1 << 16)
+            if not more:
+                return b""
+            self._begun += more
+        line, _, self._begun = self._begun.partition(b"\n")
+        return line + b"\n"
+
+
+class ThreadedLines:
+    """The same, heard by a thread."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def read(self, timeout: float) -> bytes | None:
+        """The next line."""
+        try:
+            return self._lines.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _listen(self) -> None:
+        # The pipe may be closed while this thread reads it.
+        with contextlib.suppress(ValueError, OSError):
+            while line := self._pipe.readline():
+                self._lines.put(line)
+        self._lines.put(b"")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench.backends.registry import BASELINE
-from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Limits, ended
+from segbench.measure.settings import Limits
+from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
 from segbench.report.cells import images
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
 from segbench.report.tables import PHASES, Table, sizes_in_words, within_blocks

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from typing import TYPE_CHECKING
 
-from segbench.report.tables import listed_in
+from segbench.errors import InputError
+from segbench.images.datasets import origin_of
+from segbench.measure import settings as asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,20 +16,6 @@ if TYPE_CHECKING:
     from segbench.results.sources import Source
 
 METHOD_LINK = "https://github.com/segbench/segbench/blob/HEAD/docs/method.md"
-
-# Option -> setting. Settings that were the defaults of their time are written out, too: another
-# version, or a machine with more CPUs, may have other ones.
-LISTS = {"--sizes": "sizes", "--phases": "phases", "--backends": "backends"}
-NUMBERS = {
-    "--precision": "precision",
-    "--blocks": "blocks",
-    "--case-seconds": "case_seconds",
-    "--time-limit": "time_limit",
-    "--memory-limit": "memory_limit",
-    "--workers": "workers",
-    "--seed": "seed",
-}
-PIPELINE = ("block_size", "method", "offset", "foreground", "min_area")
 
 # Not a library that pip would install.
 NO_LIBRARY = ("python", "segbench", "commit")
@@ -44,7 +31,7 @@ def commands(source: Source) -> tuple[str, ...]:
     them, then the one that measures. None at all where a run does not say what it was asked for.
     """
     measure = _measure(source)
-    return (*_install(source), shlex.join(measure)) if measure else ()
+    return (*_install(source), measure) if measure else ()
 
 
 def _install(source: Source) -> Iterator[str]:
@@ -71,57 +58,26 @@ def _is_version(text: object) -> bool:
     return isinstance(text, str) and bool(VERSION.fullmatch(text))
 
 
-def _measure(source: Source) -> list[str]:
-    """Words of the command that measures; empty where it is not known."""
+def _measure(source: Source) -> str:
+    """The command that measures; empty where it is not known."""
     if source.kind == "asv":
         commit = source.versions.get("commit")
         known = isinstance(commit, str) and COMMIT.fullmatch(commit)
-        return ["asv", "run", *([f"{commit}^!"] if known else [])]
+        return shlex.join(["asv", "run", *([f"{commit}^!"] if known else [])])
     if source.kind == "pytest-benchmark":
         wanted = ["--benchmark-enable", "--benchmark-json", source.name]
-        return ["pytest", "tests/benchmarks", *wanted]
-    images, settings = _images(source), source.settings
-    sizes = [*listed_in(source, "sizes", int), *listed_in(source, "sizes_left_out", int)]
-    if not (images and sizes):
-        # As it was typed: what was a default may have become another.
-        typed = settings.get("command")
-        return _split(typed) if isinstance(typed, str) else []
-    words = ["segbench", "run", *images]
-    described = {**settings, "sizes": sizes}
-    for option, name in LISTS.items():
-        values = described.get(name)
-        if isinstance(values, list) and values:
-            words.extend([option, ",".join(str(value) for value in values)])
-    for option, name in NUMBERS.items():
-        value = settings.get(name)
-        if isinstance(value, int | float) and math.isfinite(value):
-            words.extend([option, f"{value}"])
-    if settings.get("native_threads") is True:
-        words.append("--native-threads")
-    if isinstance(cache := settings.get("cache"), str):
-        words.extend(["--cache", cache])
-    if isinstance(params := settings.get("params"), dict):
-        for name in PIPELINE:
-            if isinstance(value := params.get(name), str | int | float):
-                words.extend([f"--{name.replace('_', '-')}", f"{value}"])
-    return words
-
-
-def _images(source: Source) -> list[str]:
-    """The options that bring the same images; empty where a source does not say which they were."""
-    origin = source.dataset.get("origin")
-    if not isinstance(origin, dict):
-        return []
-    if isinstance(origin.get("images"), str):
-        return ["--images", origin["images"]]
-    made, shape = origin.get("made"), origin.get("shape")
-    if not isinstance(made, str) or not isinstance(shape, list | tuple) or len(shape) != 2:
-        return []
-    return ["--dataset", made, "--shape", f"{shape[0]}x{shape[1]}"]
-
-
-def _split(command: str) -> list[str]:
+        return shlex.join(["pytest", "tests/benchmarks", *wanted])
     try:
-        return shlex.split(command)
+        # Made from the settings, which are the same in runs of earlier versions, too.
+        return asked.command(asked.read(source.settings), origin_of(source.dataset))
+    except InputError:
+        # As it was typed: what was a default may have become another.
+        typed = source.settings.get("command")
+        return _quoted(typed) if isinstance(typed, str) else ""
+
+
+def _quoted(command: str) -> str:
+    try:
+        return shlex.join(shlex.split(command))
     except ValueError:  # a quotation that does not end, in a file that was edited
-        return []
+        return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from segbench.measure.cases import BACKENDS
+from segbench.measure.settings import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,25 +1,22 @@
-"""What the gate measured and what it makes of it, as values and as files."""
+"""What a gate makes of its samples, as values and as a file."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from segbench import files
-from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
-SCHEMA = 1
 
-FILE_NAME = "gate.jsonl"
+BASE, HEAD = "base", "head"
 
-# What is said of a case, and what it means. The first two make the gate fail.
+# What is said of a case, and what it means. The first two make the gate fail. A regression, an
+# improvement and the same are what `segbench.stats.VERDICTS` call slower, faster and no difference.
 VERDICTS = {
     "regression": "slower by more than the threshold, and again so in new processes",
     "failed": "the head finds other cells than the base's reference, or fails where the base does not",
@@ -29,6 +26,7 @@ VERDICTS = {
     "not compared": "only one side can do it, neither can, or the gate was interrupted before",
 }
 FAILING = ("regression", "failed")
+OF_A_RATIO = {"slower": "regression", "faster": "improvement", "no difference": "same"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,47 +52,6 @@ class Side:
     commit: str = ""
     changed: bool = False
     versions: dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """One line of ``gate.jsonl``: base and head, timed one right after the other.
-
-    Attributes
-    ----------
-    stage : str
-        ``first``, or ``again``: a second look at what seems to be a regression.
-    round : int
-        From 1; both sides have new processes in each.
-    block : int
-        From 1 within the round.
-    phase, reader, processor, scheduler : str
-        The case.
-    n_images : int
-        Its size.
-    base_seconds, head_seconds : float, optional
-        Wall time of one call; None where a side failed.
-    status : str
-        As of a sample of a run: ``ok``, or how a side failed.
-    side : str
-        Which failed; empty where none did.
-    cause : str
-        Why.
-    """
-
-    stage: str
-    round: int
-    block: int
-    phase: str
-    reader: str
-    processor: str
-    scheduler: str
-    n_images: int
-    base_seconds: float | None = None
-    head_seconds: float | None = None
-    status: str = "ok"
-    side: str = ""
-    cause: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,70 +215,6 @@ def status(outcome: Outcome, *, strict: bool) -> int:
     return int(any(each.verdict in failing for each in outcome.comparisons))
 
 
-def refuse_existing(folder: Path) -> None:
-    """Refuse a folder that holds the samples of an earlier gate.
-
-    Raises
-    ------
-    InputError
-        If it does.
-    """
-    if (folder / FILE_NAME).exists():
-        raise InputError(f"{folder / FILE_NAME}: an earlier gate is there; give another --out")
-
-
-class GateWriter:
-    """Writes ``gate.jsonl``, a line at a time, so that an interrupted gate keeps what it measured.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if it is not there.
-    header : dict
-        The first line, beside the schema: whatever JSON holds.
-
-    Raises
-    ------
-    FileExistsError
-        If the folder has one already.
-    """
-
-    def __init__(self, folder: Path, header: dict[str, object]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Open as long as the gate measures; `__exit__` closes it.
-        self._file: IO[str] = (folder / FILE_NAME).open("x", encoding="utf-8")
-        self._write({"schema": SCHEMA, **header})
-
-    def append(self, pair: Pair) -> None:
-        """Add a pair."""
-        self._write(dataclasses.asdict(pair))
-
-    def _write(self, line: dict[str, object]) -> None:
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-
 def write_outcome(outcome: Outcome, path: Path) -> None:
     """Write an outcome as JSON; what is nan becomes null."""
-    text = json.dumps(_plain(dataclasses.asdict(outcome)), indent=1, allow_nan=False)
-    files.write_bytes(path, f"{text}\n".encode())
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    # nan is the one value that differs from itself.
-    return None if value != value else value  # noqa: PLR0124  (as the comment says)
+    files.write_bytes(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")

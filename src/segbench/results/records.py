@@ -1,32 +1,34 @@
-"""``run.jsonl``: a header line, then one line a sample, written as it is taken.
+"""The records of a run and of a gate: a header line, then one line a sample, as it is taken.
 
-Beside it ``profiles.jsonl``: one line a backend, on where its time goes; and ``sample.png``: what
-the reference finds on an image.
+``run.jsonl`` is that of a run, with ``profiles.jsonl`` (one line a backend: where its time goes) and
+``sample.png`` (what the reference finds on an image) beside it; ``gate.jsonl`` is that of a gate.
 
-Other programs read this file: keys are added, never changed.
+Other programs read these files: keys are added, never changed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
+import math
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
 
+import msgspec
+
+from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+    from typing import BinaryIO
 
-    from segbench.backends.registry import BackendSpec
+T = TypeVar("T")
 
-T = TypeVar("T", "Header", "Sample", "Profile")
-
-FILE_NAME = "run.jsonl"
+RUN_NAME = "run.jsonl"
+GATE_NAME = "gate.jsonl"
 PROFILES_NAME = "profiles.jsonl"
 PICTURE_NAME = "sample.png"
 SCHEMA = 1
@@ -41,7 +43,8 @@ STAGES = ("decode", "grayscale", "blur", "threshold", "label", "measure")
 # `collect`: putting the results of the tasks together.
 PARTS = (*STAGES, "graph", "scheduling", "idle", "collect")
 
-STATUSES = {
+Status = Literal["ok", "timeout", "memory", "crashed", "error", "wrong-result", "unavailable"]
+STATUSES: dict[str, str] = {
     "ok": "timed, and the result agrees with the reference",
     "timeout": "a call took longer than the time limit",
     "memory": "a call needed more memory than the limit, or than there was",
@@ -50,6 +53,26 @@ STATUSES = {
     "wrong-result": "the result differs from the reference; never ranked",
     "unavailable": "something it needs is not installed",
 }
+assert {*STATUSES} == {*get_args(Status)}  # noqa: S101  (said twice, since a type can't be computed)
+
+# What a column of numbers can hold: 64 bits.
+_MOST = 2**63 - 1
+Number = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+FromOne = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """What is compared: a backend in a phase, on a number of images."""
+
+    backend: BackendSpec
+    n_images: int
+    phase: str
+
+    def __str__(self) -> str:
+        images = "1 image" if self.n_images == 1 else f"{self.n_images} images"
+        return f"{self.phase} of {images} with {self.backend}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +86,8 @@ class Sample:
     n_images : int
         Size of the input.
     block : int
-        From 1; samples of one block were taken side by side. 0 where nothing was timed.
+        From 1; samples of one block were taken side by side. 0 where nothing was timed. A gate
+        counts the blocks of a case anew in each round.
     round : int
         From 1; each has new processes.
     seconds : float, optional
@@ -93,27 +117,53 @@ class Sample:
     untimed_seconds : float, optional
         What the worker needed to get ready for the sample: a call that is not timed, before short
         ones, and the collection of the last sample's garbage.
+    side : str
+        Of a gate: ``base`` or ``head``. Empty in a run.
+    look : int
+        Of a gate: 2 for the second look at what seems to be a regression.
     """
 
     phase: str
     reader: str
     processor: str
     scheduler: str
-    n_images: int
-    block: int
-    round: int = 1
-    seconds: float | None = None
-    status: str
-    objects: int | None = None
-    peak_mib: float | None = None
-    calls: int = 0
+    n_images: FromOne
+    block: Count
+    round: FromOne = 1
+    seconds: Number | None = None
+    status: Status
+    objects: Count | None = None
+    peak_mib: Number | None = None
+    calls: Count = 0
     cause: str = ""
-    first_seconds: float | None = None
-    idle_mib: float | None = None
-    at: float | None = None
-    cached: float | None = None
-    withheld_seconds: float | None = None
-    untimed_seconds: float | None = None
+    first_seconds: Number | None = None
+    idle_mib: Number | None = None
+    at: Number | None = None
+    cached: Number | None = None
+    withheld_seconds: Number | None = None
+    untimed_seconds: Number | None = None
+    side: str = ""
+    look: FromOne = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        if self.status == "ok" and not (self.seconds and 0 < self.seconds < math.inf):
+            raise ValueError(f"a sample that is ok needs seconds above 0, not {self.seconds!r}")
+
+    @property
+    def backend(self) -> BackendSpec:
+        """What was timed."""
+        return BackendSpec(self.reader, self.processor, self.scheduler)
+
+    @property
+    def case(self) -> Case:
+        """What it is a sample of."""
+        return Case(self.backend, self.n_images, self.phase)
+
+
+def sample_of(case: Case, **values: Any) -> Sample:
+    """Make the sample of a case, given the other fields."""
+    return Sample(**vars(case.backend), phase=case.phase, n_images=case.n_images, **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,16 +195,26 @@ class Profile:
     reader: str
     processor: str
     scheduler: str
-    n_images: int
+    n_images: Count
     status: str = "ok"
     cause: str = ""
-    import_seconds: float = 0.0
-    start_seconds: float = 0.0
-    first_seconds: float = 0.0
-    seconds: float = 0.0
-    parts: dict[str, float] = field(default_factory=dict)
-    tasks: int = 0
-    calls: dict[str, int] = field(default_factory=dict)
+    import_seconds: Number = 0.0
+    start_seconds: Number = 0.0
+    first_seconds: Number = 0.0
+    seconds: Number = 0.0
+    parts: dict[str, Number] = field(default_factory=dict)
+    tasks: Count = 0
+    calls: dict[str, Count] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        if self.status == "ok" and not (self.seconds > 0 and self.n_images > 0):
+            raise ValueError("a profile that is ok needs seconds and images above 0")
+
+    @property
+    def backend(self) -> BackendSpec:
+        """Whose time it is."""
+        return BackendSpec(self.reader, self.processor, self.scheduler)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,28 +228,21 @@ class Header:
     started : str
         ISO 8601, with its offset from UTC.
     machine, versions, settings, dataset : dict
-        As :mod:`segbench.measure.machine` and the engine describe them: free text for people
-        and for programs that compare runs, so their keys are not fixed here.
+        As :mod:`segbench.measure.machine` and the engine describe them: free text for people and
+        for programs that compare runs, so their keys are not fixed here.
     """
 
     schema: int = SCHEMA
     started: str
-    machine: dict[str, Any]
-    versions: dict[str, str]
-    settings: dict[str, Any]
-    dataset: dict[str, Any]
-
-
-def sample_of(backend: BackendSpec, **values: Any) -> Sample:
-    """Make the sample of a backend, given the other fields."""
-    return Sample(
-        reader=backend.reader, processor=backend.processor, scheduler=backend.scheduler, **values
-    )
+    machine: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class RunFile:
-    """A run as it was read.
+class Records:
+    """A file of records as it was read.
 
     Attributes
     ----------
@@ -203,50 +256,49 @@ class RunFile:
 
     header: Header
     samples: list[Sample]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-class RunWriter:
-    """Appends samples to a ``run.jsonl``.
+class Writer:
+    """Appends samples to a file of records.
 
     Each is with the operating system before the next is taken, so that it outlives this process
     however that ends, and on the disk (where a power cut leaves it) with the first sample that ends
     `SYNC_SECONDS` later, or at the end.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._synced = time.monotonic()
 
     @classmethod
-    def create(cls, folder: Path, header: Header) -> Self:
-        """Start a new run in a folder, which is made where it is missing.
+    def create(cls, path: Path, header: Header) -> Self:
+        """Start a new file, in a folder that is made where it is missing.
 
         Raises
         ------
         InputError
-            If the folder holds a run.
+            If it exists.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        refuse_existing(folder)
+        refuse_existing(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Of a run that was here and was removed.
-        (folder / PROFILES_NAME).unlink(missing_ok=True)
-        writer = cls((folder / FILE_NAME).open("x", encoding="utf-8"))
-        writer._append(dataclasses.asdict(header))
+        path.with_name(PROFILES_NAME).unlink(missing_ok=True)
+        writer = cls(path.open("xb"))
+        writer.append(header)
         return writer
 
     @classmethod
-    def reopen(cls, folder: Path) -> Self:
-        """Go on with the run of a folder; a damaged last line is taken away.
+    def reopen(cls, path: Path) -> Self:
+        """Go on with a file; a damaged last line is taken away.
 
         Raises
         ------
         InputError
-            As `read_run` does.
+            As `read` does.
         """
-        path = folder / FILE_NAME
-        _keep_lines(path, 1 + len(read_run(folder).samples))
-        return cls(path.open("a", encoding="utf-8"))
+        _keep_lines(path, 1 + len(read(path).samples))
+        return cls(path.open("ab"))
 
     def __enter__(self) -> Self:
         return self
@@ -262,58 +314,48 @@ class RunWriter:
             os.fsync(self._file.fileno())
         self._file.close()
 
-    def append(self, sample: Sample) -> None:
-        """Write one sample."""
-        self._append(vars(sample))  # all of its values are plain
-
-    def _append(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+    def append(self, record: Header | Sample) -> None:
+        """Write one line."""
+        self._file.write(msgspec.json.encode(record) + b"\n")
         self._file.flush()
         if time.monotonic() - self._synced > SYNC_SECONDS:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
 
 
-def refuse_existing(folder: Path) -> None:
-    """Look whether a run may be written to a folder.
+def refuse_existing(path: Path) -> None:
+    """Look whether a file of records may be written.
 
     Raises
     ------
     InputError
-        If it holds a run already: what was measured is never overwritten.
+        If it exists: what was measured is never overwritten.
     """
-    if (folder / FILE_NAME).exists():
-        raise InputError(f"{folder / FILE_NAME} exists: give another --out, or remove it")
+    if path.exists():
+        raise InputError(f"{path} exists: give another --out, or remove it")
 
 
-def read_run(folder: Path) -> RunFile:
-    """Read a run folder.
+def read(path: Path) -> Records:
+    """Read the records of a run or of a gate.
 
     Raises
     ------
     InputError
         If the file is missing, or a line but the last can't be understood; names the line.
     """
-    path = folder / FILE_NAME
     lines = _read_lines(path)
     if not lines:
-        raise InputError(f"{path}: the file is empty; run again")
+        raise InputError(f"{path}: the file is empty; measure again")
     header = _parse(lines[0], Header, f"{path}, line 1")
     if header.schema != SCHEMA:
         raise InputError(f"{path}: schema {header.schema}, but this segbench reads {SCHEMA}")
-    for name in ("machine", "versions", "settings", "dataset"):
-        if not isinstance(getattr(header, name), dict):
-            raise InputError(f"{path}, line 1: {name} is not an object")
-    samples: list[Sample] = []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            samples.append(_parse_sample(line, f"{path}, line {number}"))
-        except InputError:
-            if number < len(lines):
-                raise
-            # A process that is killed while it writes leaves half a line.
-            return RunFile(header, samples, (f"line {number}, the last, is damaged: left out",))
-    return RunFile(header, samples, ())
+    if b'"base_seconds"' in b"".join(lines[1:2]):
+        pairs, damaged = _parse_all(lines[1:], _OldPair, path, first=2)
+        samples = [sample for pair in pairs for sample in pair.samples()]
+    else:
+        samples, damaged = _parse_all(lines[1:], Sample, path, first=2)
+    notes = (f"line {len(lines)}, the last, is damaged: left out",) if damaged else ()
+    return Records(header, samples, notes)
 
 
 def write_profile(folder: Path, profile: Profile) -> None:
@@ -321,8 +363,8 @@ def write_profile(folder: Path, profile: Profile) -> None:
     path = folder / PROFILES_NAME
     if path.exists():
         _keep_lines(path, len(read_profiles(folder)))
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dataclasses.asdict(profile), allow_nan=False) + "\n")
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(profile) + b"\n")
 
 
 def read_profiles(folder: Path) -> list[Profile]:
@@ -334,17 +376,47 @@ def read_profiles(folder: Path) -> list[Profile]:
         If a line but the last can't be understood; names the line.
     """
     path = folder / PROFILES_NAME
-    if not path.exists():
-        return []
-    lines = _read_lines(path)
-    profiles: list[Profile] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            profiles.append(_parse_profile(line, f"{path}, line {number}"))
-        except InputError:
-            if number < len(lines):
-                raise
-    return profiles
+    return _parse_all(_read_lines(path), Profile, path, first=1)[0] if path.exists() else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OldPair:
+    """A line of a ``gate.jsonl`` as it was until version 0.1: both sides in one."""
+
+    stage: Literal["first", "again"]
+    round: FromOne
+    block: Count
+    phase: str
+    reader: str
+    processor: str
+    scheduler: str
+    n_images: FromOne
+    base_seconds: Number | None = None
+    head_seconds: Number | None = None
+    status: Status = "ok"
+    side: str = ""
+    cause: str = ""
+
+    def samples(self) -> list[Sample]:
+        """The same as a sample of each side; of the one alone that failed."""
+        case = Case(
+            BackendSpec(self.reader, self.processor, self.scheduler), self.n_images, self.phase
+        )
+        times = {"base": self.base_seconds, "head": self.head_seconds}
+        return [
+            sample_of(
+                case,
+                look=2 if self.stage == "again" else 1,
+                round=self.round,
+                block=self.block,
+                side=side,
+                seconds=seconds,
+                status=self.status,
+                cause=self.cause,
+            )
+            for side, seconds in times.items()
+            if self.side in ("", side)
+        ]
 
 
 def _keep_lines(path: Path, count: int) -> None:
@@ -367,79 +439,24 @@ def _read_lines(path: Path) -> list[bytes]:
         raise InputError(f"{path}: can't be read ({error})") from error
 
 
+def _parse_all(
+    lines: list[bytes], kind: type[T], path: Path, *, first: int
+) -> tuple[list[T], bool]:
+    """Some lines as records, and whether the last was damaged and left out."""
+    found: list[T] = []
+    for number, line in enumerate(lines, start=first):
+        try:
+            found.append(_parse(line, kind, f"{path}, line {number}"))
+        except InputError:
+            # A process that is killed while it writes leaves half a line.
+            if line is lines[-1]:
+                return found, True
+            raise
+    return found, False
+
+
 def _parse(line: bytes, kind: type[T], where: str) -> T:
     try:
-        values = json.loads(line.decode())
-        return kind(**{name: values[name] for name in kind.__dataclass_fields__ if name in values})
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"{where}: not a {kind.__name__.lower()} of a run ({error})") from error
-
-
-def _parse_sample(line: bytes, where: str) -> Sample:
-    sample = _parse(line, Sample, where)
-    if problem := problem_of(sample):
-        raise InputError(f"{where}: {problem}")
-    return sample
-
-
-def _parse_profile(line: bytes, where: str) -> Profile:
-    profile = _parse(line, Profile, where)
-    values: dict[str, object] = dataclasses.asdict(profile)  # whatever JSON held
-    for name in ("reader", "processor", "scheduler", "status", "cause"):
-        if not isinstance(values[name], str):
-            raise InputError(f"{where}: {name} is not text: {values[name]!r}")
-    for name in ("parts", "calls"):
-        table = values[name]
-        if not isinstance(table, dict) or not all(_is_number(value) for value in table.values()):
-            raise InputError(f"{where}: {name} is not a table of numbers: {table!r}")
-    for name in (
-        "n_images",
-        "import_seconds",
-        "start_seconds",
-        "first_seconds",
-        "seconds",
-        "tasks",
-    ):
-        if not _is_number(values[name]):
-            raise InputError(f"{where}: {name} is not a number: {values[name]!r}")
-    if profile.status == "ok" and not (profile.seconds > 0 and profile.n_images > 0):
-        raise InputError(f"{where}: a profile that is ok needs seconds and images above 0")
-    return profile
-
-
-# Measures that a platform, a source or an earlier version may not give.
-MAY_BE_MISSING = (
-    *("seconds", "peak_mib", "first_seconds", "idle_mib", "at", "cached", "withheld_seconds"),
-    "untimed_seconds",
-)
-
-
-# What 64 bits can hold.
-_LEAST, _MOST = -(2**63), 2**63
-
-
-def problem_of(sample: Sample) -> str:
-    """Why a sample that was read from a file can't be used; empty where it can."""
-    values: dict[str, object] = vars(sample)  # whatever JSON held
-    for name in ("phase", "reader", "processor", "scheduler", "status", "cause"):
-        if not isinstance(values[name], str):
-            return f"{name} is not text: {values[name]!r}"
-    if sample.status not in STATUSES:
-        return f"unknown status {sample.status!r}"
-    for name, lowest in (("n_images", 1), ("block", 0), ("round", 1), ("calls", 0)):
-        value = values[name]
-        if not _is_number(value) or not isinstance(value, int) or value < lowest:
-            return f"{name} is not a whole number from {lowest} up: {value!r}"
-    for name in ("objects", *MAY_BE_MISSING):
-        if values[name] is not None and not _is_number(values[name]):
-            return f"{name} is not a number: {values[name]!r}"
-    if sample.status == "ok" and not (sample.seconds and sample.seconds > 0):
-        return f"a sample that is ok needs seconds above 0, not {sample.seconds!r}"
-    return ""
-
-
-def _is_number(value: object) -> bool:
-    """Whether a column of numbers can hold a value: neither NaN nor beyond 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return _LEAST < value < _MOST
+        return msgspec.json.decode(line, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not a {kind.__name__.strip('_').lower()} ({error})") from error

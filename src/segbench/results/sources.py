@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pandas as pd
 
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 from segbench.results.records import (
-    FILE_NAME,
-    MAY_BE_MISSING,
     PICTURE_NAME,
+    RUN_NAME,
+    Case,
     Profile,
     Sample,
-    problem_of,
+    read,
     read_profiles,
-    read_run,
     sample_of,
 )
 
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-COLUMNS = [field.name for field in dataclasses.fields(Sample)]
+# Of a run; what a gate adds (`side`, `look`) no report reads.
+COLUMNS = [field.name for field in dataclasses.fields(Sample) if field.name not in ("side", "look")]
+
+# As floats, so that a column of nothing but gaps has a median, too.
+NUMBERS = [
+    field.name
+    for field in dataclasses.fields(Sample)
+    if field.default is None and field.name != "objects"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +126,10 @@ def read_sources(path: Path) -> list[Source]:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}; give a run folder or a results file")
     if path.is_file():
-        return [read_run_folder(path.parent) if path.name == FILE_NAME else read_pytest(path)]
-    if (path / FILE_NAME).exists():
+        return [read_run_folder(path.parent) if path.name == RUN_NAME else read_pytest(path)]
+    if (path / RUN_NAME).exists():
         return [read_run_folder(path)]
-    runs = sorted(path.glob(f"*/{FILE_NAME}"), key=_modified)
+    runs = sorted(path.glob(f"*/{RUN_NAME}"), key=_modified)
     asv = sorted(
         (
             file
@@ -135,13 +143,13 @@ def read_sources(path: Path) -> list[Source]:
     if asv:
         found.append(_with_history(asv))
     if not found:
-        raise InputError(f"{path}: no {FILE_NAME} and no ASV results in it; measure first")
+        raise InputError(f"{path}: no {RUN_NAME} and no ASV results in it; measure first")
     return found
 
 
 def read_run_folder(folder: Path) -> Source:
     """Read what ``segbench run`` wrote."""
-    run = read_run(folder)
+    run = read(folder / RUN_NAME)
     header = run.header
     picture = folder / PICTURE_NAME
     return Source(
@@ -241,8 +249,7 @@ def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     """Samples as a table, with the column ``backend`` beside their fields."""
     # Their values are plain: nothing has to be copied.
     frame = pd.DataFrame([vars(sample) for sample in samples], columns=COLUMNS)
-    # As floats, so that a column of nothing but gaps has a median, too.
-    frame = frame.astype(dict.fromkeys(MAY_BE_MISSING, float))
+    frame = frame.astype(dict.fromkeys(NUMBERS, float))
     frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
     return frame
 
@@ -260,15 +267,11 @@ def _read_json(path: Path) -> Any:
 
 def _checked(samples: Iterable[Sample]) -> list[Sample]:
     """The samples of somebody else's file, once they are known to be such as a run writes."""
-    samples = list(samples)
-    for sample in samples:
-        if problem := problem_of(sample):
-            raise ValueError(problem)
-    return samples
+    return [msgspec.convert(vars(sample), Sample) for sample in samples]
 
 
-def _backend(text: str) -> BackendSpec:
-    return BackendSpec(*text.split("/"))
+def _case(backend: str, n_images: int, phase: str) -> Case:
+    return Case(BackendSpec(*backend.split("/")), n_images, phase)
 
 
 def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
@@ -276,9 +279,7 @@ def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
         case, stats = benchmark["extra_info"], benchmark["stats"]
         for seconds in stats.get("data") or [stats["median"]]:
             yield sample_of(
-                _backend(case["backend"]),
-                phase=case["phase"],
-                n_images=case["n_images"],
+                _case(case["backend"], case["n_images"], case["phase"]),
                 block=1,
                 seconds=seconds,
                 status="ok",
@@ -321,13 +322,12 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
             continue
         phase = name.removeprefix("time_")
         for (backend, size), seconds in values.items():
+            case = _case(backend, size, phase)
             objects = tables.get("track_objects", {}).get((backend, size))
             peak = tables.get(f"peakmem_{phase}", {}).get((backend, size))
             if not seconds:
                 yield sample_of(
-                    _backend(backend),
-                    phase=phase,
-                    n_images=size,
+                    case,
                     block=0,
                     status="error",
                     cause=f"{name} failed; see the output of asv",
@@ -335,9 +335,7 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
             status, cause = refused.get(backend, ("ok", ""))
             for value in seconds:
                 yield sample_of(
-                    _backend(backend),
-                    phase=phase,
-                    n_images=size,
+                    case,
                     block=1,
                     seconds=value,
                     status=status,

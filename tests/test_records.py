@@ -1,9 +1,10 @@
-"""``run.jsonl``, which other programs read."""
+"""``run.jsonl`` and ``gate.jsonl``, which other programs read."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,17 @@ from hypothesis import strategies as st
 
 from segbench.errors import InputError
 from segbench.results.records import (
-    FILE_NAME,
     PARTS,
     PROFILES_NAME,
+    RUN_NAME,
     STATUSES,
     Header,
     Profile,
-    RunFile,
-    RunWriter,
+    Records,
     Sample,
+    Writer,
+    read,
     read_profiles,
-    read_run,
     write_profile,
 )
 
@@ -48,6 +49,8 @@ SAMPLE = Sample(
     peak_mib=100.5,
     calls=1,
 )
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 # The keys that the design promises to other programs.
 HEADER_KEYS = {"schema", "started", "machine", "versions", "settings", "dataset"}
@@ -90,15 +93,15 @@ PROFILE = Profile(
 
 def write(folder: Path, *written: Sample) -> list[str]:
     """Write a run; its lines."""
-    with RunWriter.create(folder, HEADER) as writer:
+    with Writer.create(folder / RUN_NAME, HEADER) as writer:
         for sample in written:
             writer.append(sample)
-    return (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+    return (folder / RUN_NAME).read_text(encoding="utf-8").splitlines()
 
 
 def write_lines(folder: Path, *lines: str) -> Path:
     """Write a file by hand."""
-    path = folder / FILE_NAME
+    path = folder / RUN_NAME
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -125,13 +128,71 @@ def test_statuses_are_the_promised_ones() -> None:
     }
 
 
+OLD_CASE = {
+    "phase": "read",
+    "reader": "skimage",
+    "processor": "skimage",
+    "scheduler": "serial",
+    "n_images": 1,
+}
+OLD_GATE = (
+    {"schema": 1, "started": "2024-01-02T03:04:05+00:00", "base": "main", "machine": {"cpus": 2}},
+    {
+        "stage": "first",
+        "round": 2,
+        "block": 3,
+        **OLD_CASE,
+        "base_seconds": 0.25,
+        "head_seconds": 0.5,
+        "status": "ok",
+        "side": "",
+        "cause": "",
+    },
+    {
+        "stage": "again",
+        "round": 1,
+        "block": 0,
+        **OLD_CASE,
+        "base_seconds": None,
+        "head_seconds": None,
+        "status": "error",
+        "side": "head",
+        "cause": "why",
+    },
+)
+
+
+def test_a_gate_of_an_earlier_version(tmp_path: Path) -> None:
+    """A line that held both sides becomes a sample of each; of the side alone that failed."""
+    path = tmp_path / "gate.jsonl"
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in OLD_GATE), encoding="utf-8")
+    found = read(path)
+    assert found.header.machine == {"cpus": 2}
+    told = [(s.side, s.look, s.round, s.block, s.seconds, s.status) for s in found.samples]
+    assert told == [
+        ("base", 1, 2, 3, 0.25, "ok"),
+        ("head", 1, 2, 3, 0.5, "ok"),
+        ("head", 2, 1, 0, None, "error"),
+    ]
+    assert found.samples[2].cause == "why"
+
+
+def test_runs_of_earlier_versions() -> None:
+    """The committed runs, written by earlier versions, are read whole."""
+    for folder in sorted(REFERENCE.glob("*/run.jsonl")):
+        found = read(folder)
+        assert found.notes == ()
+        assert len(found.samples) > 100
+        assert read_profiles(folder.parent)
+
+
 @settings(max_examples=30, deadline=None)
 @given(written=st.lists(samples, max_size=5))
 def test_round_trip(written: list[Sample]) -> None:
     """What is read is what was written, whatever the text in it."""
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), *written)
-        assert read_run(Path(name)) == RunFile(HEADER, written, ())
+        assert read(Path(name) / RUN_NAME) == Records(HEADER, written, ())
 
 
 @settings(max_examples=30, deadline=None)
@@ -145,49 +206,45 @@ def test_text_may_be_written_as_it_is(cause: str) -> None:
             write_lines(Path(name), line(HEADER), text)
         except UnicodeEncodeError:
             return  # half a surrogate pair: no text at all
-        assert read_run(Path(name)).samples[0].cause == cause
+        assert read(Path(name) / RUN_NAME).samples[0].cause == cause
 
 
 def test_keys_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     """Keys that this version does not know are no error, in the header or in a sample."""
     write_lines(tmp_path, line(HEADER, energy="?"), line(watts=[1, 2]))
-    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE], ())
+    assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE], ())
 
 
 def test_keys_that_were_added_may_be_missing(tmp_path: Path) -> None:
     """A sample with no more than the promised keys can be read."""
     values = {key: value for key, value in json.loads(line()).items() if key in SAMPLE_KEYS}
     write_lines(tmp_path, line(HEADER), json.dumps(values))
-    (sample,) = read_run(tmp_path).samples
+    (sample,) = read(tmp_path / RUN_NAME).samples
     assert sample == dataclasses.replace(SAMPLE, calls=0)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_nan_is_never_written(tmp_path: Path, number: float) -> None:
-    """A value that JSON has no word for is refused, and leaves nothing in the file."""
-    with (
-        RunWriter.create(tmp_path, HEADER) as writer,
-        pytest.raises(ValueError, match="JSON compliant"),
-    ):
-        writer.append(dataclasses.replace(SAMPLE, seconds=number))
-    assert read_run(tmp_path) == RunFile(HEADER, [], ())
+@pytest.mark.parametrize("number", [math.nan, math.inf, 0.0, -1.0, None])
+def test_a_sample_that_is_ok_has_a_time(number: float | None) -> None:
+    """A time that is none, or that JSON has no word for, is refused before it is written."""
+    with pytest.raises(ValueError, match="needs seconds above 0"):
+        dataclasses.replace(SAMPLE, seconds=number)
 
 
 def test_samples_are_on_disk_before_the_next(tmp_path: Path) -> None:
     """While a run goes on, another program sees every sample that was appended."""
-    with RunWriter.create(tmp_path, HEADER) as writer:
-        assert read_run(tmp_path) == RunFile(HEADER, [], ())
+    with Writer.create(tmp_path / RUN_NAME, HEADER) as writer:
+        assert read(tmp_path / RUN_NAME) == Records(HEADER, [], ())
         for count in range(1, 4):
             writer.append(SAMPLE)
-            assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE] * count, ())
+            assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE] * count, ())
 
 
 def test_existing_run_is_refused(tmp_path: Path) -> None:
     """A run never overwrites another, and says what to do."""
     before = write(tmp_path, SAMPLE)
     with pytest.raises(InputError, match="exists: give another --out"):
-        RunWriter.create(tmp_path, HEADER)
-    assert (tmp_path / FILE_NAME).read_text(encoding="utf-8").splitlines() == before
+        Writer.create(tmp_path / RUN_NAME, HEADER)
+    assert (tmp_path / RUN_NAME).read_text(encoding="utf-8").splitlines() == before
 
 
 @pytest.mark.parametrize(
@@ -223,7 +280,7 @@ def test_damaged_line_is_named(tmp_path: Path, damaged: str) -> None:
     """A line that can't be used is an input error of one line that names the file and the line."""
     path = write_lines(tmp_path, line(HEADER), line(), damaged, line())
     with pytest.raises(InputError) as caught:
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
     message = str(caught.value)
     assert message.startswith(f"{path}, line 3: ")
     assert "\n" not in message
@@ -232,8 +289,8 @@ def test_damaged_line_is_named(tmp_path: Path, damaged: str) -> None:
 def test_unknown_status_is_said(tmp_path: Path) -> None:
     """The message on an unknown status shows it."""
     write_lines(tmp_path, line(HEADER), line(status="fine"), line())
-    with pytest.raises(InputError, match="unknown status 'fine'"):
-        read_run(tmp_path)
+    with pytest.raises(InputError, match=r"not a sample .*'fine'"):
+        read(tmp_path / RUN_NAME)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +301,7 @@ def test_damaged_header_is_named(tmp_path: Path, header: str) -> None:
     """A first line that is no header is an input error that names line 1."""
     path = write_lines(tmp_path, header, line())
     with pytest.raises(InputError) as caught:
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
     assert str(caught.value).startswith(f"{path}, line 1: ")
 
 
@@ -252,24 +309,24 @@ def test_other_schema_is_refused(tmp_path: Path) -> None:
     """A file of another schema is refused, and both schemas are said."""
     write_lines(tmp_path, line(HEADER, schema=2), line())
     with pytest.raises(InputError, match="schema 2, but this segbench reads 1"):
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
 
 
 def test_missing_and_empty_files(tmp_path: Path) -> None:
     """No file, an empty one, and one that is not text are input errors that name the file."""
-    path = tmp_path / FILE_NAME
+    path = tmp_path / RUN_NAME
     with pytest.raises(InputError, match="can't be read"):
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
     path.touch()
     with pytest.raises(InputError, match="empty"):
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="line 1: not a header"):
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match="can't be read"):
-        read_run(tmp_path)
+        read(tmp_path / RUN_NAME)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40, -2])
@@ -278,7 +335,7 @@ def test_damaged_last_line_is_left_out(tmp_path: Path, kept: int) -> None:
     path = write_lines(tmp_path, line(HEADER), line())
     half = line()[:kept] if kept else "\0\0\0"
     path.write_text(path.read_text(encoding="utf-8") + half, encoding="utf-8")
-    run = read_run(tmp_path)
+    run = read(tmp_path / RUN_NAME)
     assert run.samples == [SAMPLE]
     assert run.notes == ("line 3, the last, is damaged: left out",)
 
@@ -287,22 +344,22 @@ def test_damaged_last_line_is_left_out(tmp_path: Path, kept: int) -> None:
 def test_a_run_is_gone_on_with(tmp_path: Path, end: bytes) -> None:
     """What is appended to a run that was cut short follows its last whole line."""
     write(tmp_path, SAMPLE)
-    path = tmp_path / FILE_NAME
+    path = tmp_path / RUN_NAME
     path.write_bytes(path.read_bytes() + end)
     later = dataclasses.replace(SAMPLE, block=2)
-    with RunWriter.reopen(tmp_path) as writer:
+    with Writer.reopen(tmp_path / RUN_NAME) as writer:
         writer.append(later)
-    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE, later], ())
+    assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE, later], ())
 
 
 def test_a_line_that_lacks_its_end_alone_is_kept(tmp_path: Path) -> None:
     """A last line that is whole but for the line feed is a sample, and the next has its own line."""
     write(tmp_path, SAMPLE)
-    path = tmp_path / FILE_NAME
+    path = tmp_path / RUN_NAME
     path.write_bytes(path.read_bytes()[:-1])
-    with RunWriter.reopen(tmp_path) as writer:
+    with Writer.reopen(tmp_path / RUN_NAME) as writer:
         writer.append(SAMPLE)
-    assert read_run(tmp_path) == RunFile(HEADER, [SAMPLE, SAMPLE], ())
+    assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE, SAMPLE], ())
 
 
 def test_profiles_round_trip(tmp_path: Path) -> None:

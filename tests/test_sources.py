@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from segbench.errors import InputError
-from segbench.results.records import FILE_NAME, Header, Profile, RunWriter, Sample, write_profile
+from segbench.results.records import RUN_NAME, Header, Profile, Sample, Writer, write_profile
 from segbench.results.sources import COLUMNS, Source, read_sources
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def write_run(folder: Path, *, started: str = "2024-01-02T03:04:05", cause: str 
         dataset={"name": cause or "smear"},
     )
     reader, processor, scheduler = SERIAL.split("/")
-    with RunWriter.create(folder, header) as writer:
+    with Writer.create(folder / RUN_NAME, header) as writer:
         for block in (1, 2):
             sample = Sample(
                 phase="read",
@@ -147,7 +147,7 @@ def values(source: Source, *names: str) -> list[tuple[Any, ...]]:
 def test_run_folder_and_its_file_are_the_same(tmp_path: Path) -> None:
     """A run can be named by its folder or by its file."""
     folder = write_run(tmp_path / "run")
-    first, second = read_one(folder), read_one(folder / FILE_NAME)
+    first, second = read_one(folder), read_one(folder / RUN_NAME)
     pd.testing.assert_frame_equal(first.samples, second.samples)
     assert first.name == second.name == str(folder)
     assert (first.kind, first.paired, first.started) == ("segbench", True, "2024-01-02T03:04:05")
@@ -175,7 +175,7 @@ def test_damaged_last_line_is_noted(tmp_path: Path) -> None:
     """A run that was cut off in the midst of a line has its other samples, and a note."""
     folder = write_run(tmp_path)
     assert read_one(folder).notes == ()
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+    with (folder / RUN_NAME).open("a", encoding="utf-8") as file:
         file.write('{"phase": "re')
     source = read_one(folder)
     assert len(source.samples) == 2
@@ -186,12 +186,12 @@ def test_damaged_last_line_is_noted(tmp_path: Path) -> None:
 def test_samples_of_an_older_run(tmp_path: Path) -> None:
     """Samples without the keys that later versions added are read; the columns are numbers."""
     folder = write_run(tmp_path)
-    lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+    lines = (folder / RUN_NAME).read_text(encoding="utf-8").splitlines()
     added = ("first_seconds", "idle_mib", "at", "cached", "withheld_seconds", "untimed_seconds")
     samples = [json.loads(line) for line in lines[1:]]
     older = [{name: one[name] for name in one if name not in added} for one in samples]
     text = "\n".join([lines[0], *(json.dumps(one) for one in older)])
-    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    (folder / RUN_NAME).write_text(text, encoding="utf-8")
     frame = read_one(folder).samples
     assert list(frame["seconds"]) == [0.5, 1.0]
     for name in (*added, "peak_mib"):
@@ -202,7 +202,7 @@ def test_samples_of_an_older_run(tmp_path: Path) -> None:
 def test_of_several_runs_the_newest_is_read(tmp_path: Path) -> None:
     """A folder of runs stands for the one that was written last, whatever its name."""
     for name, started, modified in (("b", "old", 1000), ("a", "new", 2000), ("c", "older", 500)):
-        file = write_run(tmp_path / name, started=started) / FILE_NAME
+        file = write_run(tmp_path / name, started=started) / RUN_NAME
         os.utime(file, (modified, modified))
     assert read_one(tmp_path).started == "new"
 
@@ -437,7 +437,7 @@ def test_asv_file_that_is_no_result(tmp_path: Path, content: Any) -> None:
 
 def test_damaged_run(tmp_path: Path) -> None:
     """A damaged run is refused by the name of its file, however it was given."""
-    file = write_run(tmp_path / "run") / FILE_NAME
+    file = write_run(tmp_path / "run") / RUN_NAME
     file.write_text("{", encoding="utf-8")
     for path in (tmp_path, tmp_path / "run", file):
         fails(path, f"{file}, line 1")

@@ -1,0 +1,83 @@
+"""What is shown in a terminal: progress, and tables."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from segbench.report.cells import Table
+
+
+class ProgressBar:
+    """A :class:`segbench.measure.engine.Watcher` that shows a run as a progress bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def plan(self, steps: int) -> None:
+        """So many steps are ahead in all."""
+        self._progress.update(self._task, total=steps)
+
+    def step(self, text: str, *, steps: int = 1) -> None:
+        """Move the bar, and say what is next."""
+        self._progress.update(self._task, advance=steps, description=text)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[ProgressBar]:
+    """A progress bar on the standard error, where that is a terminal: a log is no place for one."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        yield ProgressBar(bar)
+
+
+def warn(text: str) -> None:
+    """Print a line to the standard error that is not to be overlooked."""
+    Console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table of a report, and an empty line."""
+    grid = Grid(title=table.title, title_justify="left", box=None)
+    for number, column in enumerate(table.columns):
+        grid.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(cell.whole for cell in row.cells))
+    _print(grid)
+    click.echo()
+
+
+def print_rows(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print rows of words under their headings."""
+    grid = Grid(*columns, box=None)
+    for row in rows:
+        grid.add_row(*row)
+    _print(grid)
+
+
+def _print(grid: Grid) -> None:
+    # Names of files and plugins are not markup, and a pipe is no reason to cut lines at 80 columns.
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 200
+    console.print(grid)

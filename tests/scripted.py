@@ -1,0 +1,148 @@
+"""Workers that answer at once, as a script says: the loops of a run and a gate without a process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from segbench.measure import protocol
+from segbench.measure.protocol import (
+    Check,
+    Checked,
+    Made,
+    Profile,
+    Profiled,
+    Reference,
+    Start,
+    Started,
+    Time,
+    Timed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from segbench.measure.protocol import Reply, Request
+    from segbench.measure.workers import Arm
+
+# Objects in each image.
+OBJECTS = 7
+
+
+@dataclass
+class Script:
+    """What some workers answer, and what they were asked.
+
+    Attributes
+    ----------
+    seconds : callable
+        What a call takes, from the arm and the request to time it.
+    otherwise : callable
+        An answer in place of the usual one, from the arm and the request; None for the usual one.
+    calls : int
+        That make a sample.
+    asked : list of (Arm, Request)
+        In order.
+    workers : list of ScriptedWorker
+        All that were started, in order.
+    """
+
+    seconds: Callable[[Arm, Time], float] = lambda _arm, _request: 0.01
+    otherwise: Callable[[Arm, Request], Reply | None] = lambda _arm, _request: None
+    calls: int = 3
+    asked: list[tuple[Arm, Request]] = field(default_factory=list)
+    workers: list[ScriptedWorker] = field(default_factory=list)
+
+    def launch(self, arm: Arm) -> ScriptedWorker:
+        """Start a worker."""
+        worker = ScriptedWorker(arm, self)
+        self.workers.append(worker)
+        return worker
+
+    def timed(self) -> list[tuple[Arm, Time]]:
+        """The requests to time, with whom they went to."""
+        return [(arm, request) for arm, request in self.asked if isinstance(request, Time)]
+
+    def answer(self, arm: Arm, request: Request) -> Reply:
+        """The answer to a request."""
+        self.asked.append((arm, request))
+        return self.otherwise(arm, request) or self._usual(arm, request)
+
+    def _usual(self, arm: Arm, request: Request) -> Reply:
+        if isinstance(request, Start):
+            return Started(["a pool 1"], protocol.NUMBER)
+        if isinstance(request, Reference):
+            folder, count = Path(request.folder), int(request.pattern != "") * 500
+            np.save(folder / "pixels.npy", np.zeros((1, 16, 16), np.uint8))
+            np.save(folder / "labels.npy", np.zeros((1, 16, 16), np.int32))
+            return Made([OBJECTS] * count, None)
+        if isinstance(request, Check):
+            return Checked(0.02, "", 100.0, 120.0, self.calls)
+        if isinstance(request, Time):
+            found = OBJECTS * arm_size(self, arm) if request.phase in FINDING else None
+            return Timed(self.seconds(arm, request), found, 0.001)
+        assert isinstance(request, Profile)
+        return Profiled(0.5, 0.1, 0.2, 1.0, {"decode": 1.0}, 0, {"decode": request.n_images})
+
+
+FINDING = ("process", "pipeline")
+
+
+def arm_size(script: Script, arm: Arm) -> int:
+    """How many images the last check of an arm was about."""
+    checks = [request for one, request in script.asked if one == arm and isinstance(request, Check)]
+    return checks[-1].n_images
+
+
+class ScriptedWorker:
+    """One that answers from a script."""
+
+    def __init__(self, arm: Arm, script: Script) -> None:
+        self.arm = arm
+        self.started = time.perf_counter()
+        self.stopped = False
+        self._script = script
+        self._requests: list[Request] = []
+
+    def send(self, request: Request) -> None:
+        """Take a request."""
+        self._requests.append(request)
+
+    def receive(self, *, limit: float | None) -> Reply:  # noqa: ARG002  (the interface's)
+        """Answer the first request that has no answer yet."""
+        assert not self.stopped, "a worker that was stopped is asked"
+        return self._script.answer(self.arm, self._requests.pop(0))
+
+    def close(self) -> None:
+        """Nothing has to be told."""
+
+    def stop(self, *, grace: float = 0.0) -> None:  # noqa: ARG002  (the interface's)
+        """It ends."""
+        self.stopped = True
+
+
+class Watcher:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.planned = 0
+        self.done = 0
+        self.texts: list[str] = []
+        self.notes: list[str] = []
+
+    def plan(self, steps: int) -> None:
+        """Keep it."""
+        self.planned = steps
+
+    def step(self, text: str, *, steps: int = 1) -> None:
+        """Keep it."""
+        self.done += steps
+        self.texts.append(text)
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
