@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -15,8 +16,8 @@ from segbench import cli
 from segbench.cli import main
 from segbench.errors import InputError
 from segbench.gate import calibrate as calibration
-from segbench.gate import compare, decide, environments
-from segbench.gate.environments import Environment
+from segbench.gate import compare, decide, sides
+from segbench.gate.sides import Environment
 from segbench.images import datasets
 from segbench.results import outcome as outcomes
 from segbench.results.outcome import Side
@@ -35,18 +36,15 @@ SMALL = (*CASE, "--phases", "process", "--rounds", "5")
 @pytest.fixture(autouse=True)
 def _sides(monkeypatch: pytest.MonkeyPatch) -> None:
     """No environment is built: both sides are this interpreter."""
-
-    def sides(*_: object, **__: object) -> tuple[Environment, ...]:
-        return tuple(
-            Environment(
-                side=Side(name=name, what=f"the {name}", versions={"numpy": "2"}),
-                python=Path(sys.executable),
-            )
-            for name in ("base", "head")
+    both = tuple(
+        Environment(
+            side=Side(name=name, what=f"the {name}", versions={"numpy": "2"}),
+            python=Path(sys.executable),
         )
-
-    monkeypatch.setattr(environments, "from_commit", sides)
-    monkeypatch.setattr(environments, "from_requirements", sides)
+        for name in ("base", "head")
+    )
+    for name in ("of_commit", "of_requirements"):
+        monkeypatch.setattr(sides, name, lambda *_, **__: contextlib.nullcontext(both))
 
 
 def segbench(*words: str | Path) -> Result:

@@ -15,9 +15,9 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.gate import compare, decide, rounds
-from segbench.gate.environments import Environment
 from segbench.gate.plan import Case, Plan
 from segbench.gate.rounds import Arm, Block, Images
+from segbench.gate.sides import Environment
 from segbench.images import datasets
 from segbench.measure import protocol
 from segbench.measure.workers import WorkerProcess

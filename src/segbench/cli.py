@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from segbench.backends.registry import BackendSpec
-    from segbench.gate.environments import Environment
     from segbench.images.datasets import Dataset, Origin
     from segbench.report.tables import Table
     from segbench.results.outcome import Outcome
@@ -582,7 +581,7 @@ def _compare(
     import dataclasses
 
     from segbench.gate import calibrate as calibration
-    from segbench.gate import compare, environments, rounds
+    from segbench.gate import compare, rounds, sides
     from segbench.measure import machine as environment
 
     machine = environment.machine()
@@ -590,24 +589,24 @@ def _compare(
         watcher.step("preparing the images", steps=0)
         dataset = datasets.find(origin, count=plan.sizes[-1])
         plan = rounds.fitted(plan, dataset, watcher)
-        sides: tuple[Environment, Environment]
         packages = compare.packages_of(plan.backends)
         if base is not None:
-            sides = environments.from_commit(base, packages=packages, watch=watcher.note)
+            made = sides.of_commit(base, packages=packages, watch=watcher.note)
         else:
-            sides = environments.from_requirements(base_with, packages=packages, watch=watcher.note)
-        if ask_for_backends:
-            plan = dataclasses.replace(plan, backends=compare.backends_of(sides))
-        return compare.compare(
-            *sides,
-            dataset,
-            plan=plan,
-            out=out,
-            watcher=watcher,
-            command=shlex.join(["segbench", *sys.argv[1:]]),
-            machine=machine,
-            sight=calibration.load(calibration.key_of(plan, dataset, machine)),
-        )
+            made = sides.of_requirements(base_with, packages=packages, watch=watcher.note)
+        with made as both:
+            if ask_for_backends:
+                plan = dataclasses.replace(plan, backends=compare.backends_of(both))
+            return compare.compare(
+                *both,
+                dataset,
+                plan=plan,
+                out=out,
+                watcher=watcher,
+                command=shlex.join(["segbench", *sys.argv[1:]]),
+                machine=machine,
+                sight=calibration.load(calibration.key_of(plan, dataset, machine)),
+            )
 
 
 def _tell(

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from segbench.gate.environments import Environment
     from segbench.gate.plan import Case, Plan
     from segbench.gate.rounds import Arm, Block, Images
+    from segbench.gate.sides import Environment
     from segbench.images.datasets import Dataset
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
