@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from click.testing import CliRunner, Result
 from segbench import cli
 from segbench.backends.registry import BASELINE, parse_spec
 from segbench.cli import main
-from segbench.gate import calibrate, compare, decide, environments
-from segbench.gate.environments import Environment
+from segbench.gate import calibrate, compare, decide, sides
+from segbench.gate.sides import Environment
 from segbench.measure.settings import QUICK_BACKENDS, GateSettings
 from segbench.results.outcome import (
     Calibration,
@@ -220,7 +221,7 @@ def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for name in ("base", "head")
     ]
-    monkeypatch.setattr(environments, "from_commit", lambda *_, **__: tuple(here))
+    monkeypatch.setattr(sides, "of_commit", lambda *_, **__: nullcontext(tuple(here)))
     monkeypatch.setattr(calibrate, "load", lambda _: SIGHT)
     launcher = compare.launcher
 

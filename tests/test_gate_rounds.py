@@ -13,8 +13,8 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.gate import compare, rounds
-from segbench.gate.environments import Environment
 from segbench.gate.rounds import MOST_PAIRS, Images
+from segbench.gate.sides import Environment
 from segbench.images import datasets
 from segbench.measure import protocol
 from segbench.measure.protocol import Check, Failed, Reference, Refused, Start, Started, Time

@@ -28,8 +28,7 @@ from click.testing import CliRunner
 from segbench import agreement, cli
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
-from segbench.measure.settings import PHASES, QUICK_BACKENDS
-from segbench.measure.settings import available_cpus
+from segbench.measure.settings import PHASES, QUICK_BACKENDS, available_cpus
 from segbench.pipeline import PipelineParams, Segmentation
 from segbench.results import outcome as outcomes
 from segbench.results.outcome import Comparison, Estimate

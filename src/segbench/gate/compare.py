@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from segbench.backends import registry
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.gate import calibrate, decide, environments, rounds
+from segbench.gate import calibrate, decide, rounds, sides
 from segbench.images import datasets
 from segbench.measure import machine as machines
 from segbench.measure.settings import describe
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from segbench.gate.environments import Environment
+    from segbench.gate.sides import Environment
     from segbench.images.datasets import Dataset, Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
@@ -49,7 +49,7 @@ print(*QUICK_BACKENDS, sep="\\n")
 """
 
 
-def backends_of(sides: Sequence[Environment]) -> tuple[BackendSpec, ...]:
+def backends_of(both: Sequence[Environment]) -> tuple[BackendSpec, ...]:
     """The backends that the segbench of either side compares by default, each once.
 
     Raises
@@ -57,7 +57,7 @@ def backends_of(sides: Sequence[Environment]) -> tuple[BackendSpec, ...]:
     InputError
         If neither can say.
     """
-    found = dict.fromkeys(spec for side in sides for spec in _ask_for_backends(side.python))
+    found = dict.fromkeys(spec for side in both for spec in _ask_for_backends(side.python))
     if not found:
         raise InputError("neither side says what it compares by default: name it with --backends")
     return tuple(found)
@@ -126,22 +126,25 @@ def run(
     dataset = datasets.find(origin, count=settings.sizes[-1])
     settings = rounds.fitted(settings, dataset, watcher)
     packages = packages_of(settings.backends)
-    if base is not None:
-        sides = environments.from_commit(base, packages=packages, watch=watcher.note)
-    else:
-        sides = environments.from_requirements(base_with, packages=packages, watch=watcher.note)
-    if default_backends:
-        settings = dataclasses.replace(settings, backends=backends_of(sides))
-    return compare(
-        *sides,
-        dataset,
-        settings=settings,
-        out=out,
-        watcher=watcher,
-        command=command,
-        machine=machine,
-        sight=calibrate.load(calibrate.path_of(settings, dataset, machine)),
+    both = (
+        sides.of_commit(base, packages=packages, watch=watcher.note)
+        if base is not None
+        else sides.of_requirements(base_with, packages=packages, watch=watcher.note)
     )
+    with both as (then, now):
+        if default_backends:
+            settings = dataclasses.replace(settings, backends=backends_of([then, now]))
+        return compare(
+            then,
+            now,
+            dataset,
+            settings=settings,
+            out=out,
+            watcher=watcher,
+            command=command,
+            machine=machine,
+            sight=calibrate.load(calibrate.path_of(settings, dataset, machine)),
+        )
 
 
 def compare(
@@ -193,7 +196,7 @@ def compare(
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     clock = time.monotonic()
     launch = launch or launcher(settings)
-    sides = [Arm(side=BASE, python=base.python), Arm(side=HEAD, python=head.python)]
+    arms = [Arm(side=BASE, python=base.python), Arm(side=HEAD, python=head.python)]
     samples: list[Sample] = []
     interrupted = False
     watcher.plan(settings.rounds * len(settings.backends))
@@ -219,7 +222,7 @@ def compare(
                 """Take the samples of a look, each on disk before the next is taken."""
                 words = "a second look, " if number > 1 else ""
                 measured = rounds.measure(
-                    sides,
+                    arms,
                     cases,
                     images,
                     settings=settings,
