@@ -26,6 +26,7 @@ from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
 from segbench.gate.plan import Plan
 from segbench.images import datasets
+from segbench.images.origin import DEFAULT_SHAPE, MADE, Origin, parse_shape
 from segbench.measure import cases
 from segbench.measure.settings import (
     CACHES,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from segbench.backends.registry import BackendSpec
     from segbench.gate.environments import Environment
-    from segbench.images.datasets import Dataset, Origin
+    from segbench.images.datasets import Dataset
     from segbench.report.tables import Table
     from segbench.results.outcome import Outcome
     from segbench.results.records import RunFile
@@ -141,7 +142,7 @@ _images_options = together(
     ),
     click.option(
         "--dataset",
-        type=click.Choice(datasets.MADE),
+        type=click.Choice(MADE),
         help="Images to make where you give none.  [default: smear]",
     ),
     click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]"),
@@ -190,10 +191,10 @@ _limits_options = together(
 def _origin(images: str | None, dataset: str | None, shape: str | None, seed: int) -> Origin:
     if images is not None and (dataset or shape):
         raise InputError("--dataset and --shape are for images to make, --images for yours")
-    return datasets.Origin(
+    return Origin(
         images=images,
-        made=dataset or datasets.MADE[0],
-        shape=datasets.parse_shape(shape) if shape else datasets.DEFAULT_SHAPE,
+        made=dataset or MADE[0],
+        shape=parse_shape(shape) if shape else DEFAULT_SHAPE,
         seed=seed,
     )
 

@@ -10,7 +10,6 @@ import pytest
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases, registry
 from segbench.backends.registry import BASELINE, BackendSpec
-from segbench.backends.start import started
 from segbench.images import datasets
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
 from segbench.pipeline import PipelineParams, Segmentation
@@ -39,7 +38,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backe
     with ExitStack() as stack:
         try:
             running = stack.enter_context(
-                started(spec, workers=WORKERS, image=pattern(1), params=PARAMS)
+                phases.started(spec, workers=WORKERS, image=pattern(1), params=PARAMS)
             )
         except registry.UnavailableError as error:
             pytest.skip(str(error))
@@ -49,7 +48,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backe
 @pytest.fixture(scope="module")
 def references() -> dict[int, tuple[NDArray[Any], Segmentation]]:
     """Pixels and cells of each size, by the baseline."""
-    with started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
+    with phases.started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
         pixels = {size: phases.read_images(running, pattern(size)) for size in SIZES}
         return {
             size: (array, phases.process_images(running, array, PARAMS))

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from segbench.backends import registry
 from segbench.errors import InputError
 from segbench.files import new_folder
 from segbench.gate import installed as here
@@ -34,7 +35,6 @@ from segbench.gate.checkout import looked_at
 from segbench.gate.decide import BASE, HEAD
 from segbench.gate.installing import look_for_venv, make_venv, pip_install, python_of
 from segbench.images import datasets
-from segbench.measure.machine import LIBRARIES
 from segbench.results.outcome import Side
 
 if TYPE_CHECKING:
@@ -373,7 +373,8 @@ def _environment(
     python = python_of(folder)
     found = _versions(python)
     named = sorted(canonicalize_name(Requirement(each).name) for each in tell)
-    versions = {each: found[each] for each in ("python", *LIBRARIES, *named) if each in found}
+    libraries = registry.libraries()
+    versions = {each: found[each] for each in ("python", *libraries, *named) if each in found}
     return Environment(
         side=Side(
             name=name,

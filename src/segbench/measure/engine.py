@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from segbench.backends import registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
@@ -140,6 +141,7 @@ def run(
                     "thread_pools": {str(arm.backend): arm.thread_pools for arm in engine.arms},
                 },
                 dataset={**datasets.describe(dataset), **_describe_reference(reference)},
+                backends={str(each): registry.describe(each) for each in settings.backends},
             )
             writer = RunWriter.create(out, header)
         with writer:

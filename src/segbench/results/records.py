@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
+from segbench.backends.interface import Description
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ class Header:
     machine, versions, settings, dataset : dict
         As :mod:`segbench.measure.machine` and the engine describe them: free text for people
         and for programs that compare runs, so their keys are not fixed here.
+    backends : dict of str to Description
+        What each backend said of itself, by its spec; empty in runs of earlier versions.
     """
 
     schema: int = SCHEMA
@@ -178,6 +181,7 @@ class Header:
     versions: dict[str, str]
     settings: dict[str, Any]
     dataset: dict[str, Any]
+    backends: dict[str, Description] = field(default_factory=dict)
 
 
 def sample_of(backend: BackendSpec, **values: Any) -> Sample:
@@ -301,9 +305,20 @@ def read_run(folder: Path) -> RunFile:
     header = _parse(lines[0], Header, f"{path}, line 1")
     if header.schema != SCHEMA:
         raise InputError(f"{path}: schema {header.schema}, but this segbench reads {SCHEMA}")
-    for name in ("machine", "versions", "settings", "dataset"):
+    for name in ("machine", "versions", "settings", "dataset", "backends"):
         if not isinstance(getattr(header, name), dict):
             raise InputError(f"{path}, line 1: {name} is not an object")
+    described: dict[str, Any] = dict(header.backends)  # as JSON has them
+    try:
+        backends = {
+            name: Description(
+                words=values["words"], libraries=tuple(values["libraries"]), work=values["work"]
+            )
+            for name, values in described.items()
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}, line 1: backends are not described ({error!r})") from error
+    header = dataclasses.replace(header, backends=backends)
     samples: list[Sample] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
