@@ -23,7 +23,6 @@ try:
 
     from segbench.agreement import first_difference
     from segbench.backends import phases, registry
-    from segbench.backends.start import started
     from segbench.images import datasets
     from segbench.pipeline import PipelineParams
 
@@ -59,7 +58,7 @@ def _start(name: str) -> Backend:
     atexit.register(stack.close)
     image = _pattern(1)
     spec = registry.parse_spec(name)
-    return stack.enter_context(started(spec, workers=WORKERS, image=image, params=PARAMS))
+    return stack.enter_context(phases.started(spec, workers=WORKERS, image=image, params=PARAMS))
 
 
 @functools.cache

@@ -13,8 +13,7 @@ import pytest
 from segbench import stats
 from segbench.cli import main
 from segbench.measure import asking, engine, worker
-from segbench.measure.settings import BACKENDS, QUICK_BACKENDS, QUICK_SIZES
-from segbench.measure.settings import MEMORY_SHARE, Settings
+from segbench.measure.settings import BACKENDS, MEMORY_SHARE, QUICK_BACKENDS, QUICK_SIZES, Settings
 from segbench.measure.stopping import Limits
 from segbench.report import presentation
 from segbench.results.records import read_run

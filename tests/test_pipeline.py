@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from segbench.backends.skimage import PROCESSOR
 from segbench.errors import InputError
 from segbench.images.smear import smear_image
-from segbench.pipeline import PipelineParams, Segmentation, label_objects, segmentation
+from segbench.pipeline import (
+    Operations,
+    PipelineParams,
+    Segmentation,
+    label_objects,
+    segmentation,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,22 +126,13 @@ def test_minimal_area_drops_small_objects(min_area: int, index: int) -> None:
     assert large.labels.dtype == np.int32
 
 
-def test_minimal_area_is_the_smallest_that_stays() -> None:
-    """An object of exactly the minimal area stays."""
-    labels = np.array([[[1, 1, 0, 2, 2, 2]]])
-    objects = [np.array([[1, 2], [2, 3]])]
-    found = segmentation(labels, objects, PipelineParams(min_area=3))
-    assert found.labels.tolist() == [[[0, 0, 0, 2, 2, 2]]]
-    assert found.objects[0].tolist() == [[2, 3]]
-
-
 def test_minimal_area_is_of_each_image() -> None:
-    """The same id may stay in one image and be dropped from the next."""
-    labels = np.array([[[1, 1, 0]], [[1, 0, 0]]])
-    objects = [np.array([[1, 2]]), np.array([[1, 1]])]
-    found = segmentation(labels, objects, PipelineParams(min_area=2))
-    assert found.labels.tolist() == [[[1, 1, 0]], [[0, 0, 0]]]
-    assert [rows.tolist() for rows in found.objects] == [[[1, 2]], []]
+    """An object of exactly the area stays; the same id may stay in one image and go from the next."""
+    labels = np.array([[[1, 1, 1, 0, 2]], [[1, 1, 0, 0, 0]]])
+    objects = [np.array([[1, 3], [2, 1]]), np.array([[1, 2]])]
+    found = segmentation(labels, objects, PipelineParams(min_area=3))
+    assert found.labels.tolist() == [[[1, 1, 1, 0, 0]], [[0, 0, 0, 0, 0]]]
+    assert [rows.tolist() for rows in found.objects] == [[[1, 3]], []]
 
 
 def test_objects_are_4_connected_and_their_areas_counted() -> None:
@@ -146,21 +143,18 @@ def test_objects_are_4_connected_and_their_areas_counted() -> None:
 
 
 def test_table() -> None:
-    """A table has one row an object: image from 0, label, area, all of them integers."""
-    objects = (np.array([[1, 5], [2, 7]]), np.empty((0, 2), np.int64), np.array([[9, 3]]))
-    found = Segmentation(np.zeros((3, 2, 2), np.int32), objects)
-    table = found.table()
-    assert list(table.columns) == ["image", "label", "area"]
-    assert table.to_numpy().tolist() == [[0, 1, 5], [0, 2, 7], [2, 9, 3]]
-    assert {dtype.kind for dtype in table.dtypes} == {"i"}
-    assert found.count == 3
-
-
-def test_table_of_nothing() -> None:
-    """Without objects the table has its columns and no row."""
-    table = Segmentation(np.zeros((1, 2, 2), np.int32), (np.empty((0, 2), np.int64),)).table()
-    assert list(table.columns) == ["image", "label", "area"]
-    assert len(table) == 0
+    """A table has one row an object: image from 0, label, area, all integers; perhaps no row."""
+    none = np.empty((0, 2), np.int64)
+    found = Segmentation(
+        np.zeros((3, 2, 2), np.int32), (np.array([[1, 5], [2, 7]]), none, np.array([[9, 3]]))
+    )
+    empty = Segmentation(np.zeros((1, 2, 2), np.int32), (none,))
+    for segmented, rows in ((found, [[0, 1, 5], [0, 2, 7], [2, 9, 3]]), (empty, [])):
+        table = segmented.table()
+        assert list(table.columns) == ["image", "label", "area"]
+        assert table.to_numpy().tolist() == rows
+        assert {dtype.kind for dtype in table.dtypes} == {"i"}
+        assert segmented.count == len(rows)
 
 
 def test_segmentation_has_its_types() -> None:
@@ -173,49 +167,36 @@ def test_segmentation_has_its_types() -> None:
     assert found.objects[0].shape == (1, 2)
 
 
-class Recorder:
-    """Operations that note who was called with what, and give back something to tell apart."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Any]] = []
-
-    def grayscale(self, images: Any) -> Any:
-        """Note the call."""
-        self.calls.append(("grayscale", images))
-        return "gray"
-
-    def blur(self, gray: Any) -> Any:
-        """Note the call."""
-        self.calls.append(("blur", gray))
-        return np.array([1.0, 2.0, 3.0])
-
-    def threshold(self, blurred: Any, params: PipelineParams) -> Any:
-        """Note the call."""
-        self.calls.append(("threshold", (blurred.tolist(), params)))
-        return np.array([2.0, 2.0, 2.0])
-
-    def label(self, mask: Any) -> Any:
-        """Note the call."""
-        self.calls.append(("label", mask.tolist()))
-        return "labels"
-
-    def measure(self, labels: Any) -> Any:
-        """Note the call."""
-        self.calls.append(("measure", labels))
-        return "objects"
-
-
 @pytest.mark.parametrize(
     ("foreground", "mask"), [("dark", [True, False, False]), ("bright", [False, False, True])]
 )
 def test_step_order(foreground: Any, mask: list[bool]) -> None:
     """Each step is called once, in order, with what the step before gave; equal is background."""
-    recorder, params = Recorder(), PipelineParams(foreground=foreground)
-    assert label_objects("images", recorder, params) == ("labels", "objects")
-    assert recorder.calls == [
-        ("grayscale", "images"),
-        ("blur", "gray"),
-        ("threshold", ([1.0, 2.0, 3.0], params)),
-        ("label", mask),
-        ("measure", "labels"),
+    calls: list[tuple[str, Any]] = []
+
+    def step(name: str, result: Any) -> Any:
+        def operation(*given: Any) -> Any:
+            calls.append(
+                (name, [getattr(each, "tolist", lambda each=each: each)() for each in given])
+            )
+            return result
+
+        return operation
+
+    gives = {
+        "grayscale": "gray",
+        "blur": np.array([1.0, 2.0, 3.0]),
+        "threshold": np.array([2.0, 2.0, 2.0]),
+        "label": "labels",
+        "measure": "objects",
+    }
+    operations = Operations(**{name: step(name, result) for name, result in gives.items()})
+    params = PipelineParams(foreground=foreground)
+    assert label_objects("images", operations, params) == ("labels", "objects")
+    assert calls == [
+        ("grayscale", ["images"]),
+        ("blur", ["gray"]),
+        ("threshold", [[1.0, 2.0, 3.0], params]),
+        ("label", [mask]),
+        ("measure", ["labels"]),
     ]

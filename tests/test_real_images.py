@@ -10,7 +10,6 @@ import pytest
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
-from segbench.backends.start import started
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
@@ -37,7 +36,7 @@ def reference(photographs: datasets.Dataset) -> tuple[NDArray[np.uint8], Segment
     """Pixels and cells by the baseline."""
     count = len(photographs.files)
     image, pattern = datasets.lay_out(photographs, 1), datasets.lay_out(photographs, count)
-    with started(BASELINE, workers=1, image=image, params=PARAMS) as backend:
+    with phases.started(BASELINE, workers=1, image=image, params=PARAMS) as backend:
         pixels = phases.read_images(backend, pattern)
         return pixels, phases.process_images(backend, pixels, PARAMS)
 
@@ -52,7 +51,7 @@ def test_backends_find_the_same_cells(
     pixels, cells = reference
     image = datasets.lay_out(photographs, 1)
     pattern = datasets.lay_out(photographs, len(photographs.files))
-    with started(spec, workers=2, image=image, params=PARAMS) as backend:
+    with phases.started(spec, workers=2, image=image, params=PARAMS) as backend:
         assert first_different_image(phases.read_images(backend, pattern), pixels) is None
         assert first_difference(phases.run_pipeline(backend, pattern, PARAMS), cells) is None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+import dask
+import dask.array as da
 import pytest
 
 from segbench.backends import schedulers
-from segbench.backends.schedulers import SCHEDULERS, WITHOUT_DASK
+from segbench.backends.schedulers import ON_ONE_CPU, SCHEDULERS, WITHOUT_DASK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +23,12 @@ def note_process(folder: Path) -> None:
     """Leave a file named after the process, after a moment."""
     time.sleep(0.2)
     (folder / str(os.getpid())).touch()
+
+
+def where(_: int) -> tuple[int, int]:
+    """Process and thread of a task, which takes a moment."""
+    time.sleep(0.02)
+    return os.getpid(), threading.get_ident()
 
 
 def square(number: int) -> int:
@@ -35,18 +44,25 @@ def test_pool_has_started(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WITHOUT_DASK)
-@pytest.mark.parametrize("count", [1, 2, 9])
-def test_map_keeps_the_order(name: str, count: int) -> None:
-    """Results come in the order of the items, however they are spread."""
+def test_map_keeps_the_order(name: str) -> None:
+    """Results come in the order of the items, however many there are and whoever worked on them."""
     with schedulers.start(name, workers=2) as scheduler:
-        assert scheduler.map(square, range(count)) == [number**2 for number in range(count)]
+        for count in (1, 2, 7, 100):
+            expected = [number**2 for number in range(count)]
+            assert scheduler.map(square, range(count)) == expected
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "distributed"])
-def test_workers_are_as_asked(name: str) -> None:
-    """A scheduler has the workers asked for, or one where it has only one."""
+def test_scheduler_is_where_the_work_runs(name: str) -> None:
+    """Work runs in this thread, in others or in other processes, on as many workers as were asked."""
+    here = (os.getpid(), threading.get_ident())
     with schedulers.start(name, workers=2) as scheduler:
-        assert scheduler.workers == (1 if name in ("serial", "synchronous") else 2)
+        assert scheduler.workers == (1 if name in ON_ONE_CPU else 2)
+        # Under Dask's schedulers `map` computes there, too.
+        found = scheduler.map(where, range(4))
+    assert (here[0] not in {process for process, _ in found}) == ("process" in name)
+    assert ({*found} == {here}) == (name in ON_ONE_CPU)
+    assert dask.config.get("scheduler", None) is None
 
 
 # distributed and its dependencies open sockets and files that they leave to the garbage collector.
@@ -55,8 +71,6 @@ def test_workers_are_as_asked(name: str) -> None:
 def test_distributed_prepares_its_workers(tmp_path: Path) -> None:
     """Every worker of a cluster has prepared, and Dask computes on it."""
     pytest.importorskip("distributed")
-    import dask.array as da  # noqa: PLC0415
-
     with schedulers.start("distributed", workers=2, prepare=partial(note_process, tmp_path)):
         assert len(list(tmp_path.iterdir())) == 2
         assert int(da.ones(10, chunks=5).sum().compute()) == 10

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from segbench import cli
 from segbench.backends.registry import BASELINE, parse_spec
 from segbench.errors import InputError
-from segbench.images.datasets import Origin
+from segbench.images.origin import Origin
 from segbench.measure import settings as asked
 from segbench.measure.settings import (
     BACKENDS,

@@ -30,7 +30,6 @@ from segbench.backends import phases, registry
 from segbench.backends import skimage as image_backend
 from segbench.backends.readers import DASK_ARRAY_PIMS, DASK_ARRAY_SKIMAGE
 from segbench.backends.registry import BASELINE, parse_spec
-from segbench.backends.start import started
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.measure.workers import NATIVE_POOLS, worker_environment
@@ -58,7 +57,7 @@ def photographs() -> datasets.Dataset:
 @contextmanager
 def running(spec: str, image: str) -> Iterator[Backend]:
     """A started backend."""
-    with started(parse_spec(spec), workers=2, image=image, params=PARAMS) as backend:
+    with phases.started(parse_spec(spec), workers=2, image=image, params=PARAMS) as backend:
         yield backend
 
 

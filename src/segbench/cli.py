@@ -20,7 +20,7 @@ import click
 from segbench import __version__
 from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
-from segbench.images.datasets import DEFAULT_SHAPE, MADE, Origin, parse_shape
+from segbench.images.origin import DEFAULT_SHAPE, MADE, Origin, parse_shape
 from segbench.measure.settings import (
     BACKENDS,
     GATE,

@@ -4,18 +4,22 @@ A processor supplies the operations; :func:`label_objects` alone composes them, 
 they work on: one image in memory, or a Dask array of many.
 """
 
+# The command line knows the parameters, and is to answer at once: what works on arrays imports its
+# libraries where it is called.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -75,37 +79,37 @@ class PipelineParams:
             raise InputError(f"method {self.method!r}: give {' or '.join(METHODS)}")
         if self.foreground not in FOREGROUNDS:
             raise InputError(f"foreground {self.foreground!r}: give {' or '.join(FOREGROUNDS)}")
-        if not np.isfinite(self.offset):
+        if not math.isfinite(self.offset):
             raise InputError(f"offset {self.offset}: give a finite number")
         if self.min_area < 1:
             raise InputError(f"minimal area {self.min_area}: give a number of pixels from 1 up")
 
 
-class Operations(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Operations:
     """The five operations after reading, on one image or on a Dask array of images.
 
     Every filter is per 2-D image: nothing leaks from one image into the next.
+
+    Attributes
+    ----------
+    grayscale : callable
+        Pixels ``(..., H, W[, C])`` to luminance ``(..., H, W)``, float64 in 0 to 1.
+    blur : callable
+        Gaussian blur of each image (`SIGMA`, `TRUNCATE`, `MODE`).
+    threshold : callable
+        One threshold a pixel, from its neighbourhood.
+    label : callable
+        Foreground mask to labels: 0 for background, one integer for each 4-connected object.
+    measure : callable
+        Labels to objects, integers ``(K, 2)`` of label and area for each image.
     """
 
-    @property
-    def grayscale(self) -> Callable[[Any], Any]:
-        """Pixels ``(..., H, W[, C])`` to luminance ``(..., H, W)``, float64 in 0 to 1."""
-
-    @property
-    def blur(self) -> Callable[[Any], Any]:
-        """Gaussian blur of each image (`SIGMA`, `TRUNCATE`, `MODE`)."""
-
-    @property
-    def threshold(self) -> Callable[[Any, PipelineParams], Any]:
-        """One threshold a pixel, from its neighbourhood."""
-
-    @property
-    def label(self) -> Callable[[Any], Any]:
-        """Foreground mask to labels: 0 for background, one integer for each 4-connected object."""
-
-    @property
-    def measure(self) -> Callable[[Any], Any]:
-        """Labels to objects, integers ``(K, 2)`` of label and area for each image."""
+    grayscale: Callable[[Any], Any]
+    blur: Callable[[Any], Any]
+    threshold: Callable[[Any, PipelineParams], Any]
+    label: Callable[[Any], Any]
+    measure: Callable[[Any], Any]
 
 
 def label_objects(images: Any, operations: Operations, params: PipelineParams) -> tuple[Any, Any]:
@@ -158,8 +162,8 @@ class Segmentation:
 
     def table(self) -> pd.DataFrame:
         """One row an object: ``image`` (from 0), ``label``, ``area`` (pixels)."""
-        # pandas takes longer to import than a worker has to wait for, and workers need no table.
-        import pandas as pd  # noqa: PLC0415
+        import numpy as np
+        import pandas as pd
 
         images = np.repeat(np.arange(len(self.objects)), [len(found) for found in self.objects])
         rows = np.concatenate([np.empty((0, 2), np.int64), *self.objects])
@@ -185,6 +189,8 @@ def segmentation(
     Segmentation
         With its labels as int32 and its objects as int64.
     """
+    import numpy as np
+
     labels = np.asarray(labels, dtype=np.int32)
     found = tuple(np.asarray(rows, dtype=np.int64).reshape(-1, 2) for rows in objects)
     if params.min_area > 1:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench import files
-from segbench.backends import phases, registry, schedulers
-from segbench.backends.interface import Backend
+from segbench.backends import phases, registry
 from segbench.errors import InputError
 from segbench.images import datasets
 
@@ -59,13 +58,12 @@ def segment_files(
         raise InputError(f"{out}: the table would take the name of an image; give a .csv")
     spec = registry.parse_spec(backend)
     try:
-        reader, processor = registry.load(spec)
+        with phases.started(spec, workers=workers) as running:
+            dataset = datasets.from_images(images)
+            pattern = datasets.lay_out(dataset, len(dataset.files))
+            found = phases.run_pipeline(running, pattern, params)
     except registry.UnavailableError as error:
         raise InputError(str(error)) from error
-    dataset = datasets.from_images(images)
-    pattern = datasets.lay_out(dataset, len(dataset.files))
-    with schedulers.start(spec.scheduler, workers=workers) as scheduler:
-        found = phases.run_pipeline(Backend(reader, processor, scheduler), pattern, params)
     # The name alone where all lie in one folder; `**/*.png` may find the same name in several.
     above = os.path.commonpath([file.parent for file in dataset.files])
     names = np.array([file.relative_to(above).as_posix() for file in dataset.files])

@@ -10,7 +10,6 @@ import pytest
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases, registry
 from segbench.backends.registry import BASELINE, BackendSpec
-from segbench.backends.start import started
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.pipeline import PipelineParams, Segmentation
@@ -49,7 +48,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backe
     with ExitStack() as stack:
         try:
             running = stack.enter_context(
-                started(spec, workers=WORKERS, image=pattern(1), params=PARAMS)
+                phases.started(spec, workers=WORKERS, image=pattern(1), params=PARAMS)
             )
         except registry.UnavailableError as error:
             pytest.skip(str(error))
@@ -60,7 +59,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[BackendSpec, Backe
 def reference(request: pytest.FixtureRequest) -> tuple[int, NDArray[Any], Segmentation]:
     """A size, and its pixels and cells by the baseline."""
     size: int = request.param
-    with started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
+    with phases.started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
         pixels = phases.read_images(running, pattern(size))
         return size, pixels, phases.process_images(running, pixels, PARAMS)
 

@@ -47,6 +47,9 @@ def measure(labels: da.Array) -> da.Array:
 
 
 PROCESSOR = Processor(
+    words="Dask over scikit-image",
+    work="scikit-image",
+    reader="dask-array-skimage",
     grayscale=grayscale,
     blur=blur,
     threshold=threshold,

@@ -75,6 +75,10 @@ def measure(labels: da.Array) -> da.Array:
 
 
 PROCESSOR = Processor(
+    words="dask-image's filters",
+    libraries=("dask-image",),
+    work="scikit-image",  # or Dask's functions in their place
+    reader="dask-image",
     grayscale=grayscale,
     blur=blur,
     threshold=threshold,

@@ -50,4 +50,6 @@ def measure(labels: da.Array) -> da.Array:
     )
 
 
-PROCESSOR = dataclasses.replace(stack.PROCESSOR, measure=measure)
+PROCESSOR = dataclasses.replace(
+    stack.PROCESSOR, words="dask-image's filters and areas", measure=measure
+)

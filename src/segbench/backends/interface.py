@@ -1,9 +1,11 @@
-"""What a reader, a processor and a backend are."""
+"""What a reader, a processor and a backend are, and how they describe themselves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from segbench.pipeline import Operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +13,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segbench.backends.schedulers import Scheduler
-    from segbench.pipeline import PipelineParams
+
+# Distributions that every backend uses, the baseline among them.
+SHARED = (
+    *("segbench", "numpy", "scipy", "scikit-image"),
+    *("imageio", "pillow", "tifffile", "imagecodecs"),  # the last for compressed TIFF
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a report says of a whole backend.
+
+    Attributes
+    ----------
+    words : str
+        What people call it, as the subject of a sentence.
+    libraries : tuple of str
+        The distributions whose versions its times depend on, `SHARED` among them; empty where the
+        backend is not known here.
+    work : str
+        Whose functions it runs, such as ``scikit-image``: backends of the same work differ in what
+        calls these functions, and may be compared for that.
+    """
+
+    words: str
+    libraries: tuple[str, ...]
+    work: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +54,16 @@ class Reader:
     load : callable, optional
         One of those `files` to its pixels ``(H, W[, C])``; called from several threads or
         processes at once. A reader without one opens a Dask array.
+    words : str
+        What people call it, such as ``Dask over pims``; without words its name.
+    libraries : tuple of str
+        Distributions that it uses beside `SHARED` and those of its scheduler.
     """
 
     open: Callable[[str], Any]
     load: Callable[[str], NDArray[Any]] | None = None
+    words: str = ""
+    libraries: tuple[str, ...] = ()
 
     @property
     def uses_dask(self) -> bool:
@@ -38,8 +72,8 @@ class Reader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processor:
-    """The five operations of the pipeline (see :class:`segbench.pipeline.Operations`).
+class Processor(Operations):
+    """The five operations of the pipeline, which are described there, and how they are to be run.
 
     Attributes
     ----------
@@ -48,15 +82,22 @@ class Processor:
         build a task graph; otherwise they take one image ``(H, W[, C])`` in memory.
     batches : bool
         Whether a chunk should hold several images (otherwise one); for Dask only.
+    words : str
+        What people call it, such as ``Dask over scikit-image``; without words its name.
+    libraries : tuple of str
+        Distributions that it uses beside `SHARED` and those of its scheduler.
+    work : str
+        Whose functions it runs; its name where that is empty.
+    reader : str
+        The reader that goes with it, which the words for a backend leave out.
     """
 
-    grayscale: Callable[[Any], Any]
-    blur: Callable[[Any], Any]
-    threshold: Callable[[Any, PipelineParams], Any]
-    label: Callable[[Any], Any]
-    measure: Callable[[Any], Any]
     uses_dask: bool = False
     batches: bool = False
+    words: str = ""
+    libraries: tuple[str, ...] = ()
+    work: str = ""
+    reader: str = "skimage"
 
 
 @dataclass(frozen=True)

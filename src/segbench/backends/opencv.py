@@ -51,6 +51,13 @@ def label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 PROCESSOR = Processor(
+    words="OpenCV",
+    libraries=(
+        # Of those that bring `cv2` all: more than one may be installed.
+        *("opencv-python-headless", "opencv-python"),
+        *("opencv-contrib-python-headless", "opencv-contrib-python"),
+    ),
+    work="OpenCV",
     grayscale=skimage.grayscale,
     blur=blur,
     threshold=threshold,

@@ -1,26 +1,78 @@
-"""How a backend carries out each phase: open, read, process, pipeline."""
+"""How a backend is started, and carries out each phase: open, read, process, pipeline."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.pipeline import Segmentation, label_objects, segmentation
+from segbench.backends import registry, schedulers
+from segbench.backends.interface import Backend
+from segbench.pipeline import PipelineParams, Segmentation, label_objects, segmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import dask.array as da
     from numpy.typing import NDArray
 
-    from segbench.backends.interface import Backend, Processor
-    from segbench.pipeline import PipelineParams
+    from segbench.backends.interface import Processor
+    from segbench.backends.registry import BackendSpec
 
 # Bytes of pixels in a chunk that holds several images. Their float64 intermediates are eight times
 # as large, and several are alive at once in every worker.
 BATCH_BYTES = 16 * 2**20
+
+
+@contextmanager
+def started(
+    spec: BackendSpec,
+    *,
+    workers: int,
+    image: str | None = None,
+    params: PipelineParams = PipelineParams(),  # noqa: B008  (it is frozen)
+) -> Iterator[Backend]:
+    """Load a backend and start its scheduler.
+
+    Parameters
+    ----------
+    spec : BackendSpec
+        Which one.
+    workers : int
+        Threads or processes of its scheduler.
+    image : str, optional
+        Path of an image that the pipeline is run on once, in this process and in those of a pool:
+        the libraries import what they import late, and nothing of it is left when the backend is
+        first timed.
+    params : PipelineParams
+        Of that pipeline.
+
+    Yields
+    ------
+    Backend
+        Its scheduler is stopped at the end of the block.
+
+    Raises
+    ------
+    UnavailableError, InputError
+        As :func:`segbench.backends.registry.load` does.
+    """
+    reader, processor = registry.load(spec)
+    prepare = partial(_warm_up, spec, image, params) if image else None
+    with schedulers.start(spec.scheduler, workers=workers, prepare=prepare) as scheduler:
+        if prepare:
+            prepare()
+        yield Backend(reader, processor, scheduler)
+
+
+def _warm_up(spec: BackendSpec, image: str, params: PipelineParams) -> None:
+    reader, processor = registry.load(spec)
+    # Under a scheduler of its own: in the process of a pool there is no other.
+    name = "synchronous" if reader.uses_dask or processor.uses_dask else "serial"
+    with schedulers.start(name, workers=1) as scheduler:
+        run_pipeline(Backend(reader, processor, scheduler), image, params)
 
 
 def open_images(backend: Backend, pattern: str) -> Any:

@@ -62,7 +62,11 @@ def _open_dask_array_skimage(pattern: str) -> Any:
     return imread(pattern, imread=skimage.io.imread)
 
 
-SKIMAGE = Reader(open=_open_collection, load=_load_file)
-DASK_IMAGE = Reader(open=_open_dask_image)
-DASK_ARRAY_PIMS = Reader(open=_open_dask_array_pims)
-DASK_ARRAY_SKIMAGE = Reader(open=_open_dask_array_skimage)
+PIMS = ("pims", "slicerator")
+
+SKIMAGE = Reader(words="scikit-image's reader", open=_open_collection, load=_load_file)
+DASK_IMAGE = Reader(
+    words="dask-image's reader", libraries=("dask-image", *PIMS), open=_open_dask_image
+)
+DASK_ARRAY_PIMS = Reader(words="Dask over pims", libraries=PIMS, open=_open_dask_array_pims)
+DASK_ARRAY_SKIMAGE = Reader(words="Dask over scikit-image's reader", open=_open_dask_array_skimage)

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeAlias, TypeVar
 
-from segbench.backends import schedulers
-from segbench.backends.interface import Processor, Reader
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from segbench.backends.interface import SHARED, Description, Processor, Reader
+from segbench.backends.schedulers import SCHEDULERS, WITH_DASK, WITHOUT_DASK
 from segbench.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+P = TypeVar("P", bound=Reader | Processor)
 
-P = TypeVar("P", Reader, Processor)
-
-GROUPS = {Reader: "segbench.readers", Processor: "segbench.processors"}
+Kind: TypeAlias = type[Reader | Processor]
+KINDS: tuple[Kind, ...] = (Reader, Processor)
 
 
 class UnavailableError(Exception):
@@ -81,15 +83,14 @@ def parse_spec(text: str) -> BackendSpec:
             f"backend {text!r}: write reader/processor/scheduler, such as {BASELINE}; "
             "see `segbench backends`"
         )
-    spec = BackendSpec(*parts)
-    known = {_word(kind): tuple(sorted(_entry_points(kind))) for kind in GROUPS}
-    for kind, names in {**known, "scheduler": schedulers.SCHEDULERS}.items():
-        name = getattr(spec, kind)
+    known = {_word(kind): sorted(_entry_points(kind)) for kind in KINDS}
+    known["scheduler"] = [*SCHEDULERS]
+    for (kind, names), name in zip(known.items(), parts, strict=True):
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise InputError(f"unknown {kind} {name!r}{hint}: choose from {', '.join(names)}")
-    return spec
+    return BackendSpec(*parts)
 
 
 def load(spec: BackendSpec) -> tuple[Reader, Processor]:
@@ -107,18 +108,57 @@ def load(spec: BackendSpec) -> tuple[Reader, Processor]:
     if missing := _missing_scheduler(spec.scheduler):
         raise UnavailableError(missing)
     uses_dask = reader.uses_dask or processor.uses_dask
-    if uses_dask and spec.scheduler in schedulers.WITHOUT_DASK:
+    if uses_dask and spec.scheduler in WITHOUT_DASK:
         part = f"reader {spec.reader}" if reader.uses_dask else f"processor {spec.processor}"
         raise InputError(
             f"backend {spec}: the {part} builds a Dask graph, which {spec.scheduler} can't run; "
-            f"use one of {', '.join(schedulers.WITH_DASK)}"
+            f"use one of {', '.join(WITH_DASK)}"
         )
-    if not uses_dask and spec.scheduler in schedulers.WITH_DASK:
+    if not uses_dask and spec.scheduler in WITH_DASK:
         raise InputError(
             f"backend {spec}: neither part uses Dask, so its scheduler {spec.scheduler} would have "
-            f"nothing to run; use one of {', '.join(schedulers.WITHOUT_DASK)}"
+            f"nothing to run; use one of {', '.join(WITHOUT_DASK)}"
         )
     return reader, processor
+
+
+def describe(spec: BackendSpec) -> Description:
+    """What a report says of a backend, by what its parts say of themselves.
+
+    The parts are loaded for it, and with them their libraries. Of a backend that is unknown here or
+    can't be loaded nothing is known but its name.
+    """
+    try:
+        processor = _load(Processor, spec.processor)
+        words, reader = _words(Processor, spec.processor), _words(Reader, spec.reader)
+        scheduler = SCHEDULERS[spec.scheduler]
+    except (KeyError, UnavailableError):
+        return Description(words=str(spec), libraries=(), work=spec.processor)
+    # A plugin that only keeps the words of segbench's has not said either whose work it does.
+    kept = processor.words and words != processor.words
+    work = "" if kept else processor.work
+    if spec.reader != processor.reader:
+        words += f" (read by {reader})"
+    libraries = (
+        *SHARED,
+        *scheduler.libraries,
+        *_libraries(Reader, spec.reader),
+        *_libraries(Processor, spec.processor),
+    )
+    return Description(
+        words=f"{words} {scheduler.words}",
+        libraries=tuple(dict.fromkeys(libraries)),
+        work=work or spec.processor,
+    )
+
+
+def libraries() -> tuple[str, ...]:
+    """Distributions whose versions the time of some backend depends on, installed or not."""
+    names = [*SHARED, *(name for kind in SCHEDULERS.values() for name in kind.libraries)]
+    for kind in KINDS:
+        for name in _entry_points(kind):
+            names += _libraries(kind, name)
+    return tuple(dict.fromkeys(names))
 
 
 def packages(spec: BackendSpec) -> dict[str, tuple[str, ...]]:
@@ -127,53 +167,49 @@ def packages(spec: BackendSpec) -> dict[str, tuple[str, ...]]:
     Parts that are unknown here need nothing that is known here.
     """
     found: dict[str, set[str]] = {}
-    for kind in GROUPS:
-        entry = _entry_points(kind).get(getattr(spec, _word(kind)))
-        if entry:
+    for kind in KINDS:
+        if entry := _entry_points(kind).get(getattr(spec, _word(kind))):
             found.setdefault(_package(entry), set()).update(entry.extras)
-    if spec.scheduler in schedulers.EXTRAS:
-        found.setdefault("segbench", set()).add(schedulers.EXTRAS[spec.scheduler][1])
+    if spec.scheduler in SCHEDULERS and (extra := SCHEDULERS[spec.scheduler].extra):
+        found.setdefault("segbench", set()).add(extra)
     return {name: tuple(sorted(extras)) for name, extras in found.items()}
 
 
 def parts() -> list[Part]:
     """Every reader, processor and scheduler, and what is missing for it here."""
-    started = (
-        Part("scheduler", name, "segbench", _missing_scheduler(name))
-        for name in schedulers.SCHEDULERS
-    )
-    return [*_parts_of(Reader), *_parts_of(Processor), *started]
+    found = []
+    for kind in KINDS:
+        for name, entry in sorted(_entry_points(kind).items()):
+            try:
+                _load(kind, name)
+                missing = ""
+            except UnavailableError as error:
+                missing = str(error)
+            found.append(Part(_word(kind), name, _package(entry), missing))
+    return found + [
+        Part("scheduler", name, "segbench", _missing_scheduler(name)) for name in SCHEDULERS
+    ]
 
 
-def _parts_of(kind: type[P]) -> Iterator[Part]:
-    for name, entry in sorted(_entry_points(kind).items()):
-        try:
-            _load(kind, name)
-            missing = ""
-        except UnavailableError as error:
-            missing = str(error)
-        yield Part(_word(kind), name, _package(entry), missing)
-
-
-def _word(kind: type[Reader | Processor]) -> str:
+def _word(kind: type) -> str:
     return kind.__name__.lower()
 
 
 def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else entry.module
+    with suppress(Exception):  # what the metadata of a plugin lacks is told of in many ways
+        if entry.dist and entry.dist.name:
+            return entry.dist.name
+    return entry.module
 
 
-def _entry_points(kind: type[Reader | Processor]) -> dict[str, EntryPoint]:
-    return _first_of_each(entry_points(group=GROUPS[kind]))
+def _is_plugin(entry: EntryPoint) -> bool:
+    return not entry.value.startswith("segbench.")
 
 
-def _first_of_each(entries: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
-    # segbench's own names can't be taken over by another package.
-    ordered = sorted(entries, key=lambda entry: not entry.value.startswith("segbench."))
-    first: dict[str, EntryPoint] = {}
-    for entry in ordered:
-        first.setdefault(entry.name, entry)
-    return first
+def _entry_points(kind: type) -> dict[str, EntryPoint]:
+    # The first of a name counts; segbench's own can't be taken over by another package.
+    ordered = sorted(entry_points(group=f"segbench.{_word(kind)}s"), key=_is_plugin)
+    return {entry.name: entry for entry in reversed(ordered)}
 
 
 def _load(kind: type[P], name: str) -> P:
@@ -194,10 +230,43 @@ def _load(kind: type[P], name: str) -> P:
     return part
 
 
+def _words(kind: type[P], name: str) -> str:
+    """What a part is called; by its name, if a plugin only keeps what segbench's says of itself."""
+    words = _load(kind, name).words
+    entries = _entry_points(kind)
+    if _is_plugin(entries[name]):
+        for other, entry in entries.items():
+            with suppress(UnavailableError):
+                if not _is_plugin(entry) and words == _load(kind, other).words:
+                    return name
+    return words or name
+
+
+def _libraries(kind: Kind, name: str) -> list[str]:
+    """What a part says that it uses; of a plugin its distribution, too, and what that requires."""
+    names: list[str] = []
+    with suppress(UnavailableError):
+        names += _load(kind, name).libraries
+    entry = _entry_points(kind)[name]
+    if _is_plugin(entry):
+        names.append(_package(entry))
+        with suppress(Exception):  # as above
+            names += _required(entry)
+    return [canonicalize_name(each) for each in names]
+
+
+def _required(entry: EntryPoint) -> list[str]:
+    required = map(Requirement, (entry.dist and entry.dist.requires) or ())
+    extras = [{"extra": extra} for extra in ("", *entry.extras)]
+    return [
+        each.name
+        for each in required
+        if each.marker is None or any(each.marker.evaluate(extra) for extra in extras)
+    ]
+
+
 def _missing_scheduler(name: str) -> str:
-    if name not in schedulers.EXTRAS:
+    module = SCHEDULERS[name].extra
+    if not module or importlib.util.find_spec(module):
         return ""
-    module, extra = schedulers.EXTRAS[name]
-    if importlib.util.find_spec(module):
-        return ""
-    return f'scheduler {name}: No module named {module!r}; pip install "segbench[{extra}]"'
+    return f'scheduler {name}: No module named {module!r}; pip install "segbench[{module}]"'

@@ -24,14 +24,54 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-WITHOUT_DASK = ("serial", "thread-pool", "process-pool")
-WITH_DASK = ("synchronous", "threads", "processes", "distributed")
-# What works in the calling thread alone.
-ON_ONE_CPU = ("serial", "synchronous")
-SCHEDULERS = (*WITHOUT_DASK, *WITH_DASK)
 
-# Module that a scheduler needs beyond the core dependencies, and the extra that brings it.
-EXTRAS = {"distributed": ("distributed", "distributed")}
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is known of a scheduler before it is started.
+
+    Attributes
+    ----------
+    words : str
+        How a sentence goes on that says where the work runs.
+    uses_dask : bool
+        Whether it runs Dask's graphs.
+    workers : int, optional
+        How many it has, whatever is asked for.
+    libraries : tuple of str
+        Distributions that it uses beside those that every backend does.
+    extra : str
+        Module that it needs beyond the core dependencies, which segbench's extra of that name brings.
+    """
+
+    words: str
+    uses_dask: bool = True
+    workers: int | None = None
+    libraries: tuple[str, ...] = ()
+    extra: str = ""
+
+
+# cytoolz is taken for toolz where it is installed.
+DASK = ("dask", "toolz", "cytoolz")
+# What sends a task to another process.
+PROCESSES = ("cloudpickle",)
+
+SCHEDULERS = {
+    "serial": Kind(words="one image after the other", uses_dask=False, workers=1),
+    "thread-pool": Kind(words="in a thread pool", uses_dask=False),
+    "process-pool": Kind(words="in a process pool", uses_dask=False, libraries=PROCESSES),
+    "synchronous": Kind(words="on Dask's one thread", workers=1, libraries=DASK),
+    "threads": Kind(words="on Dask's threads", libraries=DASK),
+    "processes": Kind(words="on Dask's processes", libraries=(*DASK, *PROCESSES)),
+    "distributed": Kind(
+        words="on a Dask cluster",
+        libraries=(*DASK, *PROCESSES, "distributed", "msgpack", "tornado"),
+        extra="distributed",
+    ),
+}
+WITHOUT_DASK = tuple(name for name, kind in SCHEDULERS.items() if not kind.uses_dask)
+WITH_DASK = tuple(name for name, kind in SCHEDULERS.items() if kind.uses_dask)
+# What works in the calling thread alone.
+ON_ONE_CPU = tuple(name for name, kind in SCHEDULERS.items() if kind.workers == 1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +182,7 @@ def start(
             yield Scheduler(name, workers, processes)
     else:
         with _dask(name, workers, prepare):
-            yield Scheduler(name, 1 if name == "synchronous" else workers)
+            yield Scheduler(name, SCHEDULERS[name].workers or workers)
 
 
 @contextmanager

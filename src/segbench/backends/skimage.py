@@ -66,5 +66,11 @@ def measure(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 PROCESSOR = Processor(
-    grayscale=grayscale, blur=blur, threshold=threshold, label=label, measure=measure
+    words="scikit-image",
+    work="scikit-image",
+    grayscale=grayscale,
+    blur=blur,
+    threshold=threshold,
+    label=label,
+    measure=measure,
 )

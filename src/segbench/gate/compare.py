@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segbench.gate.sides import Environment
-    from segbench.images.datasets import Dataset, Origin
+    from segbench.images.datasets import Dataset
+    from segbench.images.origin import Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
     from segbench.measure.settings import GateSettings

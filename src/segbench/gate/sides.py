@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from segbench.backends import registry
 from segbench.errors import InputError
 from segbench.gate import checkout
-from segbench.measure.machine import LIBRARIES
 from segbench.measure.workers import foreign_environment, kill_family
 from segbench.results.outcome import BASE, HEAD, Side
 
@@ -294,7 +294,9 @@ def _build(
             "name those of the others, too (--base-with), or install others here"
         )
     named = sorted(_key(Requirement(each)) for each in (*packages, *tell))
-    versions = {each: found[each].version for each in (*LIBRARIES, *named) if each in found}
+    versions = {
+        each: found[each].version for each in (*registry.libraries(), *named) if each in found
+    }
     versions = {"python": platform.python_version(), **versions}
     return Environment(side=dataclasses.replace(side, versions=versions), python=python)
 

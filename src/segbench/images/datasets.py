@@ -22,6 +22,7 @@ from PIL import Image
 
 from segbench.errors import InputError
 from segbench.files import new_folder, write_bytes
+from segbench.images.origin import DEFAULT_SHAPE, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,33 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-DEFAULT_SHAPE = (192, 256)  # the presentation's
-MADE = ("smear", "tissue")
-
 TISSUE_VERSION = 1
 JPEG_QUALITY = 92
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What was asked for: enough to find the same images again.
-
-    Attributes
-    ----------
-    images : str, optional
-        Absolute path or pattern of a user's images; without one they are made.
-    made : str
-        One of `MADE`.
-    shape : tuple of int
-        Height and width of the images made.
-    seed : int
-        Of the images made.
-    """
-
-    images: str | None = None
-    made: str = MADE[0]
-    shape: tuple[int, int] = DEFAULT_SHAPE
-    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +149,12 @@ def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) 
     Dataset
         With `truth`.
     """
-    # scipy and the generator are not needed where the images are there already.
+    # Neither scipy nor the generator is needed where a user's images are read.
     from segbench.images import smear as generator  # noqa: PLC0415
 
-    def make(index: int, folder: Path) -> None:
+    def make(index: int) -> dict[str, NDArray[Any]]:
         made = generator.smear_image(index, seed=seed, shape=shape)
-        _save(folder / "images" / f"{index:06d}.jpg", made.pixels, quality=JPEG_QUALITY)
-        _save(folder / "truth" / f"{index:06d}.png", made.truth)
+        return {"images/{}.jpg": made.pixels, "truth/{}.png": made.truth}
 
     return _made("smear", make, count, seed=seed, shape=shape, version=generator.VERSION)
 
@@ -208,14 +183,21 @@ def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE)
     InputError
         If the photograph is smaller than `shape`.
     """
+    height, width = shape
     if max(shape) > 512:
         raise InputError(
-            f"shape {shape[0]}x{shape[1]}: the tissue photograph is 512x512; ask for less, "
+            f"shape {height}x{width}: the tissue photograph is 512x512; ask for less, "
             "or use --dataset smear"
         )
 
-    def make(index: int, folder: Path) -> None:
-        _save(folder / "images" / f"{index:06d}.png", _tissue_crop(index, seed=seed, shape=shape))
+    def make(index: int) -> dict[str, NDArray[Any]]:
+        from skimage.data import immunohistochemistry  # noqa: PLC0415  (as above)
+
+        random = np.random.default_rng([seed, index])
+        top, left = (random.integers(0, 512 - side + 1) for side in shape)
+        down, across = random.choice([-1, 1], size=2)
+        crop = immunohistochemistry()[top : top + height, left : left + width]
+        return {"images/{}.png": np.ascontiguousarray(crop[::down, ::across])}
 
     return _made("tissue", make, count, seed=seed, shape=shape, version=TISSUE_VERSION)
 
@@ -278,20 +260,18 @@ def lay_out(dataset: Dataset, count: int) -> str:
     str
         What a reader opens: a glob pattern, or for one image its path.
     """
+    links = laid_out(dataset, count)
+    return str(links[0] if count == 1 else links[0].parent / "*.*")
+
+
+def laid_out(dataset: Dataset, count: int) -> list[Path]:
+    """Files that `lay_out` gives the readers, which may be links."""
     folder = cache_folder() / "layouts" / f"{dataset.key}-{count:06d}"
     if not folder.is_dir():
         with new_folder(folder) as beside:
             for index, file in enumerate(dataset.files[:count]):
                 _link(beside / f"{index:06d}{file.suffix.lower()}", file)
-    if count == 1:
-        return str(next(folder.iterdir()))
-    return str(folder / "*.*")
-
-
-def laid_out(dataset: Dataset, count: int) -> list[Path]:
-    """Files that `lay_out` gives the readers, which may be links."""
-    pattern = Path(lay_out(dataset, count))
-    return [pattern] if count == 1 else sorted(pattern.parent.iterdir())
+    return sorted(folder.iterdir())
 
 
 def read_labels(files: Sequence[str | Path]) -> NDArray[np.int32]:
@@ -308,22 +288,6 @@ def save_label_image(path: Path, labels: NDArray[np.int32]) -> None:
     write_bytes(path, content.getvalue())
 
 
-def parse_shape(text: str) -> tuple[int, int]:
-    """Read ``HxW``, such as ``192x256``.
-
-    Raises
-    ------
-    InputError
-        If it is something else, or not from 16 to 8192 pixels a side.
-    """
-    words = text.lower().split("x")
-    if len(words) != 2 or not all(word.isdecimal() and 16 <= int(word) <= 8192 for word in words):
-        raise InputError(
-            f"shape {text!r}: give height x width in pixels, from 16 to 8192, such as 192x256"
-        )
-    return int(words[0]), int(words[1])
-
-
 def _digest(**parameters: object) -> str:
     text = json.dumps(parameters, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -331,58 +295,42 @@ def _digest(**parameters: object) -> str:
 
 def _made(
     name: str,
-    make: Callable[[int, Path], None],
+    make: Callable[[int], Mapping[str, NDArray[Any]]],
     count: int,
     *,
     seed: int,
     shape: tuple[int, int],
     version: int,
 ) -> Dataset:
+    """A dataset whose images are made now, if they are not there; `make` says which files to write."""
     key = f"{name}-{_digest(seed=seed, shape=shape, version=version, count=count)}"
     folder = cache_folder() / key
     if not folder.is_dir():
         with new_folder(folder) as beside:
             for index in range(count):
-                make(index, beside)
-    truth = folder / "truth"
+                for path, pixels in make(index).items():
+                    file = beside / path.format(f"{index:06d}")
+                    file.parent.mkdir(exist_ok=True)
+                    # Of no meaning but for JPEG.
+                    Image.fromarray(pixels).save(file, quality=JPEG_QUALITY)
     return Dataset(
         name=name,
         files=tuple(sorted((folder / "images").iterdir())),
         shape=(*shape, 3),
         dtype="uint8",
-        truth=tuple(sorted(truth.iterdir())) if truth.is_dir() else (),
+        truth=tuple(sorted((folder / "truth").glob("*"))),
         key=key,
         origin=Origin(made=name, shape=shape, seed=seed),
     )
 
 
-def _save(path: Path, pixels: NDArray[Any], **options: Any) -> None:
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(pixels).save(path, **options)
-
-
-def _tissue_crop(index: int, *, seed: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    from skimage.data import immunohistochemistry  # noqa: PLC0415  (as above)
-
-    photograph = immunohistochemistry()
-    random = np.random.default_rng([seed, index])
-    top, left = (
-        random.integers(0, full - part + 1)
-        for full, part in zip(photograph.shape, shape, strict=False)
-    )
-    crop = photograph[top : top + shape[0], left : left + shape[1]]
-    down, across = random.choice([-1, 1], size=2)
-    return np.ascontiguousarray(crop[::down, ::across])
-
-
 def _find(pattern: str) -> list[Path]:
-    path = Path(pattern)
+    path, where = Path(pattern), pattern
     if path.is_dir():
         files = [file for file in path.iterdir() if not file.name.startswith(".")]
         where = f"folder {pattern}"
     elif path.is_file():
         files = [path]
-        where = pattern
     elif glob.has_magic(pattern):
         files = [Path(file) for file in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
         where = f"pattern {pattern}"
@@ -399,6 +347,8 @@ def _size_and_time(file: Path) -> tuple[int, int]:
         stat = file.stat()
     except OSError as error:  # a link to nowhere, for one
         raise InputError(f"{file}: can't be opened ({error.strerror}); remove it") from error
+    if stat.st_size == 0:
+        raise InputError(f"{file}: the file is empty; remove or replace it")
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -422,8 +372,6 @@ def _describe(pixels: NDArray[Any]) -> str:
 def _decode(file: Path) -> NDArray[Any]:
     from skimage.io import imread  # noqa: PLC0415  (as above)
 
-    if file.stat().st_size == 0:
-        raise InputError(f"{file}: the file is empty; remove or replace it")
     try:
         unlike = _unlike_its_pixels(file)
         pixels = np.asarray(imread(file))

@@ -21,13 +21,14 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Rng = np.random.Generator
     Floats = NDArray[np.float64]
     Window = tuple[slice, slice]
 
 VERSION = 1  # part of the cache key: raised when the pixels of a seed change
 
 SMALLEST_SIDE = 16  # pixels
-SMALLEST_DIAMETER = 4.0  # pixels; below it a cell has no inside to draw
+DIAMETER = 38.0  # of a small red cell, in pixels; a large one has 1.3 times that
 MOST_CELLS = 65535  # what uint16 can number
 
 # How many, on average, in a square of one red cell's diameter; and how far beyond the border
@@ -54,13 +55,7 @@ SPECK = np.array([0.250, 0.450, 0.150]).reshape(CHANNELS)
 GREY = np.array([0.250, 0.220, 0.240]).reshape(CHANNELS)
 
 
-def smear_image(
-    index: int,
-    *,
-    seed: int = 0,
-    shape: tuple[int, int] = (192, 256),
-    cell_diameter: float = 38.0,
-) -> Smear:
+def smear_image(index: int, *, seed: int = 0, shape: tuple[int, int] = (192, 256)) -> Smear:
     """Make the picture number `index` of the series `seed`.
 
     The picture depends on the arguments alone, not on what was made before it.
@@ -73,8 +68,6 @@ def smear_image(
         Which series, from 0.
     shape : tuple of int
         Height and width in pixels, each at least 16. The number of cells grows with the area.
-    cell_diameter : float
-        Diameter of a small red cell in pixels, at least 4; a large one has 1.3 times that.
 
     Returns
     -------
@@ -86,69 +79,55 @@ def smear_image(
     ValueError
         If an argument is out of its range, or the picture has more cells than uint16 can number.
     """
-    _check(index, seed, shape, cell_diameter)
+    if min(shape) < SMALLEST_SIDE:
+        raise ValueError(f"shape must be at least {SMALLEST_SIDE} pixels each way, not {shape}")
     rng = np.random.default_rng([seed, index])
-    slide = Slide(np.zeros((3, *shape)), np.zeros(shape, np.uint16), float(cell_diameter))
+    slide = Slide(np.zeros((3, *shape)), np.zeros(shape, np.uint16))
     _draw_cells(rng, slide)
     for centre in _anywhere(rng, _count(rng, slide, DUST, 1.0), slide, 0.0):
         _draw_dust(rng, slide, centre)
     return Smear(_photograph(rng, slide.density), _consecutive(slide.truth))
 
 
-def _check(index: int, seed: int, shape: tuple[int, int], cell_diameter: float) -> None:
-    if index < 0:
-        raise ValueError(f"index must be 0 or more, not {index}")
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, not {seed}")
-    height, width = shape
-    if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(f"shape must be at least {SMALLEST_SIDE} pixels each way, not {shape}")
-    if not SMALLEST_DIAMETER <= cell_diameter < math.inf:
-        raise ValueError(
-            f"cell_diameter must be {SMALLEST_DIAMETER:g} pixels or more, not {cell_diameter}"
-        )
-
-
 # Where things lie: points are (y, x) in pixels.
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+def _between(rng: Rng, low: float, high: float) -> float:
     return low + (high - low) * rng.random()
 
 
-def _direction(rng: np.random.Generator) -> Floats:
+def _direction(rng: Rng) -> Floats:
     turn = _between(rng, 0, 2 * math.pi)
     return np.array([math.sin(turn), math.cos(turn)])
 
 
-def _count(rng: np.random.Generator, slide: Slide, density: float, spread: float) -> int:
+def _count(rng: Rng, slide: Slide, density: float, spread: float) -> int:
     """Draw a number of cells whose mean is `density` in a square of one cell diameter."""
-    sides = np.array(slide.truth.shape) / slide.diameter + 2 * MARGIN
+    sides = np.array(slide.truth.shape) / DIAMETER + 2 * MARGIN
     mean = density * float(sides[0] * sides[1])
     return math.floor(mean * _between(rng, 1 - spread, 1 + spread) + rng.random())
 
 
-def _anywhere(rng: np.random.Generator, count: int, slide: Slide, margin: float) -> Floats:
+def _anywhere(rng: Rng, count: int, slide: Slide, margin: float) -> Floats:
     """Draw `count` points up to `margin` pixels outside the picture."""
     return rng.random((count, 2)) * (np.array(slide.truth.shape) + 2 * margin) - margin
 
 
-def _spread_out(
-    rng: np.random.Generator, count: int, slide: Slide, spacing: float, clustering: float
-) -> Floats:
+def _spread_out(rng: Rng, count: int, slide: Slide, spacing: float, clustering: float) -> Floats:
     """Draw `count` points `spacing` pixels apart where there is room.
 
     The share `clustering` of them lies within a cell diameter of an earlier one.
     """
-    margin = MARGIN * slide.diameter
+    margin = MARGIN * DIAMETER
     points = np.empty((count, 2))
     for number in range(count):
         for _ in range(ATTEMPTS):
             point = _anywhere(rng, 1, slide, margin)[0]
             if number and rng.random() < clustering:
-                away = _between(rng, spacing, 1.05 * slide.diameter)
+                away = _between(rng, spacing, 1.05 * DIAMETER)
                 point = points[rng.integers(number)] + away * _direction(rng)
-            if _has_room(point, points[:number], spacing) and _is_near(point, slide, margin):
+            near = np.all((point >= -margin) & (point < np.array(slide.truth.shape) + margin))
+            if near and _has_room(point, points[:number], spacing):
                 break
         points[number] = point
     return points
@@ -158,25 +137,20 @@ def _has_room(point: Floats, others: Floats, spacing: float) -> bool:
     return not np.any(np.sum((others - point) ** 2, axis=1) < spacing**2)
 
 
-def _is_near(point: Floats, slide: Slide, margin: float) -> bool:
-    return bool(np.all((point >= -margin) & (point < np.array(slide.truth.shape) + margin)))
-
-
 # What lies there.
 
 
-def _draw_cells(rng: np.random.Generator, slide: Slide) -> None:
+def _draw_cells(rng: Rng, slide: Slide) -> None:
     """Draw the red cells, on them the white cells and the platelets, and number them all."""
-    diameter = slide.diameter
     density_and_spread = ((RED_CELLS, 0.2), (WHITE_CELLS, 0.5), (PLATELETS, 1.0))
     red_cells, white_cells, smudges = (_count(rng, slide, *how) for how in density_and_spread)
     cells = red_cells + white_cells + smudges
     if cells > MOST_CELLS:
         raise ValueError(f"the picture would have {cells} cells, more than {MOST_CELLS}")
-    whites = _spread_out(rng, white_cells, slide, 2 * diameter, 0.0)
-    reds = _spread_out(rng, red_cells, slide, 0.58 * diameter, CLUSTERING)
+    whites = _spread_out(rng, white_cells, slide, 2 * DIAMETER, 0.0)
+    reds = _spread_out(rng, red_cells, slide, 0.58 * DIAMETER, CLUSTERING)
     # Red cells make way for white ones: beneath one, only the pushed edge of a cell is ever seen.
-    seen = [point for point in reds if _has_room(point, whites, 1.05 * diameter)]
+    seen = [point for point in reds if _has_room(point, whites, 1.05 * DIAMETER)]
     stain = _between(rng, 0.88, 1.12)
     hue = _between(rng, 0.15, 0.95)
     red = stain * (hue * BROWN + (1 - hue) * MAUVE)
@@ -189,11 +163,9 @@ def _draw_cells(rng: np.random.Generator, slide: Slide) -> None:
         _draw_platelet(rng, slide, point, stain, label := label + 1)
 
 
-def _draw_red_cell(
-    rng: np.random.Generator, slide: Slide, centre: Floats, colour: Floats, label: int
-) -> None:
+def _draw_red_cell(rng: Rng, slide: Slide, centre: Floats, colour: Floats, label: int) -> None:
     """Draw a disc that is thin in its middle; how thin decides between full disc and ghost."""
-    radius = slide.diameter * _between(rng, 0.52, 0.67)
+    radius = DIAMETER * _between(rng, 0.52, 0.67)
     window, y, x = _around(slide, centre, radius)
     distance = _outline(rng, y, x, radius, 0.22)
     slope_y, slope_x = _direction(rng) / radius
@@ -212,7 +184,7 @@ def _draw_red_cell(
     slide.truth[window][distance < 1] = label
 
 
-def _speck(rng: np.random.Generator, y: Floats, x: Floats, radius: float) -> Floats:
+def _speck(rng: Rng, y: Floats, x: Floats, radius: float) -> Floats:
     """Draw a droplet in a cell of `radius`: it gathers light in its middle and loses it around."""
     away_y, away_x = _between(rng, 0.0, 0.6) * radius * _direction(rng)
     distance = np.sqrt((y - away_y) ** 2 + (x - away_x) ** 2) / (radius * _between(rng, 0.06, 0.14))
@@ -221,12 +193,10 @@ def _speck(rng: np.random.Generator, y: Floats, x: Floats, radius: float) -> Flo
     return droplet
 
 
-def _draw_white_cell(
-    rng: np.random.Generator, slide: Slide, centre: Floats, stain: float, label: int
-) -> None:
+def _draw_white_cell(rng: Rng, slide: Slide, centre: Floats, stain: float, label: int) -> None:
     """Draw grainy cytoplasm with a nucleus of one to five lobes, opaque to what is beneath."""
     lobes = max(1, int(rng.integers(6)))
-    radius = slide.diameter * (_between(rng, 0.6, 0.8) if lobes == 1 else _between(rng, 0.75, 1.0))
+    radius = DIAMETER * (_between(rng, 0.6, 0.8) if lobes == 1 else _between(rng, 0.75, 1.0))
     window, y, x = _around(slide, centre, radius)
     distance = _outline(rng, y, x, radius, 0.2)
     nucleus = _nucleus(rng, y, x, radius, lobes)
@@ -241,7 +211,7 @@ def _draw_white_cell(
     slide.truth[window][distance < 1] = label
 
 
-def _nucleus(rng: np.random.Generator, y: Floats, x: Floats, radius: float, lobes: int) -> Floats:
+def _nucleus(rng: Rng, y: Floats, x: Floats, radius: float, lobes: int) -> Floats:
     """Return the distance from the middle of a nucleus in lobes, 1 on its outline.
 
     The lobes lie on an arc about the middle of the cell and melt together where they meet.
@@ -257,11 +227,9 @@ def _nucleus(rng: np.random.Generator, y: Floats, x: Floats, radius: float, lobe
     return np.sqrt(np.maximum(-np.log(np.maximum(field, 1e-30)), 0) / MELTING)
 
 
-def _draw_platelet(
-    rng: np.random.Generator, slide: Slide, centre: Floats, stain: float, label: int
-) -> None:
+def _draw_platelet(rng: Rng, slide: Slide, centre: Floats, stain: float, label: int) -> None:
     """Draw a smudge."""
-    radius = slide.diameter * _between(rng, 0.09, 0.17)
+    radius = DIAMETER * _between(rng, 0.09, 0.17)
     window, y, x = _around(slide, centre, 1.5 * radius)
     distance = _outline(rng, y, x, radius, 0.3)
     colour = stain * _between(rng, 0.6, 1.3) * PLATELET
@@ -269,9 +237,9 @@ def _draw_platelet(
     slide.truth[window][distance < 1] = label
 
 
-def _draw_dust(rng: np.random.Generator, slide: Slide, centre: Floats) -> None:
+def _draw_dust(rng: Rng, slide: Slide, centre: Floats) -> None:
     """Draw a grain of dust, which is no cell: far out of focus if it is large."""
-    radius = slide.diameter * _between(rng, 0.05, 0.25)
+    radius = DIAMETER * _between(rng, 0.05, 0.25)
     window, y, x = _around(slide, centre, 2 * radius)
     distance = _outline(rng, y, x, radius, 0.3)
     slide.density[:, *window] += (0.4 * np.exp(-(distance**2))) * GREY
@@ -293,9 +261,7 @@ def _around(slide: Slide, centre: Floats, radius: float) -> tuple[Window, Floats
     return (rows, columns), y, x
 
 
-def _outline(
-    rng: np.random.Generator, y: Floats, x: Floats, radius: float, stretch: float
-) -> Floats:
+def _outline(rng: Rng, y: Floats, x: Floats, radius: float, stretch: float) -> Floats:
     """Return the distance from (0, 0), 1 on the outline of a slightly irregular ellipse.
 
     The ellipse has about the area of a circle of `radius`; `stretch` is how much longer than that
@@ -331,7 +297,7 @@ def _blend(below: Floats, above: Floats, share: Floats) -> Floats:
 # From the slide to the result.
 
 
-def _photograph(rng: np.random.Generator, density: Floats) -> NDArray[np.uint8]:
+def _photograph(rng: Rng, density: Floats) -> NDArray[np.uint8]:
     """Light the slide, focus on it not quite, and take the picture; this uses up `density`."""
     # In place: at these sizes, finding room for one more array takes longer than filling it.
     image = np.negative(density, out=density)
@@ -347,7 +313,7 @@ def _photograph(rng: np.random.Generator, density: Floats) -> NDArray[np.uint8]:
     return np.dstack(list(image.astype(np.uint8)))
 
 
-def _light(rng: np.random.Generator, image: Floats) -> None:
+def _light(rng: Rng, image: Floats) -> None:
     """Shine on the slide: more from one side, less into the corners."""
     _, height, width = image.shape
     y, x = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
@@ -390,10 +356,7 @@ class Slide:
         Optical density, (3, height, width): red, green and blue.
     truth : NDArray[np.uint16]
         The number of the topmost cell, (height, width); 0 for none.
-    diameter : float
-        The diameter of a small red cell, in pixels.
     """
 
     density: Floats
     truth: NDArray[np.uint16]
-    diameter: float

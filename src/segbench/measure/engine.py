@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from segbench.backends import registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
@@ -41,7 +42,8 @@ from segbench.results.records import Case, Header, Records, Sample, Writer, samp
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from segbench.images.datasets import Dataset, Origin
+    from segbench.images.datasets import Dataset
+    from segbench.images.origin import Origin
     from segbench.measure.machine import Fact
     from segbench.measure.settings import RunSettings
     from segbench.measure.workers import Launch
@@ -201,6 +203,7 @@ def run(
                     "objects": sum(reference.objects),
                     "truth": reference.truth,
                 },
+                backends={str(each): registry.describe(each) for each in settings.backends},
             )
             writer = Writer.create(path, header)
         with writer:

@@ -5,75 +5,63 @@ Nothing here raises: what a platform can't tell is left out, so that no run fail
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ParamSpec, TypeAlias, TypeVar
 
 import psutil
 
-from segbench.backends.registry import GROUPS
+from segbench.backends import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from importlib.metadata import EntryPoint
 
 P = ParamSpec("P")
 T = TypeVar("T")
+U = TypeVar("U")
 
 Fact: TypeAlias = str | int | float | list[int] | list[float]
 
-# What a timed call spends its time in; of those that come under several names, all of them.
-LIBRARIES = (
-    "segbench",
-    "numpy",
-    "scipy",
-    "scikit-image",
-    "dask",
-    "dask-image",
-    "distributed",
-    "pims",
-    "slicerator",  # under pims
-    "imageio",
-    "pillow",
-    "tifffile",
-    "imagecodecs",  # of compressed TIFF
-    "opencv-python-headless",
-    "opencv-python",
-    "opencv-contrib-python-headless",
-    "opencv-contrib-python",
-    "toolz",
-    "cytoolz",  # taken for toolz where it is installed
-    "cloudpickle",  # every task of a pool of processes, and the next two of a cluster
-    "msgpack",
-    "tornado",
-)
+# Where Linux tells of processes and of itself; other platforms have no such files.
+PROC, SYS = Path("/proc"), Path("/sys")
 
-CGROUPS = Path("/sys/fs/cgroup")
-GOVERNORS = Path("/sys/devices/system/cpu/cpufreq")
+PACKAGE = Path(__file__).parents[1]
 
 # A healthy repository answers in milliseconds; one on a network that hangs must not hold up a run.
 GIT_SECONDS = 5.0
 
 
+def _otherwise(unknown: U) -> Callable[[Callable[P, T]], Callable[P, T | U]]:
+    """Give `unknown` in place of an error: platforms fail in their own ways."""
+
+    def decorate(ask: Callable[P, T]) -> Callable[P, T | U]:
+        @functools.wraps(ask)
+        def answer(*args: P.args, **kwargs: P.kwargs) -> T | U:
+            try:
+                return ask(*args, **kwargs)
+            except Exception:  # noqa: BLE001  (as said above)
+                return unknown
+
+        return answer
+
+    return decorate
+
+
 def versions() -> dict[str, str]:
     """Version of Python and of each library that is timed, where it is installed.
 
-    ``commit`` is that of segbench's source, where it runs from a work tree. Beside `LIBRARIES` these are the distributions that bring readers or processors and what these
-    require.
+    ``commit`` is that of segbench's source, where it runs from a work tree.
     """
-    found = {"python": platform.python_version()}
-    plugins = {_canonical(name) for group in GROUPS.values() for name in _names_of_plugins(group)}
-    for name in (*LIBRARIES, *sorted(plugins - set(LIBRARIES))):
-        if installed := _answer(version, name):
-            found[name] = installed
-    if source := commit():
-        found["commit"] = source
-    return found
+    installed = _otherwise("")(version)
+    found = {name: installed(name) for name in registry.libraries()}
+    found = {"python": platform.python_version(), **found, "commit": commit()}
+    return {name: text for name, text in found.items() if text}
 
 
 def machine() -> dict[str, Fact]:
@@ -93,63 +81,98 @@ def machine() -> dict[str, Fact]:
         - ``virtual_machine``: whether the CPU says that it runs under a hypervisor (x86 does);
         - ``load_at_start``, ``load_average``: over the last minute; over the last 1, 5 and 15.
     """
-    cpuinfo = _read(Path("/proc/cpuinfo"))
-    membership = _read(Path("/proc/self/cgroup"))
     asked: dict[str, Callable[[], Fact | None]] = {
         "system": lambda: f"{platform.system()} {platform.release()}",
         "architecture": platform.machine,
-        "cpu": lambda: _cpu_model(cpuinfo),
+        "cpu": lambda: _of_cpu("model name") or platform.processor() or "unknown",
         "cpus": os.cpu_count,
         "cpus_available": lambda: len(_affinity() or ()) or os.cpu_count(),
         "physical_cores": lambda: psutil.cpu_count(logical=False),
         "affinity": _affinity,
-        "cgroup_cpus": lambda: _cpu_limit(membership, CGROUPS),
-        "governor": lambda: _governor(GOVERNORS),
-        "virtual_machine": lambda: _is_virtual(cpuinfo),
+        "cgroup_cpus": cpu_quota,
+        "governor": _governor,
+        "virtual_machine": lambda: (
+            "hypervisor" in flags.split() if (flags := _of_cpu("flags")) else None
+        ),
         "memory_gib": lambda: _gib(psutil.virtual_memory().total),
         "memory_available_gib": lambda: _gib(psutil.virtual_memory().available),
-        "cgroup_memory_gib": lambda: _memory_limit(
-            membership, CGROUPS, total=psutil.virtual_memory().total
-        ),
+        "cgroup_memory_gib": memory_quota_gib,
         "load_at_start": lambda: round(psutil.getloadavg()[0], 2),
         "load_average": lambda: [round(load, 2) for load in psutil.getloadavg()],
         "python": lambda: (
             f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})"
         ),
     }
-    answers = {key: _answer(ask) for key, ask in asked.items()}
+    answers = {key: _otherwise(None)(ask)() for key, ask in asked.items()}
     return {key: answer for key, answer in answers.items() if answer is not None}
 
 
+@_otherwise(None)
 def cpu_quota() -> float | None:
     """CPUs that this process's control groups allow, as a number; None without a limit."""
-    return _answer(lambda: _cpu_limit(_read(Path("/proc/self/cgroup")), CGROUPS))
+    limits = []
+    for group in _groups("cpu"):
+        # Microseconds of CPU time, and of the period that they are for: version 1 has a file each.
+        old = _read(group / "cpu.cfs_quota_us") + _read(group / "cpu.cfs_period_us")
+        # No limit is "max" or -1.
+        if limit := re.match(r"(\d+)\s+(\d+)", _read(group / "cpu.max") or old):
+            limits.append(int(limit[1]) / int(limit[2]))
+    return round(min(limits), 2) if limits else None
 
 
+@_otherwise(None)
 def memory_quota_gib() -> float | None:
     """GiB that this process's control groups allow; None without a limit."""
-    membership, total = _read(Path("/proc/self/cgroup")), psutil.virtual_memory().total
-    return _answer(lambda: _memory_limit(membership, CGROUPS, total=total))
+    names = ("memory.max", "memory.limit_in_bytes")  # version 2 and version 1
+    found = [_read(group / name).strip() for group in _groups("memory") for name in names]
+    # No limit is "max" in version 2, and in version 1 a number beyond any memory.
+    total = psutil.virtual_memory().total
+    limits = [int(limit) for limit in found if limit.isdecimal() and int(limit) < total]
+    return _gib(min(limits)) if limits else None
 
 
+@_otherwise("")
 def file_system(path: Path) -> str:
     """Type of the file system that holds a path, such as ``ext4``; empty where nobody knows.
 
     A link's is that of what it leads to.
     """
-    return _answer(lambda: _type_of_mount(path.resolve(), _mounts())) or ""
+    path = path.resolve()
+    # Of those mounted at one place the last is the one that is seen.
+    types = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    return next((types[place] for place in (path, *path.parents) if place in types), "")
 
 
-def commit() -> str:
+@_otherwise("")
+def commit(package: Path = PACKAGE) -> str:
     """Git commit of segbench's source, with ``-dirty`` where files of the package differ from it.
 
-    Empty where the source does not come from a work tree: an installed package may well lie inside
-    somebody's repository, which says nothing about it.
+    Parameters
+    ----------
+    package : Path
+        Folder of a package.
+
+    Returns
+    -------
+    str
+        Empty where the source does not come from a work tree: an installed package may well lie
+        inside somebody's repository, which says nothing about it.
     """
-    file = Path(__file__).resolve()
-    return _answer(_commit_of, file, file.parents[1]) or ""
+    try:
+        _git(package, "ls-files", "--error-unmatch", "--", "__init__.py")
+        status = _git(
+            package, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""  # no git, no work tree, or one that does not hold the package
+    head = re.search(r"^# branch\.oid ([0-9a-f]+)$", status, re.MULTILINE)
+    if head is None:
+        return ""  # nothing was ever committed
+    changed = any(not line.startswith("#") for line in status.splitlines())
+    return head[1] + ("-dirty" if changed else "")
 
 
+@_otherwise(None)
 def throttled_seconds() -> float | None:
     """Seconds so far that a CPU quota has held back the control groups that this process is in.
 
@@ -160,150 +183,10 @@ def throttled_seconds() -> float | None:
         was held back (on a kernel with cgroups v1 the time counts once for each CPU). None where
         there is no such count.
     """
-    return _answer(lambda: _throttled(_read(Path("/proc/self/cgroup")), CGROUPS))
-
-
-def steal_seconds() -> float | None:
-    """Seconds so far, over all CPUs, that the hypervisor gave to others; None outside Linux."""
-    return _answer(lambda: float(psutil.cpu_times().steal))
-
-
-def withheld_seconds() -> float | None:
-    """CPU time that a quota or the machine's host has withheld so far; None where neither is known."""
-    known = [part for part in (throttled_seconds(), steal_seconds()) if part is not None]
-    return sum(known) if known else None
-
-
-def _answer(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    try:
-        return ask(*args, **kwargs)
-    except Exception:  # noqa: BLE001  (a platform fails in its own ways; no run may fail of them)
-        return None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""  # another platform, or another version of its files
-
-
-def _gib(size: int) -> float:
-    return round(size / 2**30, 1)
-
-
-# Versions
-
-
-def _canonical(name: str) -> str:
-    # As in PEP 503: one distribution, one name.
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _names_of_plugins(group: str) -> Iterator[str]:
-    for entry in entry_points(group=group):
-        yield from _answer(_names_of_plugin, entry) or ()
-
-
-def _names_of_plugin(entry: EntryPoint) -> list[str]:
-    # What of segbench's own requirements is timed is in the list above.
-    if entry.dist is None or _canonical(entry.dist.name) == "segbench":
-        return []
-    names = [entry.dist.name]
-    for requirement in entry.dist.requires or ():
-        name = re.match(r"[\w.-]+", requirement)
-        extra = re.search(r"""\bextra\s*==\s*["']([^"']+)""", requirement)
-        if name and (extra is None or extra[1] in entry.extras):
-            names.append(name[0])
-    return names
-
-
-# CPUs
-
-
-def _cpu_model(cpuinfo: str) -> str:
-    if named := re.search(r"^model name\s*:\s*(.+)", cpuinfo, re.MULTILINE):
-        return named[1].strip()
-    return platform.processor() or "unknown"
-
-
-def _is_virtual(cpuinfo: str) -> bool | None:
-    flags = re.search(r"^flags\s*:(.*)", cpuinfo, re.MULTILINE)
-    return "hypervisor" in flags[1].split() if flags else None
-
-
-def _affinity() -> list[int] | None:
-    # macOS has none.
-    if hasattr(psutil.Process, "cpu_affinity"):
-        return sorted(psutil.Process().cpu_affinity())
-    return None
-
-
-def _governor(folder: Path) -> str | None:
-    names = {_read(file).strip() for file in folder.glob("policy*/scaling_governor")}
-    return ", ".join(sorted(names - {""})) or None
-
-
-# Control groups
-
-
-def _groups(membership: str, controller: str, root: Path) -> Iterator[Path]:
-    """Folders of the control groups that limit a process: its own, and those that this lies in.
-
-    Parameters
-    ----------
-    membership : str
-        Of the process, as in ``/proc/self/cgroup``: lines ``number:controllers:path`` (cgroups(7)).
-    controller : str
-        ``cpu`` or ``memory``.
-    root : Path
-        Where they are mounted: version 2 as the whole, or version 1 as a folder a controller with
-        version 2 beside it.
-    """
-    for line in membership.splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            mount = root if (root / "cgroup.controllers").exists() else root / "unified"
-        elif controller in controllers.split(","):
-            mount = root / controller
-        else:
-            continue
-        group = PurePosixPath(path.lstrip("/"))
-        if ".." in group.parts:  # outside of what this process can see
-            group = PurePosixPath()
-        # Where a container is told its path outside but sees its own group as the root, only the
-        # last of these exists.
-        for part in dict.fromkeys((group, *group.parents)):
-            yield mount / part
-
-
-def _cpu_limit(membership: str, root: Path) -> float | None:
-    limits = []
-    for group in _groups(membership, "cpu", root):
-        # Microseconds of CPU time, and of the period that they are for: version 1 has a file each.
-        old = _read(group / "cpu.cfs_quota_us") + _read(group / "cpu.cfs_period_us")
-        # No limit is "max" or -1.
-        if limit := re.match(r"(\d+)\s+(\d+)", _read(group / "cpu.max") or old):
-            limits.append(int(limit[1]) / int(limit[2]))
-    return round(min(limits), 2) if limits else None
-
-
-def _memory_limit(membership: str, root: Path, *, total: int) -> float | None:
-    limits = []
-    for group in _groups(membership, "memory", root):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            limit = _read(group / name).strip()
-            # No limit is "max" in version 2, and in version 1 a number beyond any memory.
-            if limit.isdecimal() and int(limit) < total:
-                limits.append(int(limit))
-    return _gib(min(limits)) if limits else None
-
-
-def _throttled(membership: str, root: Path) -> float | None:
     units = {"throttled_usec": 1e-6, "throttled_time": 1e-9}  # version 2 and version 1
     seconds = [
         int(count) * units[name]
-        for group in _groups(membership, "cpu", root)
+        for group in _groups("cpu")
         for name, count in re.findall(r"^(\w+) (\d+)$", _read(group / "cpu.stat"), re.MULTILINE)
         if name in units
     ]
@@ -311,32 +194,16 @@ def _throttled(membership: str, root: Path) -> float | None:
     return sum(seconds) if seconds else None
 
 
-# Files
+@_otherwise(None)
+def steal_seconds() -> float:
+    """Seconds so far, over all CPUs, that the hypervisor gave to others; None outside Linux."""
+    return float(psutil.cpu_times().steal)
 
 
-def _mounts() -> list[tuple[str, str]]:
-    return [(mount.mountpoint, mount.fstype) for mount in psutil.disk_partitions(all=True)]
-
-
-def _type_of_mount(path: Path, mounts: list[tuple[str, str]]) -> str:
-    # Of those mounted at one place the last is the one that is seen.
-    types = {Path(place): kind for place, kind in mounts}
-    return next((types[place] for place in (path, *path.parents) if place in types), "")
-
-
-def _commit_of(file: Path, folder: Path) -> str:
-    try:
-        _git(file.parent, "ls-files", "--error-unmatch", "--", file.name)
-        status = _git(
-            folder, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""  # no git, no work tree, or one that does not hold the file
-    head = re.search(r"^# branch\.oid ([0-9a-f]+)$", status, re.MULTILINE)
-    if head is None:
-        return ""  # nothing was ever committed
-    changed = any(not line.startswith("#") for line in status.splitlines())
-    return head[1] + ("-dirty" if changed else "")
+def withheld_seconds() -> float | None:
+    """CPU time that a quota or the machine's host has withheld so far; None where neither is known."""
+    known = [part for part in (throttled_seconds(), steal_seconds()) if part is not None]
+    return sum(known) if known else None
 
 
 def git_variables() -> dict[str, str]:
@@ -362,3 +229,55 @@ def _git(folder: Path, *arguments: str) -> str:
         timeout=GIT_SECONDS,
         check=True,
     ).stdout
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""  # another platform, or another version of its files
+
+
+def _gib(size: int) -> float:
+    return round(size / 2**30, 1)
+
+
+def _of_cpu(key: str) -> str:
+    """What the table of CPUs says of the first; empty where it does not."""
+    line = re.search(rf"^{key}\s*:(.*)", _read(PROC / "cpuinfo"), re.MULTILINE)
+    return line[1].strip() if line else ""
+
+
+def _affinity() -> list[int] | None:
+    # macOS has none.
+    if hasattr(psutil.Process, "cpu_affinity"):
+        return sorted(psutil.Process().cpu_affinity())
+    return None
+
+
+def _governor() -> str | None:
+    files = (SYS / "devices/system/cpu/cpufreq").glob("policy*/scaling_governor")
+    return ", ".join(sorted({_read(file).strip() for file in files} - {""})) or None
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Folders of the control groups that limit this process: its own, and those that it lies in.
+
+    They are mounted as cgroups(7) has it: version 2 as the whole, or version 1 as a folder for each
+    controller (``cpu``, ``memory``) with version 2 beside it.
+    """
+    root = SYS / "fs/cgroup"
+    for line in _read(PROC / "self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount = root if (root / "cgroup.controllers").exists() else root / "unified"
+        elif controller in controllers.split(","):
+            mount = root / controller
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        if ".." in group.parts:  # outside of what this process can see
+            group = PurePosixPath()
+        # Where a container is told its path outside but sees its own group as the root, only the
+        # last of these exists.
+        yield from (mount / part for part in (group, *group.parents))

@@ -26,7 +26,7 @@ from segbench.results.records import Case
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from segbench.images.datasets import Origin
+    from segbench.images.origin import Origin
 
 # Phases and their meaning, in their natural order.
 PHASES = {

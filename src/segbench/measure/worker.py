@@ -19,7 +19,6 @@ import psutil
 
 from segbench import agreement
 from segbench.backends import phases, registry
-from segbench.backends.start import started
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import memory
@@ -310,7 +309,7 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
         try:
             spec = registry.parse_spec(first.backend)
             backend = stack.enter_context(
-                started(spec, workers=first.workers, image=first.image, params=params)
+                phases.started(spec, workers=first.workers, image=first.image, params=params)
             )
         except InputError as error:
             reply(Refused(str(error)))

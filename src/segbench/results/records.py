@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_ar
 
 import msgspec
 
+from segbench.backends.interface import Description  # noqa: TC001  (msgspec reads the types)
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 
@@ -230,6 +231,8 @@ class Header:
     machine, versions, settings, dataset : dict
         As :mod:`segbench.measure.machine` and the engine describe them: free text for people and
         for programs that compare runs, so their keys are not fixed here.
+    backends : dict of str to Description
+        What each backend says of itself, by its spec; empty in runs of earlier versions.
     """
 
     schema: int = SCHEMA
@@ -238,6 +241,7 @@ class Header:
     versions: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
+    backends: dict[str, Description] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

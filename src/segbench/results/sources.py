@@ -6,13 +6,15 @@ import dataclasses
 import itertools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pandas as pd
 
+from segbench.backends import registry
+from segbench.backends.interface import Description
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 from segbench.results.records import (
@@ -27,7 +29,7 @@ from segbench.results.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # Of a run; what a gate adds (`side`, `look`) no report reads.
@@ -39,6 +41,17 @@ NUMBERS = [
     for field in dataclasses.fields(Sample)
     if field.default is None and field.name != "objects"
 ]
+
+
+class Descriptions(dict[str, Description]):
+    """What backends said of themselves in a run, by their specs; of another what is known here.
+
+    Only ``descriptions[spec]`` looks here, and loads the backend's libraries for it.
+    """
+
+    def __missing__(self, spec: str) -> Description:
+        self[spec] = registry.describe(BackendSpec(*spec.split("/")))
+        return self[spec]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +70,8 @@ class Source:
         When, as the source says it.
     machine, versions, settings, dataset : dict
         As the source describes them.
+    backends : mapping of str to Description
+        What each backend says of itself, by its spec.
     samples : DataFrame
         One row a :class:`segbench.results.records.Sample`, and ``backend``, their joined names.
     profiles : tuple of Profile
@@ -77,6 +92,7 @@ class Source:
     versions: dict[str, Any]
     settings: dict[str, Any]
     dataset: dict[str, Any]
+    backends: Mapping[str, Description] = field(default_factory=Descriptions)
     samples: pd.DataFrame
     profiles: tuple[Profile, ...] = ()
     picture: bytes = b""
@@ -161,6 +177,7 @@ def read_run_folder(folder: Path) -> Source:
         versions=header.versions,
         settings=header.settings,
         dataset=header.dataset,
+        backends=Descriptions(header.backends),
         samples=tidy(run.samples),
         profiles=tuple(read_profiles(folder)),
         picture=picture.read_bytes() if picture.is_file() else b"",

@@ -1,0 +1,331 @@
+"""The registry: parts are found, say what is wrong with them, and describe themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+from segbench.measure.cases import BACKENDS
+
+from segbench.agreement import first_difference
+from segbench.backends import phases, registry, schedulers
+from segbench.backends.interface import SHARED
+from segbench.backends.registry import BASELINE, BackendSpec, UnavailableError
+from segbench.errors import InputError
+from segbench.images import datasets
+from segbench.measure import machine
+from segbench.pipeline import PipelineParams
+from segbench.results.records import Header, RunWriter
+from segbench.results.sources import read_run_folder
+from tests.made_up import DASK, SERIAL, make_source, sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
+PROCESSORS = ("skimage", "dask-image", "dask-image-area", "dask-blocks", "opencv")
+NAMES = {"reader": READERS, "processor": PROCESSORS, "scheduler": tuple(schedulers.SCHEDULERS)}
+
+
+def listed(name: str, kind: str = "processor") -> registry.Part:
+    """A part as `segbench backends` lists it."""
+    (part,) = (part for part in registry.parts() if (part.kind, part.name) == (kind, name))
+    return part
+
+
+# Specs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("skimage", "backend 'skimage': write reader/processor/scheduler, such as"),
+        ("a/b/c/d", "backend 'a/b/c/d': write reader/processor/scheduler"),
+        ("", "backend '': write reader/processor/scheduler"),
+        ("skimag/skimage/serial", "unknown reader 'skimag' (did you mean skimage?): choose from"),
+        ("skimage/xyz/serial", "unknown processor 'xyz': choose from dask-blocks, dask-image, "),
+        ("skimage/skimage/thread", "unknown scheduler 'thread' (did you mean threads?): choose "),
+        ("skimage//serial", "unknown processor '': choose from"),
+    ],
+)
+def test_unknown_names_list_the_alternatives(text: str, message: str) -> None:
+    """A spec with an unknown part is refused in one line that lists what there is."""
+    with pytest.raises(InputError) as caught:
+        registry.parse_spec(text)
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_alternatives_are_all_there(kind: str) -> None:
+    """The alternatives are all readers, all processors or all schedulers, each listed once."""
+    spec = dataclasses.replace(BASELINE, **{kind: "?"})
+    with pytest.raises(InputError) as caught:
+        registry.parse_spec(str(spec))
+    assert {*NAMES[kind]} <= {*str(caught.value).split("choose from ")[1].split(", ")}
+    own = [part.name for part in registry.parts() if (part.kind, part.source) == (kind, "segbench")]
+    assert sorted(own) == sorted(NAMES[kind])
+
+
+def test_spec_is_read_and_written() -> None:
+    """A spec is read back from its own text, and spaces around it do not matter."""
+    spec = BackendSpec("dask-image", "dask-blocks", "threads")
+    assert registry.parse_spec(f" {spec} ") == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("dask-image/skimage/serial", "the reader dask-image builds a Dask graph, which serial"),
+        ("skimage/dask-blocks/thread-pool", "the processor dask-blocks builds a Dask graph"),
+        ("dask-image/dask-image/process-pool", "the reader dask-image builds a Dask graph"),
+        ("skimage/skimage/threads", "neither part uses Dask, so its scheduler threads would"),
+        ("skimage/skimage/synchronous", "neither part uses Dask"),
+    ],
+)
+def test_impossible_combinations_are_refused(spec: str, reason: str) -> None:
+    """A scheduler that can't run its parts is refused with the reason and what could."""
+    with pytest.raises(InputError) as caught:
+        registry.load(registry.parse_spec(spec))
+    assert str(caught.value).startswith(f"backend {spec}: {reason}")
+    fitting = schedulers.WITHOUT_DASK if "neither" in reason else schedulers.WITH_DASK
+    assert str(caught.value).endswith(f"use one of {', '.join(fitting)}")
+
+
+def test_scheduler_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler whose library is missing says what to install, and is listed with it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    spec = BackendSpec("skimage", "dask-blocks", "distributed")
+    with pytest.raises(UnavailableError, match=r'pip install "segbench\[distributed\]"'):
+        registry.load(spec)
+    assert [name for name in schedulers.SCHEDULERS if listed(name, "scheduler").missing] == [
+        "distributed"
+    ]
+    assert registry.packages(spec) == {"segbench": ("distributed",)}
+
+
+# Parts of other packages
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A distribution with good and bad parts on the path, not installed; its name."""
+    info = tmp_path / "cellplug-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: cellplug\nVersion: 1.0\nRequires-Dist: click\n"
+    )
+    (info / "entry_points.txt").write_text(
+        "[segbench.readers]\n"
+        "cellplug = cellplug_good:READER\n"
+        "cellplug-wrong = cellplug_good:PROCESSOR\n"
+        "skimage = cellplug_good:READER\n"
+        "[segbench.processors]\n"
+        "cellplug = cellplug_good:PROCESSOR\n"
+        "cellplug-told = cellplug_good:TOLD\n"
+        "cellplug-broken = cellplug_broken:PROCESSOR\n"
+        "cellplug-nothing = cellplug_good:NOTHING\n"
+        "cellplug-plain = cellplug_plain:PROCESSOR\n"
+        "cellplug-extra = cellplug_plain:PROCESSOR [fast]\n"
+    )
+    (tmp_path / "cellplug_good.py").write_text(
+        "import dataclasses\n"
+        "from segbench.backends import skimage\n"
+        "from segbench.backends.readers import SKIMAGE as READER\n"
+        "PROCESSOR = dataclasses.replace(skimage.PROCESSOR, label=lambda mask: skimage.label(mask))\n"
+        "TOLD = dataclasses.replace(\n"
+        "    PROCESSOR, words='the quick labels', libraries=('jinja2', 'Not_There'), work='labels'\n"
+        ")\n"
+    )
+    (tmp_path / "cellplug_broken.py").write_text("raise RuntimeError('no licence')\n")
+    (tmp_path / "cellplug_plain.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "cellplug"
+
+
+def test_plugin_works(plugin: str) -> None:
+    """A reader and a processor of another package are listed, and do the work."""
+    assert [listed(plugin, kind) for kind in ("reader", "processor")] == [
+        registry.Part(kind, plugin, plugin, "") for kind in ("reader", "processor")
+    ]
+    pattern, params = datasets.lay_out(datasets.smear(2, shape=(32, 40)), 2), PipelineParams()
+    found = []
+    for spec in (registry.parse_spec(f"{plugin}/{plugin}/serial"), BASELINE):
+        with phases.started(spec, workers=1) as backend:
+            found.append(phases.run_pipeline(backend, pattern, params))
+    assert found[0].count > 0
+    assert first_difference(*found) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        ("cellplug-broken", "processor", "cellplug is broken: RuntimeError('no licence')"),
+        ("cellplug-nothing", "processor", "cellplug is broken: AttributeError"),
+        (
+            "cellplug-wrong",
+            "reader",
+            "cellplug is broken: cellplug_good:PROCESSOR is a Processor, not a Reader",
+        ),
+        ("cellplug-plain", "processor", "No module named 'no_such_module'; pip install cellplug"),
+        (
+            "cellplug-extra",
+            "processor",
+            "No module named 'no_such_module'; pip install \"cellplug[fast]\"",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("plugin")
+def test_broken_plugins_do_not_stop_the_others(name: str, kind: str, reason: str) -> None:
+    """A plugin that can't be used says why, and how it is installed where that is why, alone."""
+    missing = listed(name, kind).missing
+    assert missing.startswith(f"{kind} {name}")
+    assert reason in missing
+    spec = dataclasses.replace(BASELINE, **{kind: name})
+    with pytest.raises(UnavailableError) as caught:
+        registry.load(spec)
+    assert str(caught.value) == missing
+    assert registry.describe(spec).words == str(spec)
+    own = [part for part in registry.parts() if part.source == "segbench"]
+    assert not [part for part in own if part.missing and part.name not in ("opencv", "distributed")]
+
+
+@pytest.mark.usefixtures("plugin")
+def test_own_names_are_kept() -> None:
+    """Another package can't take over the name of one of segbench's parts."""
+    assert listed("skimage", "reader").source == "segbench"
+
+
+def test_plugin_is_gone_with_its_package() -> None:
+    """Parts are looked up each time: without its package a plugin is not listed."""
+    assert not [part for part in registry.parts() if part.source == "cellplug"]
+
+
+# What they say of themselves
+
+
+def test_every_backend_has_words_of_its_own() -> None:
+    """No two backends of segbench's own parts are called the same, and each says its work."""
+    here = [part.name for part in registry.parts() if part.kind == "processor" and not part.missing]
+    specs = [BackendSpec(*names, "threads") for names in product(READERS, {*PROCESSORS} & {*here})]
+    specs += [BackendSpec("skimage", "skimage", name) for name in NAMES["scheduler"]]
+    words, known = set(), {*registry.libraries()}
+    for spec in {*specs}:
+        described = registry.describe(spec)
+        words.add(described.words)
+        assert described.words != str(spec)
+        assert described.work == ("OpenCV" if spec.processor == "opencv" else "scikit-image")
+        assert {*SHARED} <= {*described.libraries} <= known
+    assert len(words) == len({*specs})
+
+
+def test_words_read_well() -> None:
+    """The default backends are called by what does the work and where; a reader only if it matters."""
+    assert [registry.describe(backend).words for backend in BACKENDS] == [
+        "scikit-image one image after the other",
+        "scikit-image in a thread pool",
+        "scikit-image in a process pool",
+        "dask-image's filters on Dask's threads",
+        "Dask over scikit-image (read by Dask over pims) on Dask's threads",
+        "Dask over scikit-image on Dask's threads",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "own"),
+    [
+        ("skimage/skimage/thread-pool", set()),
+        ("skimage/skimage/process-pool", {"cloudpickle"}),
+        ("dask-array-skimage/dask-blocks/threads", {"dask", "toolz", "cytoolz"}),
+        (
+            "dask-image/dask-image/synchronous",
+            {"dask", "toolz", "cytoolz", "dask-image", "pims", "slicerator"},
+        ),
+        (
+            "dask-array-pims/dask-blocks/distributed",
+            {"dask", "toolz", "cytoolz", "pims", "slicerator"}
+            | {"cloudpickle", "distributed", "msgpack", "tornado"},
+        ),
+    ],
+)
+def test_libraries_are_those_that_matter(spec: str, own: set[str]) -> None:
+    """A backend names what its reader, processor and scheduler use beside what all do."""
+    assert {*registry.describe(registry.parse_spec(spec)).libraries} == {*SHARED} | own
+
+
+def test_plugin_describes_itself(plugin: str) -> None:
+    """A plugin's own words, libraries and work are taken, and what its package requires."""
+    told = registry.describe(BackendSpec("skimage", "cellplug-told", "serial"))
+    assert told.words == "the quick labels one image after the other"
+    assert told.work == "labels"
+    assert {*told.libraries} == {*SHARED, "jinja2", "not-there", plugin, "click"}
+
+
+def test_plugin_that_keeps_our_words(plugin: str) -> None:
+    """A plugin made of segbench's processor is not called as that, nor taken for its work."""
+    kept = registry.describe(BackendSpec("skimage", plugin, "serial"))
+    assert kept.words == "cellplug one image after the other"
+    assert kept.work == plugin
+
+
+@pytest.mark.parametrize("spec", ["no/such/backend", "skimage/skimage/nowhere"])
+def test_unknown_backends_are_described_by_their_name(spec: str) -> None:
+    """Of a backend that is not known here there is its name, and its processor's for the work."""
+    found = registry.describe(BackendSpec(*spec.split("/")))
+    assert (found.words, found.libraries, found.work) == (spec, (), spec.split("/")[1])
+
+
+def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> None:
+    """A processor that is added is in a run's versions and header, and a report reads it there."""
+    spec = BackendSpec("skimage", "cellplug-told", "serial")
+    assert machine.versions().items() >= {plugin: "1.0"}.items()
+    assert "jinja2" in machine.versions()
+    header = Header(
+        started="",
+        machine={},
+        versions=machine.versions(),
+        settings={},
+        dataset={},
+        backends={str(spec): registry.describe(spec)},
+    )
+    with RunWriter.create(tmp_path / "run", header) as writer:
+        for block in (1, 2):
+            writer.append(sample(str(spec), "process", 1, block, seconds=1.0))
+    source = read_run_folder(tmp_path / "run")
+    assert source.backends[str(spec)] == registry.describe(spec)
+    assert source.versions["jinja2"] == machine.versions()["jinja2"]
+    assert "jinja2" in source.backends[str(spec)].libraries
+    assert "jinja2" not in source.backends[str(BASELINE)].libraries
+
+
+def test_sources_without_descriptions_know_them_from_here() -> None:
+    """What a run of an earlier version, ASV or pytest-benchmark does not say is looked up here."""
+    source = make_source([sample(SERIAL, "read", 1, seconds=1.0)])
+    assert source.backends[DASK] == registry.describe(BackendSpec(*DASK.split("/")))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pipeline",
+        "backends.interface",
+        "backends.registry",
+        "backends.schedulers",
+        "images.origin",
+        "measure.machine",
+    ],
+)
+def test_names_are_known_without_arrays(module: str) -> None:
+    """What the command line needs imports neither numpy nor anything that is slower."""
+    code = (
+        f"import sys, segbench.{module}\n"
+        "print(sorted({'numpy', 'pandas', 'scipy', 'dask', 'skimage', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run(  # noqa: S603  (this interpreter, on the code above)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
