@@ -119,6 +119,7 @@ def test_repository_is_left_as_it_was(
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/called'\n")
     hook.chmod(0o755)
+    git(place, "config", "core.fsmonitor", str(hook))
     before = everything(repository), everything(place)
     assert checkout.top(place / "folder") == place.resolve()
     assert checkout.changed(place)

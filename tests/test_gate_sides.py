@@ -130,10 +130,12 @@ def elsewhere(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> He
     return here
 
 
-def publish(wheels: Path, name: str, version: str, **project: object) -> None:
+def publish(
+    wheels: Path, name: str, version: str, *, files: dict[str, str] | None = None, **project: object
+) -> None:
     """Let pip find a version of a package."""
-    files = {f"{name}.py": f"VERSION = {version!r}\n"}
-    tiny.write_wheel(wheels, {"name": name, "version": version, **project}, files)
+    content = {f"{name}.py": f"VERSION = {version!r}\n", **(files or {})}
+    tiny.write_wheel(wheels, {"name": name, "version": version, **project}, content)
 
 
 def silent(text: str) -> None:
@@ -237,11 +239,17 @@ def test_a_requirement_against_what_is_installed(here: Here, tmp_path: Path) -> 
     (here.packages / "tinylib.py").unlink()
     here.install_editable("tinylib", "1.7", tmp_path / "at work")
     (here.packages / "tinylib-1.5.dist-info" / "METADATA").unlink()
-    wanted = ["tinylib==1.0"]
+    # What a library puts on the path, in a file such as that of an editable install, is its own, too.
+    grow(here.packages, {"inner.py": "VERSION = 'here'\n"})
+    files = {"tinylib.pth": "tinylib_inner\n", "tinylib_inner/inner.py": "VERSION = 'of 1.1'\n"}
+    publish(here.wheels, "tinylib", "1.1", files=files)
+    wanted = ["tinylib==1.1"]
     with of_requirements(wanted, packages=["segbench"], watch=silent) as (base, head):
-        assert (version_of(base), version_of(head)) == ("1.0", "1.7")
+        assert (version_of(base), version_of(head)) == ("1.1", "1.7")
+        inner = "module('inner').VERSION"
+        assert ask(base, inner) + ask(head, inner) == ["of 1.1", "here"]
         assert ask(base, "module('segbench').WORD") == ask(head, "module('segbench').WORD")
-    assert (base.side.what, head.side.what) == ("tinylib==1.0", "tinylib 1.7, as installed here")
+    assert (base.side.what, head.side.what) == ("tinylib==1.1", "tinylib 1.7, as installed here")
     assert base.side.commit == head.side.commit == git(here.repository, "rev-parse", "HEAD")
 
 
@@ -346,7 +354,7 @@ def test_requirement_that_changes_nothing_or_is_not_met(requirement: str, words:
 
 def test_requirements_that_do_not_go_together(elsewhere: Here) -> None:
     """Where a requirement excludes what is here and needed, both are named; what nobody needs is not."""
-    elsewhere.install("needed", "3", dependencies=["tinylib==1.5"])
+    elsewhere.install("needed", "3", dependencies=["tinylib==1.5", "needed"])
     elsewhere.install("unneeded", "4", dependencies=["tinylib>1"])
     told = refuse(
         "base, tinylib==1.0: versions that do not go together: needed 3 needs tinylib==1.5, and "

@@ -15,7 +15,6 @@ from segbench.measure.machine import git_variables
 _PLAIN = (
     "--no-optional-locks",
     *("-c", "core.fsmonitor=false"),
-    *("-c", "core.splitIndex=false"),
     *("-c", f"core.hooksPath={os.devnull}"),
 )
 

@@ -407,6 +407,7 @@ def _run(python: str, module: str, *arguments: str) -> tuple[int, str]:
             output = process.stdout.read()
             return process.wait(), output
         finally:
+            # Before the files that it works on are removed.
             if process.poll() is None:
                 kill_family(process.pid)
 
