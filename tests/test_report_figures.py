@@ -19,16 +19,17 @@ from segbench.errors import InputError
 from segbench.measure import picture
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
 from segbench.report import costs, tables
-from segbench.report.across import history_figure, speedup_figure
 from segbench.report.figures import (
     PART_STYLES,
+    found_picture,
+    history_figure,
     memory_figure,
     parts_figure,
     ratio_figures,
+    speedup_figure,
     time_figures,
 )
 from segbench.report.page import make_section, styles_of
-from segbench.report.sample import found_picture
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
 from segbench.results.sources import read_run_folder, read_sources
@@ -45,7 +46,7 @@ import figures
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segbench.report.canvas import Drawing
+    from segbench.report.drawing import Drawing
     from segbench.results.sources import Source
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from segbench.backends.registry import BackendSpec
     from segbench.gate.environments import Environment
     from segbench.images.datasets import Dataset, Origin
+    from segbench.report import cells
     from segbench.report.tables import Table
     from segbench.results.outcome import Outcome
     from segbench.results.records import RunFile
@@ -555,7 +556,7 @@ def _calibrate(plan: Plan, origin: Origin) -> int:
     from segbench.gate import calibrate as calibration
     from segbench.gate import rounds
     from segbench.measure import machine as environment
-    from segbench.report import sight
+    from segbench.report import gate_page
 
     machine = environment.machine()
     with _progress(Console(stderr=True)) as watcher:
@@ -564,8 +565,8 @@ def _calibrate(plan: Plan, origin: Origin) -> int:
         plan = rounds.fitted(plan, dataset, watcher)
         found = calibration.calibrate(dataset, plan=plan, watcher=watcher)
     calibration.save(found.sight, calibration.key_of(plan, dataset, machine))
-    _print_table(sight.table(found))
-    for sentence in sight.sentences(found.sight):
+    _print_table(gate_page.sight_table(found))
+    for sentence in gate_page.sight_sentences(found.sight):
         click.echo(sentence)
     return 0
 
@@ -738,13 +739,13 @@ def _progress(console: Console) -> Iterator[_ProgressWatcher]:
         yield _ProgressWatcher(progress)
 
 
-def _print_table(table: Table) -> None:
+def _print_table(table: Table | cells.Table) -> None:
     grid = Grid(title=table.title, title_justify="left", box=None)
     for column in table.columns:
         first = column == table.columns[0]
         grid.add_column(column, justify="left" if first else "right", overflow="fold")
     for row in table.rows:
-        grid.add_row(*row)
+        grid.add_row(*(row if isinstance(row, tuple) else (cell.whole for cell in row.cells)))
     _print_grid(grid)
     click.echo()
 
