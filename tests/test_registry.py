@@ -9,7 +9,6 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
-from segbench.measure.cases import BACKENDS
 
 from segbench.agreement import first_difference
 from segbench.backends import phases, registry, schedulers
@@ -18,6 +17,7 @@ from segbench.backends.registry import BASELINE, BackendSpec, UnavailableError
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import machine
+from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
 from segbench.results.records import Header, RunWriter
 from segbench.results.sources import read_run_folder

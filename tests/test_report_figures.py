@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import re
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.errors import InputError
 from segbench.measure import picture
-from segbench.measure.settings import BACKENDS, PHASES, SIZES
+from segbench.measure.settings import BACKENDS
 from segbench.report import costs, tables
-from segbench.report.across import history_figure, speedup_figure
 from segbench.report.figures import (
     PART_STYLES,
+    found_picture,
+    history_figure,
     memory_figure,
     parts_figure,
     ratio_figures,
+    speedup_figure,
     time_figures,
 )
 from segbench.report.page import make_section, styles_of
-from segbench.report.sample import found_picture
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
-from segbench.results.sources import read_run_folder, read_sources
+from segbench.results.sources import read_sources
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
 from tests.test_report import ordinary, profile, three_sizes
 from tests.test_results import asv_content, asv_row, write_asv
 
-ROOT = Path(__file__).parents[1]
-
-# The scripts are no part of the package, and their names are there for the type checker too.
-sys.path.insert(0, str(ROOT / "docs"))
-import figures
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from segbench.report.canvas import Drawing
+    from segbench.report.drawing import Drawing
     from segbench.results.sources import Source
 
 
@@ -68,30 +61,25 @@ def colours(svg: bytes) -> set[str]:
 # Looks.
 
 
+USUAL = [str(backend) for backend in BACKENDS]
+
+
 def test_usual_backends_look_the_same_on_every_page() -> None:
     """A backend of the default run has its look whatever else is on the page, and in what order."""
-    alone = {name: styles([name])[name] for name in map(str, BACKENDS)}
-    together = styles(["a/b/c", *reversed(list(alone)), "d/e/f"])
-    assert {name: together[name] for name in alone} == alone
-    assert list(together) == ["a/b/c", *reversed(list(alone)), "d/e/f"]
-
-
-def test_other_backends_look_the_same_in_any_order() -> None:
-    """Two orders of the same backends give the same looks."""
+    together = styles(["a/b/c", *reversed(USUAL), "d/e/f"])
+    assert list(together) == ["a/b/c", *reversed(USUAL), "d/e/f"]
+    assert all(together[name] == styles([name])[name] for name in USUAL)
     assert styles(["x/x/x", "a/a/a"]) == styles(["a/a/a", "x/x/x"])
 
 
-def test_many_backends_look_different() -> None:
-    """Of as many backends as anybody would compare no two look the same."""
+def test_backends_look_different() -> None:
+    """Of as many as anybody would compare no two look the same, those of a default run in gray."""
     looks = styles(f"a/b/{number}" for number in range(58)).values()
     assert len({(look.colour, look.marker) for look in looks}) == 58
-
-
-def test_markers_tell_backends_apart_in_gray() -> None:
-    """The backends of the default run have markers and lines that need no colour."""
-    looks = styles(map(str, BACKENDS)).values()
-    assert len({look.marker for look in looks}) == len(BACKENDS)
-    assert len({look.symbol for look in looks}) == len(BACKENDS)
+    usual = styles(USUAL).values()
+    assert (
+        len({look.marker for look in usual}) == len({look.symbol for look in usual}) == len(USUAL)
+    )
 
 
 def test_a_backend_has_one_colour_in_all_figures() -> None:
@@ -133,8 +121,7 @@ def test_time_figure_without_lines() -> None:
     (read, pipeline) = times_of(ordinary())
     assert f"{SERIAL} 10.0 ms for 1 image; {POOL} 30.0 ms for 1 image" in read.alt
     assert "Time of pipeline" in pipeline.alt
-    assert "Rings" not in read.caption
-    assert "fitted" not in read.caption
+    assert not re.search("Rings|fitted", read.caption)
 
 
 def test_ratio_figure_says_what_was_shown() -> None:
@@ -146,14 +133,10 @@ def test_ratio_figure_says_what_was_shown() -> None:
 
 
 def test_ratio_figure_without_intervals() -> None:
-    """Samples that are not paired have ratios, and the caption says that nothing more is known."""
+    """Samples that are not paired have ratios without intervals; the baseline alone has none."""
     drawing = ratios_of(ordinary(paired=False))[0]
     assert f"{POOL} 3.00×." in drawing.alt
     assert "allow no intervals" in drawing.caption
-
-
-def test_no_ratio_figure_without_ratios() -> None:
-    """The baseline alone makes none."""
     assert ratios_of(make_source(case(SERIAL, "read", 1, 1.0, 1.0))) == []
 
 
@@ -271,30 +254,34 @@ def test_history_leaves_out_what_it_cannot_read(tmp_path: Path) -> None:
     assert damaged.name in source.notes[0]
 
 
-def test_no_history_of_a_single_result() -> None:
-    """A source without earlier results has no such figure."""
-    assert history_figure(ordinary(), styles([SERIAL])) is None
+def test_history_of_a_backend_that_came_later() -> None:
+    """Where a result has not timed a backend, its line has no point; without others is no history."""
+    early, late = case(SERIAL, "read", 20, 0.5), case(POOL, "read", 20, 0.2)
+    sources = [make_source(early), make_source(early, late), make_source(early, late)]
+    states = [replace(one, started=f"2024-01-0{day}") for day, one in enumerate(sources, start=1)]
+    source = replace(states[2], history=tuple(states[:2]))
+    drawing = history_figure(source, styles_of([source]))
+    assert drawing is not None
+    assert f"read of 20 images with {POOL} from 200 ms to 200 ms." in drawing.alt
+    assert b">2024-01-01<" in drawing.svg
+    assert history_figure(states[2], styles([SERIAL])) is None
 
 
 # The picture of what was found.
 
 
-def png(**other: Any) -> bytes:
-    """A picture as a run writes it."""
-    labels = np.zeros((20, 30), dtype=int)
-    labels[5:10, 5:10] = 1
-    return picture.draw(np.full((20, 30), 200, dtype=np.uint8), labels, **other)
+PNG = picture.draw(np.full((20, 30), 200, dtype=np.uint8), np.eye(20, 30, dtype=int))
 
 
 def test_picture_of_what_was_found() -> None:
     """The picture of a run is shown as it is, with the words that it holds."""
-    drawing = found_picture(ordinary(picture=png()))
+    drawing = found_picture(ordinary(picture=PNG))
     assert drawing is not None
-    assert drawing.png == png()
+    assert drawing.png == PNG
     assert "1 objects in 20 × 30 pixels of the first image." in drawing.alt
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", png()[:40], b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("content", [b"", b"no picture", PNG[:40], b"\x89PNG\r\n\x1a\n"])
 def test_damaged_pictures_are_left_out(content: bytes) -> None:
     """What is no PNG file is not shown, and stops no report."""
     assert found_picture(ordinary(picture=content)) is None
@@ -304,14 +291,20 @@ def test_damaged_pictures_are_left_out(content: bytes) -> None:
 # Files.
 
 
-def test_svg_is_short_and_whole() -> None:
-    """Coordinates have two decimals at most, and what is left is an SVG."""
-    for drawing in make_section(three_sizes(profiles=(profile(SERIAL),)), "").drawings:
-        assert ET.fromstring(drawing.svg).tag.endswith("svg")  # noqa: S314  (made here)
-        paths = b" ".join(re.findall(rb' d="([^"]*)"', drawing.svg))
-        assert not re.search(rb"\.\d{3}", paths)
+def test_files_of_a_section() -> None:
+    """SVGs are whole, with two decimals at most; names are unique, and each table is there."""
+    section = make_section(three_sizes(profiles=(profile(SERIAL),), picture=PNG), "")
+    for drawing in section.drawings:
         with Image.open(io.BytesIO(drawing.png)) as image:
             assert image.format == "PNG"
+        if drawing.name != "found":
+            assert ET.fromstring(drawing.svg).tag.endswith("svg")  # noqa: S314  (made here)
+            paths = b" ".join(re.findall(rb' d="([^"]*)"', drawing.svg))
+            assert not re.search(rb"\.\d{3}", paths)
+    names = [drawing.name for drawing in section.drawings]
+    assert len(names) == len(set(names)) == 4
+    tables_shown = {table.name for table in section.tables}
+    assert {drawing.table for drawing in section.drawings} <= {*tables_shown, ""}
 
 
 def test_names_in_a_figure_are_text() -> None:
@@ -323,55 +316,9 @@ def test_names_in_a_figure_are_text() -> None:
     assert not tags & {"script", "b"}
 
 
-def test_drawings_of_a_section_have_names_of_their_own() -> None:
-    """No file of a section is written over by another."""
-    source = three_sizes(profiles=(profile(SERIAL),), picture=png())
-    names = [drawing.name for drawing in make_section(source, "").drawings]
-    assert len(names) == len(set(names))
-    shown = {table.name for table in make_section(source, "").tables}
-    assert {drawing.table for drawing in make_section(source, "").drawings} <= {*shown, ""}
-
-
 def test_source_is_unchanged_by_its_figures() -> None:
     """Drawing changes nothing of what it is given."""
     source = ordinary()
     before = source.samples.copy()
     make_section(source, "")
     assert source.samples.equals(before)
-    assert dataclasses.replace(source).settings == source.settings
-
-
-# The commands that draw and measure.
-
-
-def test_figures_of_the_readme(tmp_path: Path) -> None:
-    """`make figures` draws what a report on the same run shows, each to its file."""
-    made_up_run(tmp_path)
-    drawn = figures.draw(tmp_path)
-    assert set(drawn) == set(figures.FIGURES.values())
-    section = make_section(read_run_folder(tmp_path), "")
-    (pipeline,) = (one for one in section.drawings if one.name == "pipeline")
-    assert drawn[ROOT / "docs" / "pipeline.svg"] == pipeline.svg
-
-
-def test_figures_need_a_run(tmp_path: Path) -> None:
-    """Without the run that the repository holds, `make figures` says what is missing."""
-    with pytest.raises(InputError, match=r"run\.jsonl"):
-        figures.draw(tmp_path)
-
-
-def test_made_up_run_is_as_large_as_asked(tmp_path: Path) -> None:
-    """The command that measures how long a report takes makes a run with all cases."""
-    made_up_run(tmp_path)
-    samples = read_run_folder(tmp_path).samples
-    cases = samples.groupby(["phase", "n_images", "backend"]).size()
-    assert len(cases) == len(PHASES) * len(SIZES) * len(BACKENDS)
-    assert set(cases) == {6}
-
-
-def made_up_run(folder: Path) -> None:
-    """Write a run of six blocks, as ``docs/report_speed.py`` makes them."""
-    pytest.importorskip("selenium")
-    import report_speed  # noqa: PLC0415  (needs selenium)
-
-    report_speed.write_run(folder, 6 * len(PHASES) * len(SIZES) * len(BACKENDS))

@@ -26,7 +26,7 @@ from segbench.backends.registry import BackendSpec, UnavailableError, parse_spec
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import spans, stages, timeline
-from segbench.measure.cases import BACKENDS
+from segbench.measure.settings import BACKENDS
 from segbench.measure.spans import OPERATION, Span, Spool
 from segbench.measure.timeline import LOOP, POOL, TASKS, Call, HandOut, Mark
 from segbench.pipeline import PipelineParams

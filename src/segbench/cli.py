@@ -358,12 +358,12 @@ def gate(
     # Told to end (a time-out, CI), a gate ends as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if calibrate:
-        from segbench.report import sight
+        from segbench.report import gate_page
 
         with terminal.progress() as watcher:
             found = calibration.run(origin, settings, watcher=watcher)
-        terminal.print_table(sight.table(found))
-        for sentence in sight.sentences(found.sight):
+        terminal.print_table(gate_page.sight_table(found))
+        for sentence in gate_page.sight_sentences(found.sight):
             click.echo(sentence)
         return 0
     folder = out or _new_folder()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench import __version__, files
-from segbench.report import sight
-from segbench.report.cells import format_interval, format_seconds, images
+from segbench.report.cells import (
+    NOTHING,
+    Cell,
+    Row,
+    Table,
+    format_factor,
+    format_interval,
+    format_seconds,
+    images,
+)
 from segbench.report.gate_figure import TITLE, order, ratio_figure
 from segbench.report.rendering import comment_text, data_uri, fence, one_line, render
-from segbench.report.tables import Table
 from segbench.results.outcome import FAILING, VERDICTS
 from segbench.stats import MIN_BLOCKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from segbench.results.outcome import Comparison, Estimate, Outcome, Side
+    from segbench.results.outcome import Calibration, Comparison, Estimate, Outcome, Sight
 
 # GitHub takes a comment of 65,536 characters; room is left for what a workflow adds.
 LONGEST_COMMENT = 64_000
@@ -37,25 +42,19 @@ MOST_NAMED = 8
 # Characters of a cause: the end of a traceback can be long.
 LONGEST_CAUSE = 200
 
-# What is said of a number of cases.
-IN_WORDS = {
+# What is said of a number of cases; of failing ones, a noun.
+WORDS = {
+    "regression": "regression",
+    "failed": "failure",
     "same": "the same",
     "undecided": "undecided",
     "improvement": "faster",
     "not compared": "not compared",
 }
-NOUNS = {"regression": "regression", "failed": "failure"}
 
 COLUMNS = (
-    "Verdict",
-    "Phase",
-    "Images",
-    "Backend",
-    "Base",
-    "Head",
-    "Ratio",
-    "95% interval",
-    "Second look",
+    *("Verdict", "Phase", "Images", "Backend"),
+    *("Base", "Head", "Ratio", "95% interval", "Second look"),
 )
 
 METHOD = tuple(
@@ -71,36 +70,6 @@ METHOD = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """A case as it is shown: `COLUMNS` as text, and why it has no time."""
-
-    verdict: str
-    phase: str
-    images: str
-    backend: str
-    base: str
-    head: str
-    ratio: str
-    interval: str
-    again: str
-    cause: str
-
-
-@dataclass(frozen=True)
-class Version:
-    """What both sides have of a library; ``–`` where one has it not."""
-
-    name: str
-    base: str
-    head: str
-
-    @property
-    def differs(self) -> bool:
-        """Whether it could explain a difference."""
-        return self.base != self.head
-
-
 def summary(outcome: Outcome) -> list[str]:
     """What a gate found, in sentences.
 
@@ -110,21 +79,87 @@ def summary(outcome: Outcome) -> list[str]:
         The verdict in one sentence; each failing case, the worst first (of many the first
         `MOST_NAMED`); what was compared with what; what this machine can see; notes.
     """
-    return [f"{headline(outcome)}.", *_details(outcome), *_notes(outcome)]
+    return [f"{headline(outcome)}.", *_details(outcome), *map(one_line, outcome.notes)]
 
 
 def headline(outcome: Outcome) -> str:
     """The verdict, in words and numbers of cases."""
     counts = Counter(case.verdict for case in outcome.comparisons)
     compared = counts.total() - counts["not compared"]
-    failing = [_count(counts[verdict], NOUNS[verdict]) for verdict in FAILING if counts[verdict]]
-    others = [f"{counts[verdict]} {IN_WORDS[verdict]}" for verdict in IN_WORDS if counts[verdict]]
+    seen = [verdict for verdict in WORDS if counts[verdict]]
+    failing = [_count(counts[verdict], WORDS[verdict]) for verdict in seen if verdict in FAILING]
+    others = [f"{counts[verdict]} {WORDS[verdict]}" for verdict in seen if verdict not in FAILING]
     decided = counts["undecided"] < compared
     found = " and ".join(failing) or ("No regression" if decided else "Nothing decided")
     text = f"{found} in {_count(compared, 'case')}" if compared else "Nothing compared"
     if others:
         text += f": {', '.join(others)}"
     return f"{text} (interrupted: not all was measured)" if outcome.interrupted else text
+
+
+def _details(outcome: Outcome) -> list[str]:
+    """The sentences under the verdict."""
+    failing = [case for case in _worst_first(outcome) if case.verdict in FAILING]
+    more = len(failing) - MOST_NAMED
+    minutes, seconds = divmod(round(outcome.seconds), 60)
+    compared = (
+        f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
+        f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
+        f"{f'{minutes} min ' if minutes else ''}{seconds} s."
+    )
+    changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
+    if changed:
+        compared += f" The {' and the '.join(changed)} had changes that are in no commit."
+    return [
+        *(f"{_told(case)}." for case in failing[:MOST_NAMED]),
+        *([f"And {more} more, which the table names."] if more > 0 else []),
+        one_line(compared),
+        *sight_sentences(outcome.sight),
+    ]
+
+
+def _told(case: Comparison) -> str:
+    """A case, what it is and by how much, as a sentence has it."""
+    text = f"{case.phase} of {images(case.n_images)} with {case.backend}: {case.verdict}"
+    if case.first:
+        reach = _interval(case.first, to=" to ", too_few="no interval with {}")
+        text += f", {format_factor(case.first.ratio)} times as long ({reach})"
+    if case.again:
+        text += f", again {format_factor(case.again.ratio)}"
+    return one_line(f"{text}: {_cause(case)}" if case.cause else text)
+
+
+def sight_sentences(sight: Sight | None) -> list[str]:
+    """What this machine sees, or how to find out."""
+    if sight is None:
+        command = "`segbench gate --calibrate` with the same options"
+        return [f"What this machine sees is not known: {command} measures it."]
+    seen = f"{math.ceil(sight.smallest * 1000) / 10:g}% and more"
+    drawn = f"drawn from {sight.rounds} rounds that were measured on {sight.measured[:10]}"
+    return [
+        f"This machine sees {seen}: over all cases, such a slow-down of one is found 95 times in 100.",
+        f"Of {sight.gates} gates on the same code, {drawn}, {sight.false_alarms:.1%} fail.",
+    ]
+
+
+def sight_table(calibration: Calibration) -> Table:
+    """What a gate on this machine sees of each case."""
+    slowed = list(calibration.cases[0].measured) if calibration.cases else []
+    heads = ("case", "found 95 times in 100", "called a regression though the same")
+    rows = []
+    for case in calibration.cases:
+        name = Cell(f"{case.phase}, {images(case.n_images)}, {case.backend}")
+        shares = [Cell(f"{share:.1%}", share) for share in (case.smallest, case.alarms)]
+        found = [(case.measured[arm], case.found[arm]) for arm in slowed]
+        arms = [Cell(f"{ratio - 1:+.1%}, {share:.0%}", ratio) for ratio, share in found]
+        rows.append(Row((name, *shares, *arms)))
+    return Table(
+        name="sight",
+        title="What a gate sees on this machine",
+        columns=(*heads, *(f"{arm}: measured, found" for arm in slowed)),
+        rows=tuple(rows),
+        layout="words",
+    )
 
 
 def terminal_table(outcome: Outcome) -> Table | None:
@@ -137,23 +172,30 @@ def terminal_table(outcome: Outcome) -> Table | None:
         counted in one row.
     """
     cases = _worst_first(outcome)
-    rows: list[tuple[str, ...]] = []
+    rows: list[Row] = []
     for verdict in VERDICTS:
         own = [case for case in cases if case.verdict == verdict]
         if verdict in FAILING or len(rows) + len(own) <= ROWS_OF_A_TERMINAL:
             rows += [_terminal_row(case) for case in own]
         elif own:
-            rows.append((_count(len(own), "case"), "", "", "", verdict))
+            gaps = [Cell("")] * 3
+            rows.append(Row((Cell(_count(len(own), "case")), *gaps, Cell("", verdict=verdict))))
     if not rows:
         return None
     return Table(
-        "gate",
-        f"{TITLE}, with its 95% interval",
-        "",
-        ("Phase, images, backend", "Ratio", "Interval", "Again", "Verdict"),
-        tuple(rows),
+        name="gate",
+        title=f"{TITLE}, with its 95% interval",
+        columns=("Phase, images, backend", "Ratio", "Interval", "Again", "Verdict"),
+        rows=tuple(rows),
         layout="words",
     )
+
+
+def _terminal_row(case: Comparison) -> Row:
+    """A case in five columns: its times are left to what has more room."""
+    verdict, *named, _, _, ratio, interval, _ = _row(case).cells
+    again = Cell(format_factor(case.again.ratio), case.again.ratio) if case.again else Cell("")
+    return Row((Cell(" ".join(cell.text for cell in named)), ratio, interval, again, verdict))
 
 
 def markdown(outcome: Outcome) -> str:
@@ -165,8 +207,10 @@ def markdown(outcome: Outcome) -> str:
         GitHub's Markdown, of fewer than `LONGEST_COMMENT` bytes: what does not fit is left out, and
         it says so. Text of the results is shown, not obeyed, and mentions nobody.
     """
-    for rows in ROWS_OF_A_COMMENT:
-        text = _comment(outcome, rows=rows)
+    values = _shown(outcome)
+    filters = {"comment": comment_text, "fence": fence}
+    for most in ROWS_OF_A_COMMENT:
+        text = render("gate.md.jinja", filters=filters, values={**values, "most": most})
         if len(text.encode()) < LONGEST_COMMENT:
             return f"{text}\n"
     return (
@@ -192,126 +236,79 @@ def write(outcome: Outcome, out: Path) -> Path:
     """
     figure = ratio_figure(outcome.comparisons, threshold=outcome.threshold, name=_told)
     index = out / "index.html"
-    text = render(
-        "gate.html.jinja",
-        filters={"data_uri": data_uri},
-        values={
-            **_shown(outcome),
-            "failing": any(case.verdict in FAILING for case in outcome.comparisons),
-            "figure": figure,
-            "rows": [_row(case) for case in _worst_first(outcome)],
-            "version": __version__,
-        },
+    values = {**_shown(outcome), "figure": figure}
+    files.write_text(
+        index, render("gate.html.jinja", filters={"data_uri": data_uri}, values=values)
     )
-    files.write_text(index, text)
     if figure:
         files.write_bytes(out / "figures" / f"{figure.name}.svg", figure.svg)
         files.write_bytes(out / "figures" / f"{figure.name}.png", figure.png)
     return index
 
 
-def _comment(outcome: Outcome, *, rows: int) -> str:
-    """The comment with so many rows of each table."""
-    cases = _worst_first(outcome)
-    return render(
-        "gate.md.jinja",
-        filters={"comment": comment_text, "fence": fence},
-        values={
-            **_shown(outcome),
-            "told": [_row(case) for case in cases if case.verdict != "same"],
-            "same": [_row(case) for case in cases if case.verdict == "same"],
-            "most": rows,
-        },
-    )
-
-
 def _shown(outcome: Outcome) -> dict[str, object]:
-    """What both the page and the comment show."""
+    """What the page and the comment show."""
+    cases = _worst_first(outcome)
+    sides = [{"commit": side.commit, **side.versions} for side in (outcome.base, outcome.head)]
+    facts = {"started": outcome.started, "images": outcome.dataset, **outcome.machine}
     return {
         "headline": headline(outcome),
+        "failing": any(case.verdict in FAILING for case in cases),
         "sentences": _details(outcome),
-        "notes": _notes(outcome),
+        "notes": [one_line(note) for note in outcome.notes],
         "columns": COLUMNS,
+        "rows": [_row(case) for case in cases],
         "base": one_line(outcome.base.what),
         "head": one_line(outcome.head.what),
-        "versions": list(_versions(outcome.base, outcome.head)),
-        "facts": _facts(outcome),
+        # Each once, in the order in which the sides name them.
+        "versions": [
+            [one_line(text) for text in (name, *(side.get(name) or "–" for side in sides))]
+            for name in dict.fromkeys([*sides[0], *sides[1]])
+        ],
+        "facts": [
+            (one_line(name.replace("_", " ")), one_line(value)) for name, value in facts.items()
+        ],
         "command": one_line(outcome.command),
         "method": METHOD,
         "threshold": _percent(outcome.threshold),
         "verdicts": VERDICTS,
+        "version": __version__,
     }
-
-
-def _details(outcome: Outcome) -> list[str]:
-    """The sentences under the verdict."""
-    failing = [case for case in _worst_first(outcome) if case.verdict in FAILING]
-    more = len(failing) - MOST_NAMED
-    return [
-        *(f"{_told(case)}." for case in failing[:MOST_NAMED]),
-        *([f"And {more} more, which the table names."] if more > 0 else []),
-        _compared(outcome),
-        *sight.sentences(outcome.sight),
-    ]
-
-
-def _notes(outcome: Outcome) -> list[str]:
-    return [one_line(note) for note in outcome.notes]
 
 
 def _worst_first(outcome: Outcome) -> list[Comparison]:
     return sorted(outcome.comparisons, key=order)
 
 
-def _told(case: Comparison) -> str:
-    """A case, what it is and by how much, as a sentence has it."""
-    text = f"{case.phase} of {images(case.n_images)} with {case.backend}: {case.verdict}"
-    if case.first:
-        text += f", {_times(case.first.ratio)} times as long ({_reach(case.first)})"
-    if case.again:
-        text += f", again {_times(case.again.ratio)}"
-    return one_line(f"{text}: {_cause(case)}" if case.cause else text)
-
-
-def _compared(outcome: Outcome) -> str:
-    """Sides, threshold and effort."""
-    text = (
-        f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
-        f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
-        f"{_duration(outcome.seconds)}."
-    )
-    changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
-    if changed:
-        text += f" The {' and the '.join(changed)} had changes that are in no commit."
-    return one_line(text)
-
-
 def _row(case: Comparison) -> Row:
+    """A case in `COLUMNS`; why it has no time stands under its backend."""
+    first = again = interval = NOTHING
+    if case.first:
+        first = Cell(format_factor(case.first.ratio), case.first.ratio)
+        interval = Cell(_interval(case.first))
+    if case.again:
+        ratio = case.again.ratio
+        again = Cell(f"{format_factor(ratio)} ({_interval(case.again)})", ratio)
+    times = (case.base_seconds, case.head_seconds)
     return Row(
-        verdict=case.verdict,
-        phase=one_line(case.phase),
-        images=str(case.n_images),
-        backend=one_line(case.backend),
-        base=_time(case.base_seconds),
-        head=_time(case.head_seconds),
-        ratio="–" if case.first is None else _times(case.first.ratio),
-        interval="–" if case.first is None else _interval(case.first),
-        again="–"
-        if case.again is None
-        else f"{_times(case.again.ratio)} ({_interval(case.again)})",
-        cause=_cause(case),
+        (
+            Cell("", order(case)[0], verdict=case.verdict),
+            Cell(one_line(case.phase)),
+            Cell(str(case.n_images), case.n_images),
+            Cell(one_line(case.backend), note=_cause(case)),
+            *(NOTHING if time is None else Cell(format_seconds(time), time) for time in times),
+            first,
+            interval,
+            again,
+        )
     )
 
 
-def _terminal_row(case: Comparison) -> tuple[str, ...]:
-    """A case in five columns: its times are left to what has more room."""
-    row = _row(case)
-    again = "" if case.again is None else _times(case.again.ratio)
-    return f"{row.phase} {row.images} {row.backend}", row.ratio, row.interval, again, row.verdict
-
-
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else format_seconds(seconds)
+def _interval(estimate: Estimate, *, to: str = "–", too_few: str = "– ({})") -> str:
+    """The ends of an interval, or how many rounds there were, which were too few for one."""
+    if math.isnan(estimate.low):
+        return too_few.format(_count(estimate.rounds, "round"))
+    return format_interval(estimate.low, estimate.high, to)
 
 
 def _cause(case: Comparison) -> str:
@@ -319,45 +316,8 @@ def _cause(case: Comparison) -> str:
     return text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}…"
 
 
-def _versions(base: Side, head: Side) -> Iterator[Version]:
-    """Commits and libraries, each once, in the order in which the sides name them."""
-    sides = [{"commit": side.commit, **side.versions} for side in (base, head)]
-    for name in dict.fromkeys([*sides[0], *sides[1]]):
-        yield Version(one_line(name), *(one_line(side.get(name) or "–") for side in sides))
-
-
-def _facts(outcome: Outcome) -> list[tuple[str, str]]:
-    """When, on what and on which images it was measured."""
-    facts = {"started": outcome.started, "images": outcome.dataset, **outcome.machine}
-    return [(one_line(name.replace("_", " ")), one_line(value)) for name, value in facts.items()]
-
-
-def _times(ratio: float) -> str:
-    """A ratio with two decimals, or two digits where it is small."""
-    return f"{ratio:.2f}" if ratio >= 0.0995 else f"{ratio:.2g}"
-
-
-def _interval(estimate: Estimate) -> str:
-    """An interval for a cell; how many rounds there were where they were too few for one."""
-    if math.isnan(estimate.low):
-        return f"– ({_count(estimate.rounds, 'round')})"
-    return format_interval(estimate.low, estimate.high)
-
-
-def _reach(estimate: Estimate) -> str:
-    """An interval for a sentence."""
-    if math.isnan(estimate.low):
-        return f"no interval with {_count(estimate.rounds, 'round')}"
-    return f"{_times(estimate.low)} to {_times(estimate.high)}"
-
-
 def _percent(share: float) -> str:
     return f"{share * 100:.3g}%"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _count(number: int, noun: str) -> str:

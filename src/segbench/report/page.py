@@ -13,12 +13,18 @@ from segbench import __version__, files
 from segbench.backends.registry import BASELINE
 from segbench.report import costs, interactive, presentation, tables
 from segbench.report import disturbances as trust
-from segbench.report.across import history_figure, speedup_figure
 from segbench.report.answer import answer
-from segbench.report.figures import memory_figure, parts_figure, ratio_figures, time_figures
+from segbench.report.figures import (
+    found_picture,
+    history_figure,
+    memory_figure,
+    parts_figure,
+    ratio_figures,
+    speedup_figure,
+    time_figures,
+)
 from segbench.report.rendering import data_uri, fence, markdown_text, render
 from segbench.report.reproduce import METHOD_LINK, commands
-from segbench.report.sample import found_picture
 from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
 from segbench.results.records import STATUSES
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segbench.report.answer import Answer
-    from segbench.report.canvas import Drawing
+    from segbench.report.drawing import Drawing
     from segbench.report.side_by_side import Comparison
     from segbench.report.styles import Style
     from segbench.report.tables import Table

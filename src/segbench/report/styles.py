@@ -14,20 +14,12 @@ if TYPE_CHECKING:
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 LINES = ("-", "--", "-.", ":")
 
-# As matplotlib names a marker, and a letter that looks like it.
-MARKERS = (
-    ("o", "●"),
-    ("s", "■"),
-    ("^", "▲"),
-    ("D", "◆"),
-    ("v", "▼"),
-    ("P", "✚"),
-    ("X", "✖"),
-    ("*", "★"),
-)
+# As matplotlib names them, and letters that look like them.
+MARKERS = "os^DvPX*"
+SYMBOLS = "●■▲◆▼✚✖★"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Style:
     """How a backend is drawn.
 
@@ -67,13 +59,16 @@ def styles(backends: Iterable[str]) -> dict[str, Style]:
     named = dict.fromkeys(backends)
     usual = [str(backend) for backend in BACKENDS]
     ranked = [*usual, *sorted(named.keys() - set(usual))]
-    rank = {backend: number for number, backend in enumerate(ranked)}
-    return {backend: _style(rank[backend]) for backend in named}
+    return {backend: _style(ranked.index(backend)) for backend in named}
 
 
 def _style(number: int) -> Style:
     # A colour that comes again has another marker: 64 backends look different.
-    again = number // len(COLOURS)
-    marker, symbol = MARKERS[(number + again) % len(MARKERS)]
-    line = LINES[(number + again) % len(LINES)]
-    return Style(COLOURS[number % len(COLOURS)], marker, line, symbol)
+    again, colour = divmod(number, len(COLOURS))
+    marker = (number + again) % len(MARKERS)
+    return Style(
+        colour=COLOURS[colour],
+        marker=MARKERS[marker],
+        line=LINES[(number + again) % len(LINES)],
+        symbol=SYMBOLS[marker],
+    )

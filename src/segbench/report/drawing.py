@@ -1,0 +1,165 @@
+"""What all figures share: their size, their axes, and how they become files."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from segbench.report.rendering import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from matplotlib.axes import Axes
+
+# Inches: of a figure without its legend, of its margins, and of a line of the legend.
+WIDTH, HEIGHT = 8.6, 4.4
+LEFT, RIGHT, ABOVE, BELOW = 1.0, 0.15, 0.35, 0.5
+LEGEND_ROW = 0.21
+
+# Coordinates of an SVG, in points: a hundredth of one is more than anybody sees.
+COORDINATES = re.compile(rb' (?:d|x|y)="[^"]*"')
+DECIMALS = re.compile(rb"(\.\d\d)\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A figure in both formats.
+
+    Attributes
+    ----------
+    name : str
+        Of its files.
+    title : str
+        Heading.
+    alt : str
+        What it shows, in words, from the data.
+    caption : str
+        How to read it.
+    table : str
+        Name of the table that it is shown under; empty where it stands by itself.
+    svg, png : bytes
+        The picture; a photograph has no ``svg``.
+    """
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    table: str = ""
+    svg: bytes = b""
+    png: bytes
+
+
+def new_figure(*, height: float = HEIGHT, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure of this height in inches, with axes one below the other."""
+    figure = Figure(figsize=(WIDTH, height))
+    all_axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
+    for axes in all_axes:
+        axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, all_axes
+
+
+def write_title(axes: Axes, text: str) -> None:
+    """Write a title over axes."""
+    # At a place of its own: to find one, matplotlib measures all that is around.
+    axes.set_title(text, loc="left", fontsize=11, y=1.01)
+
+
+def sizes_axis(axes: Axes, sizes: Iterable[int]) -> None:
+    """Number of images along x, on a logarithmic scale, labelled where something was measured."""
+    ticks = sorted(set(sizes))
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, labels=[str(size) for size in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("images")
+
+
+def log_axis(axes: Axes, words: Callable[[float], str], name: str) -> None:
+    """What `words` tells along y, on a logarithmic scale; to be called once all is drawn."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high < 4 * low:  # room for two labelled ticks at least
+        middle = (low * high) ** 0.5
+        axes.set_ylim(middle / 2, middle * 2)
+    if high < 100 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    axes.set_ylabel(name)
+
+
+def finish(
+    figure: Figure,
+    *,
+    name: str,
+    title: str,
+    alt: str,
+    words: Sequence[str],
+    caption: str,
+    table: str = "",
+    columns: int = 2,
+    left: float = LEFT,
+    below: float = BELOW,
+    hspace: float = 0.0,
+) -> Drawing:
+    """Give a figure its margins and a legend under them, and make its files.
+
+    Not by matplotlib's layout engines: they take as long as drawing everything twice.
+
+    Parameters
+    ----------
+    figure : Figure
+        With all that is to be drawn; its first axes have what the legend lists.
+    name, title, caption, table : str
+        As of a `Drawing`.
+    alt : str
+        What the figure is of; `words` follow it in the alternative text.
+    words : sequence of str
+        What is shown of each backend or case.
+    columns : int
+        Of the legend.
+    left, below : float
+        Inches for the labels of the axes.
+    hspace : float
+        Between several axes, as a share of their height.
+    """
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    legend = LEGEND_ROW * math.ceil(len(labels) / columns)
+    width, height = (float(size) for size in figure.get_size_inches())
+    height += legend
+    figure.set_size_inches(width, height)
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - RIGHT / width,
+        bottom=(below + legend) / height,
+        top=1 - ABOVE / height,
+        hspace=hspace,
+    )
+    figure.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(min(left, LEFT) / width, 0),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        borderaxespad=0.2,
+    )
+    svg = COORDINATES.sub(lambda found: DECIMALS.sub(rb"\1", found[0]), picture(figure, "svg"))
+    return Drawing(
+        name=name,
+        title=title,
+        alt=f"{alt}: {'; '.join(words)}.",
+        caption=caption,
+        table=table,
+        svg=svg,
+        png=picture(figure, "png"),
+    )
