@@ -22,9 +22,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
 	$(BIN)/zizmor --quiet --offline .github
 
-# The README's figures, from results/reference/.
+# The README's figure, from results/reference/.
 figures: $(VENV)/installed
-	$(BIN)/python docs/figures.py
+	$(BIN)/segbench report results/reference/smear --out reports/reference
+	cp reports/reference/figures/pipeline.svg docs/pipeline.svg
 
 clean:
 	rm -rf $(VENV) .asv

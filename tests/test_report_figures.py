@@ -6,18 +6,15 @@ import dataclasses
 import io
 import os
 import re
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.errors import InputError
 from segbench.measure import picture
-from segbench.measure.cases import BACKENDS, PHASES, SIZES
+from segbench.measure.cases import BACKENDS
 from segbench.report import costs, tables
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.figures import (
@@ -31,19 +28,14 @@ from segbench.report.page import make_section, styles_of
 from segbench.report.sample import found_picture
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
-from segbench.results.sources import read_run_folder, read_sources
+from segbench.results.sources import read_sources
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
 from tests.test_report import ordinary, profile, three_sizes
 from tests.test_results import asv_content, asv_row, write_asv
 
-ROOT = Path(__file__).parents[1]
-
-# The scripts are no part of the package, and their names are there for the type checker too.
-sys.path.insert(0, str(ROOT / "docs"))
-import figures
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from segbench.report.canvas import Drawing
     from segbench.results.sources import Source
@@ -339,39 +331,3 @@ def test_source_is_unchanged_by_its_figures() -> None:
     make_section(source, "")
     assert source.samples.equals(before)
     assert dataclasses.replace(source).settings == source.settings
-
-
-# The commands that draw and measure.
-
-
-def test_figures_of_the_readme(tmp_path: Path) -> None:
-    """`make figures` draws what a report on the same run shows, each to its file."""
-    made_up_run(tmp_path)
-    drawn = figures.draw(tmp_path)
-    assert set(drawn) == set(figures.FIGURES.values())
-    section = make_section(read_run_folder(tmp_path), "")
-    (pipeline,) = (one for one in section.drawings if one.name == "pipeline")
-    assert drawn[ROOT / "docs" / "pipeline.svg"] == pipeline.svg
-
-
-def test_figures_need_a_run(tmp_path: Path) -> None:
-    """Without the run that the repository holds, `make figures` says what is missing."""
-    with pytest.raises(InputError, match=r"run\.jsonl"):
-        figures.draw(tmp_path)
-
-
-def test_made_up_run_is_as_large_as_asked(tmp_path: Path) -> None:
-    """The command that measures how long a report takes makes a run with all cases."""
-    made_up_run(tmp_path)
-    samples = read_run_folder(tmp_path).samples
-    cases = samples.groupby(["phase", "n_images", "backend"]).size()
-    assert len(cases) == len(PHASES) * len(SIZES) * len(BACKENDS)
-    assert set(cases) == {6}
-
-
-def made_up_run(folder: Path) -> None:
-    """Write a run of six blocks, as ``docs/report_speed.py`` makes them."""
-    pytest.importorskip("selenium")
-    import report_speed  # noqa: PLC0415  (needs selenium)
-
-    report_speed.write_run(folder, 6 * len(PHASES) * len(SIZES) * len(BACKENDS))
