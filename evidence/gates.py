@@ -37,6 +37,7 @@ from evidence.shared import (
     call,
     choice,
     clone_with_commit,
+    ended,
     measurement,
     share_at_most,
     table,
@@ -207,13 +208,13 @@ def try_gate(place: Workplace, head: Head, *, clone: Path, run: int, busy: bool 
         seconds = time.perf_counter() - started
     # An interpreter that fails ends with status 1, too.
     if not kept.exists():
-        raise ToolError(f"{shlex.join(command)}: exit status {done.returncode}\n{done.stdout}")
+        raise ended(command, done)
     outcome = json.loads(kept.read_text(encoding="utf-8"))
     cases = msgspec.convert(outcome["comparisons"], tuple[Case, ...])
     if bool(done.returncode) != bool(named(cases)):
         raise ToolError(
-            f"{shlex.join(command)}: exit status {done.returncode}, and {len(named(cases))} "
-            "cases for which a gate fails (--strict has no place here)"
+            f"exit status {done.returncode}, and {len(named(cases))} cases for which a gate fails "
+            "(--strict has no place here)"
         )
     return Trial(
         head=f"{head.name}, beside a busy core" if busy else head.name,
@@ -277,15 +278,19 @@ def found_table(trials: Sequence[Trial]) -> str:
         least = 1 - upper_bound(len(own) - count, len(own))
         return f"{count} of {len(own)} ({count / len(own):.1%}, at least {least:.1%})"
 
-    def right(own: list[Trial], phase: str) -> list[Case]:
-        return [each for each in cases_of(own, expected=True) if each.phase == phase]
+    def of_phase(phase: str) -> dict[str, Says]:
+        def right(own: list[Trial]) -> list[Case]:
+            return [each for each in cases_of(own, expected=True) if each.phase == phase]
+
+        return {
+            f"`{phase}`: ratio": lambda own: _ratios(right(own)),
+            f"`{phase}`: named": lambda own: _named_of(right(own)),
+        }
 
     columns: dict[str, Says] = {
         "Runs that find it": finds,
-        "`process`: ratio": lambda own: _ratios(right(own, "process")),
-        "`process`: named": lambda own: _named_of(right(own, "process")),
-        "`pipeline`: ratio": lambda own: _ratios(right(own, "pipeline")),
-        "`pipeline`: named": lambda own: _named_of(right(own, "pipeline")),
+        **of_phase("process"),
+        **of_phase("pipeline"),
         "Other cases named": lambda own: _named_of(cases_of(own, expected=False)),
     }
     return table(("The head is", _OPTIONS), trials, _asked, columns | _TIMES)

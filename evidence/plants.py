@@ -39,6 +39,13 @@ def longer(
     return call
 
 
+def replaced(module: Any, **names: Any) -> None:
+    """Put others in place of some names of a module; AttributeError if it has one no more."""
+    for name, other in names.items():
+        getattr(module, name)
+        setattr(module, name, other)
+
+
 def slower(phases: Any, *, share: float) -> None:
     """`process` and `pipeline` take this share longer in every backend.
 
@@ -63,8 +70,11 @@ def slower(phases: Any, *, share: float) -> None:
 
         return call
 
-    phases.process_images = outermost(phases.process_images)
-    phases.run_pipeline = outermost(phases.run_pipeline)
+    replaced(
+        phases,
+        process_images=outermost(phases.process_images),
+        run_pipeline=outermost(phases.run_pipeline),
+    )
 
 
 def extra_copy(phases: Any) -> None:
@@ -81,12 +91,12 @@ def extra_copy(phases: Any) -> None:
 
         return skimage.util.img_as_ubyte(skimage.util.img_as_float64(read(*arguments)))
 
-    phases.read_images = read_images
+    replaced(phases, read_images=read_images)
 
 
 def one_chunk_an_image(phases: Any) -> None:
     """A processor that works on several images at once is given one in each chunk."""
-    phases.images_per_chunk = lambda *_, **__: 1
+    replaced(phases, images_per_chunk=lambda *_, **__: 1)
 
 
 def lost_drop_axis(stacks: Any) -> None:
@@ -95,7 +105,7 @@ def lost_drop_axis(stacks: Any) -> None:
     def map_grayscale(images: Any, function: Callable[..., Any]) -> Any:
         return stacks.map_images(images, function, dtype=float)
 
-    stacks.map_grayscale = map_grayscale
+    replaced(stacks, map_grayscale=map_grayscale)
 
 
 def synchronous_scheduler(schedulers: Any) -> None:
@@ -113,13 +123,12 @@ def synchronous_scheduler(schedulers: Any) -> None:
             with dask.config.set(scheduler="synchronous"):
                 yield scheduler
 
-    schedulers.start = planted
+    replaced(schedulers, start=planted)
 
 
 def label_in_python(skimage: Any) -> None:
     """The same objects as scikit-image's, found one pixel after the other."""
-    skimage.label = label
-    skimage.PROCESSOR = replace(skimage.PROCESSOR, label=label)
+    replaced(skimage, label=label, PROCESSOR=replace(skimage.PROCESSOR, label=label))
 
 
 # By itself in the module, so that it can travel to the processes of a pool.

@@ -204,10 +204,8 @@ def read_records(paths: Sequence[Path]) -> Record:
             record = msgspec.json.decode(path.read_bytes(), type=Record)
         except (ValueError, msgspec.MsgspecError) as error:
             raise ToolError(f"{path}: no record of these measurements") from error
-        together.attempts += record.attempts
-        together.searches += record.searches
-        together.costs += record.costs
-        together.trials += record.trials
+        for name in ("attempts", "searches", "costs", "trials"):
+            getattr(together, name).extend(getattr(record, name))
     return together
 
 
@@ -327,12 +325,10 @@ def clone_with_commit(
     git([*GIT, "commit", "--quiet", "--allow-empty", "--message", message], cwd=folder)
 
 
-def run_segbench(
-    place: Workplace, *, seed: int, arms: Sequence[str] = (), options: Sequence[str] = ()
-) -> Source:
+def run_segbench(place: Workplace, *, seed: int, arms: Iterable[str] = ()) -> Source:
     """Make one run, of some of `evidence.arms` against the baseline, and read it."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=place.folder))
-    command = [*MODULE, "segbench", "run", "--seed", str(seed), "--out", str(folder), *options]
+    command = [*MODULE, "segbench", "run", "--seed", str(seed), "--out", str(folder)]
     if arms:
         sizes = ",".join(str(size) for size in place.sizes)
         command += ["--backends", ",".join(f"{arm}/{arm}/serial" for arm in arms)]
@@ -375,23 +371,10 @@ def measurement(
     runs: int = 0,
     phases: Sequence[str] = (),
 ) -> Callable[[Callable[..., Steps]], click.Command]:
-    """Make a command of a function that yields the steps of a measurement.
+    """Make a command of a function of a `Workplace`, a `Record` and options, which yields `Steps`.
 
-    Parameters
-    ----------
-    asks : {'run', 'gate'}
-        The command of segbench that each step runs, whose options can be given.
-    tables : callable
-        What there is to show of a record.
-    runs : int
-        Default of how often; 0 where that is no option. The function is given their numbers.
-    phases : sequence of str
-        Default of the phases; empty where neither they nor the sizes are options.
-
-    Returns
-    -------
-    callable
-        Decorates a function of a `Workplace`, a `Record` and further options.
+    Its steps run the command of segbench that `asks` names, `run` or `gate`. With `runs` and `phases`,
+    the defaults, it has options for the number of runs, and for the cases; `tables` are shown.
     """
     file = click.Path(path_type=Path, dir_okay=False)
     folder = click.Path(path_type=Path, file_okay=False)

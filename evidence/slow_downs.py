@@ -118,7 +118,7 @@ def slowed(place: Workplace, record: Record, *, runs: range) -> Steps:
 
     def step(run: int) -> str:
         started = time.perf_counter()
-        source = run_segbench(place, seed=run, arms=list(ARMS))
+        source = run_segbench(place, seed=run, arms=ARMS)
         seconds = time.perf_counter() - started
         searches = searched(source, run=run)
         record.searches += searches

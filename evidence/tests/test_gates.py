@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import itertools
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -21,20 +24,20 @@ import pytest
 import skimage.io
 import skimage.measure
 import skimage.util
-from click.testing import CliRunner, Result
 
 from evidence import gates, plants, shared
-from evidence.__main__ import main
 from evidence.shared import Case, Estimate, ToolError, Trial
+from evidence.tests.helpers import cells, run
 from segbench import cli
-from segbench.backends import registry, schedulers
+from segbench.backends import dask_blocks, phases, readers, schedulers
+from segbench.backends import skimage as baseline
 from segbench.backends.interface import Backend
 from segbench.measure.cases import PHASES, QUICK_BACKENDS
 from segbench.measure.settings import available_cpus
+from segbench.pipeline import PipelineParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
     Planted = Callable[[str], ModuleType]
 
@@ -64,18 +67,6 @@ def case(
         first=first or None,
         cause=cause,
     )
-
-
-def cells(table: str) -> list[list[str]]:
-    """The rows of a table in Markdown, without its headings."""
-    lines = [[cell.strip() for cell in line[1:-1].split("|")] for line in table.splitlines()]
-    assert len({len(line) for line in lines}) == 1
-    return lines[2:]
-
-
-def run(*words: str | Path) -> Result:
-    """Run a command of the package in this process."""
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 # What is planted.
@@ -131,7 +122,7 @@ def test_an_extra_copy_changes_no_result(
     monkeypatch.setattr(skimage.util, "img_as_float64", img_as_float64)
     module = planted("an extra copy of the stack")
     with schedulers.start("serial", workers=1) as scheduler:
-        backend = Backend(*registry.load(registry.parse_spec(SERIAL)), scheduler)
+        backend = Backend(readers.SKIMAGE, baseline.PROCESSOR, scheduler)
         found = module.read_images(backend, str(tmp_path / "*.png"))
     assert found.dtype == np.uint8
     assert np.array_equal(found, pixels)
@@ -139,9 +130,20 @@ def test_an_extra_copy_changes_no_result(
 
 
 def test_one_chunk_an_image(planted: Planted) -> None:
-    """A hundred images in as many chunks."""
-    module = planted("one chunk an image")
-    assert module.images_per_chunk(100, image_bytes=1, workers=2) == 1
+    """A processor that works on several images at once gets one in each chunk."""
+    chunks = []
+
+    def grayscale(images: da.Array) -> da.Array:
+        chunks.append(images.chunks[0])
+        return dask_blocks.grayscale(images)
+
+    processor = dataclasses.replace(dask_blocks.PROCESSOR, grayscale=grayscale)
+    pixels = np.zeros((8, 20, 24), np.uint8)
+    with schedulers.start("synchronous", workers=1) as scheduler:
+        backend = Backend(readers.SKIMAGE, processor, scheduler)
+        for module in (phases, planted("one chunk an image")):
+            module.process_images(backend, pixels, PipelineParams(block_size=11))
+    assert chunks == [(2,) * 4, (1,) * 8]
 
 
 def test_a_lost_drop_axis(planted: Planted) -> None:
@@ -164,13 +166,13 @@ def test_slower_by_a_share(function: str, share: float, monkeypatch: pytest.Monk
     clock = itertools.count()
     monkeypatch.setattr(plants, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     # Looking at the clock takes a tick, and so does each piece of work.
-    phases = SimpleNamespace()
-    phases.process_images = lambda: [next(clock) for _ in range(10_000)]
-    phases.run_pipeline = lambda: [*phases.process_images()]
+    module = SimpleNamespace()
+    module.process_images = lambda: [next(clock) for _ in range(10_000)]
+    module.run_pipeline = lambda: [*module.process_images()]
     head = gates.slower_by(share)
     assert head.plant is not None
-    head.plant(phases, **head.settings)
-    assert getattr(phases, function)() == list(range(1, 10_001))
+    head.plant(module, **head.settings)
+    assert getattr(module, function)() == list(range(1, 10_001))
     assert next(clock) - 10_000 == pytest.approx(10_000 * share, abs=5)
 
 
@@ -192,6 +194,31 @@ def test_a_head_is_a_clone_with_one_more_commit(name: str, tmp_path: Path) -> No
     variables = {**place.variables, "PYTHONPATH": str(clone / "src")}
     done = shared.call([sys.executable, "-c", code], cwd=clone, variables=variables)
     assert done.stdout == f"{bool(head.plant)}\n"
+
+
+@pytest.mark.parametrize("kind", gates.KINDS)
+def test_a_plant_that_does_not_fit_is_an_error(kind: str) -> None:
+    """Where a module has not the names any more that are to be replaced, nothing is measured."""
+    plant = gates.KINDS[kind].plant
+    assert plant is not None
+    with pytest.raises(AttributeError):
+        plant(ModuleType("empty"))
+
+
+def test_a_lost_drop_axis_reaches_the_backends(tmp_path: Path) -> None:
+    """The processors map by the function that is planted, in a package that was changed on disk."""
+    package = tmp_path / "src/segbench"
+    shutil.copytree(shared.ROOT / "src/segbench", package)
+    gates.plant(gates.KINDS["a lost drop_axis"], tmp_path)
+    code = (
+        "import dask.array as da\n"
+        "from segbench.backends import dask_blocks, dask_image\n"
+        "for module in (dask_blocks, dask_image):\n"
+        "    print(module.PROCESSOR.grayscale(da.zeros((2, 4, 5, 3), chunks=(1, 4, 5, 3))).ndim)"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(package.parent)}
+    done = shared.call([sys.executable, "-c", code], cwd=tmp_path, variables=variables)
+    assert done.stdout.split() == ["4", "4"]
 
 
 COMPUTES = ("process", "pipeline")

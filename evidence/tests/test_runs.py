@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from evidence import arms, cost, false_alarms, report_speed, shared, slow_downs
-from evidence.__main__ import main
 from evidence.shared import Attempt, Comparison, Search, ToolError, Workplace
+from evidence.tests.helpers import cells, run
 from segbench.backends import readers, skimage
 from segbench.backends.registry import BASELINE
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
@@ -83,18 +82,6 @@ def timed(folder: Path, seconds: Mapping[str, list[float]]) -> Source:
             for block, value in enumerate(values, start=1)
         ],
     )
-
-
-def cells(table: str) -> list[list[str]]:
-    """The rows of a table in Markdown, without its headings."""
-    lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
-    assert len({len(line) for line in lines}) == 1
-    return lines[2:]
-
-
-def run(*words: str | Path) -> Result:
-    """Run a command of the package in this process."""
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 # The arms.
