@@ -25,7 +25,7 @@ from segbench.backends.skimage import measure
 from segbench.cli import main
 from segbench.images import datasets
 from segbench.images.smear import smear_image
-from segbench.results.records import read_run
+from segbench.results.records import RUN_NAME, read
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -440,11 +440,11 @@ def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
         assert running.returncode == 130
         assert "--resume" in errors
         assert "Report: " in printed
-    earlier = read_run(out)
+    earlier = read(out / RUN_NAME)
     assert len(earlier.samples) >= 39
     result = segbench("run", "--resume", out)
     assert result.exit_code == 0, result.output
-    samples = read_run(out).samples
+    samples = read(out / RUN_NAME).samples
     assert samples[: len(earlier.samples)] == earlier.samples
     assert {(s.phase, s.n_images) for s in samples} == {
         (phase, size) for phase in ("open", "pipeline") for size in (1, 2)

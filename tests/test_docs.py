@@ -5,29 +5,31 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
+from evidence import cost, false_alarms, gates, slow_downs
+from evidence.__main__ import main as evidence_main
+from evidence.shared import Record, read_records
 from segbench import stats
 from segbench.cli import main
-from segbench.measure import asking, engine, worker
-from segbench.measure.settings import BACKENDS, MEMORY_SHARE, QUICK_BACKENDS, QUICK_SIZES, Settings
-from segbench.measure.stopping import Limits
+from segbench.measure import engine, worker, workers
+from segbench.measure.settings import (
+    BACKENDS,
+    MEMORY_SHARE,
+    QUICK_BACKENDS,
+    QUICK_SIZES,
+    RunSettings,
+    Settings,
+)
 from segbench.report import presentation
-from segbench.results.records import read_run
+from segbench.results.records import RUN_NAME, read
 from segbench.results.sources import read_run_folder
-
-# The scripts are no part of the package, and their names are there for the type checker too.
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
-
-import gate_trials
-import trust
-import trust_tools
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+EVIDENCE = [ROOT / "evidence" / "README.md", ROOT / "results" / "reference" / "README.md"]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -44,6 +46,20 @@ def test_the_quick_start_is_two_commands_of_the_makefile() -> None:
     assert re.search(r"^bench:.*\n\t.*segbench run \$\(BENCH_ARGS\)", makefile, re.MULTILINE)
     assert "BENCH_ARGS ?= --quick" in makefile
     assert re.search(r"^test:.*\n\t.*pytest", makefile, re.MULTILINE)
+
+
+def test_the_readmes_figure_is_that_of_a_report() -> None:
+    """`make figures` makes the report of the reference run, and copies the figure that is shown."""
+    makefile = (ROOT / "Makefile").read_text()
+    lines = re.search(
+        r"^figures:.*\n.*segbench report results/reference/smear --out (\S+)\n\tcp (\S+) (\S+)$",
+        makefile,
+        re.MULTILINE,
+    )
+    assert lines is not None
+    folder, source, target = lines.groups()
+    assert source == f"{folder}/figures/{Path(target).name}"
+    assert f"]({target})" in README
 
 
 def test_the_readme_names_what_is_quick() -> None:
@@ -84,14 +100,14 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        f"as many as fill {asking.SAMPLE_SECONDS * 1e3:g} ms",
+        f"as many as fill {workers.SAMPLE_SECONDS * 1e3:g} ms",
         f"more than {worker.WARM_SHARE:.0%} faster than the best before",
         f"unless it took {worker.WARM_EXCESS:g} times what the last size makes expect",
         f"at a level of {stats.ALPHA:.0%} by itself",
         f"at most {stats.FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg)",
-        f"narrower than plus and minus {Limits.precision:.0%}",
-        f"after {Limits.blocks} blocks (`--blocks`)",
-        f"after {Limits.seconds:g} seconds inside timed calls (`--case-seconds`)",
+        f"narrower than plus and minus {RunSettings.precision:.0%}",
+        f"after {RunSettings.blocks} blocks (`--blocks`)",
+        f"after {RunSettings.case_seconds:g} seconds inside timed calls (`--case-seconds`)",
         f"further from 1 than {stats.MARGIN:.0%}",
         f"whole interval lies within {stats.MARGIN:.0%} of 1",
         f"within a factor of {1 + presentation.ABOUT:g}",
@@ -110,39 +126,53 @@ def test_the_method_states_what_the_code_does(words: str) -> None:
 TRUST = ROOT / "results" / "reference" / "trust"
 
 
+def kept(*patterns: str) -> Record:
+    """What was counted for the documents, of all the files together."""
+    return read_records([path for each in patterns for path in sorted(TRUST.glob(f"{each}.json"))])
+
+
 def test_the_tables_of_the_method_are_those_of_its_records() -> None:
     """What docs/method.md says of false alarms and slow-downs is what was counted."""
     text = (ROOT / "docs" / "method.md").read_text()
-    names = ("false-alarms-segbench", "false-alarms-the-others", "slowed")
-    files = [TRUST / f"{name}.json" for name in names]
-    alarms, others, slowed = trust_tools.read_records(files, trust.Counts)
-    assert trust.false_alarms_table([*alarms.attempts, *others.attempts]) in text
-    assert trust.slowed_table(slowed.searches, by_case=False) in text
+    alarms = kept("false-alarms-segbench", "false-alarms-the-others")
+    assert false_alarms.tools_table(alarms.attempts) in text
+    assert slow_downs.arms_table(kept("slowed").searches) in text
 
 
 def test_the_tables_of_the_regressions_are_those_of_their_records() -> None:
-    """What docs/regressions.md says of gates is what they said."""
+    """What docs/regressions.md says of gates is what they said, in all sessions."""
     text = (ROOT / "docs" / "regressions.md").read_text()
-    assert gate_trials.runs_table(trials("identical")) in text
-    assert gate_trials.kinds_table(trials("planted")) in text
-    assert gate_trials.found_table(trials("slower")) in text
-
-
-def trials(command: str) -> list[gate_trials.Trial]:
-    """What was counted by a command of docs/gate_trials.py, in all sessions and with all options."""
-    files = sorted(TRUST.glob(f"gate-{command}*.json"))
-    records = trust_tools.read_records(files, gate_trials.Trials)
-    return [each for record in records for each in record.trials]
+    assert gates.runs_table(kept("gate-identical*").trials) in text
+    assert gates.kinds_table(kept("gate-planted*").trials) in text
+    assert gates.found_table(kept("gate-slower*").trials) in text
 
 
 def test_the_cost_of_the_method_is_that_of_its_run() -> None:
     """What docs/method.md says a run costs is added up from results/reference/smear."""
-    (kept,) = trust_tools.read_records([TRUST / "cost.json"], trust.Counts)
-    assert trust.cost_table(kept.costs[0]) in (ROOT / "docs" / "method.md").read_text()
+    (told,) = kept("cost").costs
+    assert cost.cost_table(told) in (ROOT / "docs" / "method.md").read_text()
     source = read_run_folder(ROOT / "results" / "reference" / "smear")
     # How fast a process answers is measured, not added up.
-    found = dataclasses.replace(trust.cost_of(source.samples), answer=kept.costs[0].answer)
-    assert found == kept.costs[0]
+    assert dataclasses.replace(cost.cost_of(source.samples), answer=told.answer) == told
+
+
+def test_the_evidence_names_all_its_commands() -> None:
+    """Each command has a row in the table of evidence/README.md."""
+    rows = re.findall(r"^\| `(\S+)` \|", EVIDENCE[0].read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(evidence_main.commands)
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *EVIDENCE], ids=lambda path: path.name)
+def test_the_commands_of_the_evidence_are_accepted(document: Path) -> None:
+    """Each `python -m evidence` of a document has options that its command line knows."""
+    text = " ".join(document.read_text().split())
+    for line in re.findall(r"python -m evidence ([a-z][^`$#]*)", text):
+        name, *words = shlex.split(line)
+        context = evidence_main.make_context("evidence", [name])
+        command = evidence_main.get_command(context, name)
+        assert command is not None, name
+        words = [str(file) for word in words for file in (*ROOT.glob(word), word)[:1]]
+        command.make_context(name, words, parent=context)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +187,7 @@ def test_no_path_of_a_machine_is_kept(path: Path) -> None:
 
 def test_the_readme_describes_the_run_behind_its_figure() -> None:
     """Machine, versions and images that the README names are those of results/reference/smear."""
-    header = read_run(ROOT / "results" / "reference" / "smear").header
+    header = read(ROOT / "results" / "reference" / "smear" / RUN_NAME).header
     versions = header.versions
     python = header.machine["python"].split()[1].rpartition(".")[0]
     dask, skimage = (versions[name].rpartition(".")[0] for name in ("dask", "scikit-image"))

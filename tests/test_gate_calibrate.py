@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segbench.measure.machine import Fact
-    from segbench.results.outcome import Calibration
+    from segbench.results.outcome import Calibration, Estimate
 
 CASE = Case(BASELINE, 20, "process")
 OTHER = Case(BASELINE, 20, "pipeline")
@@ -76,7 +76,7 @@ def test_a_slowdown_that_is_seen_is_found() -> None:
     smallest = calibrated(noise, rounds=200, gates=1000).sight.smallest
     rng = np.random.default_rng(2)
 
-    def slowed() -> decide.Estimate:
+    def slowed() -> Estimate:
         ratios = np.exp(noise * math.sqrt(2) * rng.standard_normal(SETTINGS.rounds))
         return decide.estimate(ratios * (1 + smallest))
 

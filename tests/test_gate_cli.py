@@ -17,6 +17,7 @@ from segbench.backends.registry import BASELINE, parse_spec
 from segbench.cli import main
 from segbench.gate import calibrate, compare, decide, sides
 from segbench.gate.sides import Environment
+from segbench.measure import workers
 from segbench.measure.settings import QUICK_BACKENDS, GateSettings
 from segbench.results.outcome import (
     Calibration,
@@ -223,10 +224,9 @@ def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setattr(sides, "of_commit", lambda *_, **__: nullcontext(tuple(here)))
     monkeypatch.setattr(calibrate, "load", lambda _: SIGHT)
-    launcher = compare.launcher
 
     def slowed(settings: GateSettings) -> Any:
-        launch = launcher(settings)
+        launch = workers.launcher(settings)
         return lambda arm: SlowHead(launch(arm), slow=arm.side == "head")
 
     monkeypatch.setattr(compare, "launcher", slowed)

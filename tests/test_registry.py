@@ -19,7 +19,7 @@ from segbench.images import datasets
 from segbench.measure import machine
 from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
-from segbench.results.records import Header, RunWriter
+from segbench.results.records import RUN_NAME, Header, Writer
 from segbench.results.sources import read_run_folder
 from tests.made_up import DASK, SERIAL, make_source, sample
 
@@ -292,7 +292,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
         dataset={},
         backends={str(spec): registry.describe(spec)},
     )
-    with RunWriter.create(tmp_path / "run", header) as writer:
+    with Writer.create(tmp_path / "run" / RUN_NAME, header) as writer:
         for block in (1, 2):
             writer.append(sample(str(spec), "process", 1, block, seconds=1.0))
     source = read_run_folder(tmp_path / "run")

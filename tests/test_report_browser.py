@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,6 @@ from tests.test_report import NASTY, profile
 from tests.test_report_gate import nasty, ordinary
 
 ROOT = Path(__file__).parents[1]
-
-# The script is no part of the package, and its name is there for the type checker too.
-sys.path.insert(0, str(ROOT / "docs"))
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +125,7 @@ def need(module: str) -> None:
 def driver() -> Iterator[Chrome]:
     """A browser that was started once."""
     need("selenium")
-    import browser  # noqa: PLC0415  (needs selenium)
+    from evidence import browser  # noqa: PLC0415  (needs selenium)
 
     if reason := browser.missing():
         if REQUIRED:

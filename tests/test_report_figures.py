@@ -32,7 +32,7 @@ from segbench.results.records import PARTS
 from segbench.results.sources import read_sources
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
 from tests.test_report import ordinary, profile, three_sizes
-from tests.test_results import asv_content, asv_row, write_asv
+from tests.test_sources import asv_content, asv_row, write_asv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

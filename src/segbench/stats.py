@@ -25,7 +25,7 @@ ALPHA = 0.01
 FALSE_SHARE = 0.05
 
 # Two processes of one program differ by up to about so much for as long as they live, as
-# docs/trust.py measured: a smaller difference is no finding, and one that is known to be smaller is
+# evidence/ measured: a smaller difference is no finding, and one that is known to be smaller is
 # none.
 MARGIN = 0.05
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
+from segbench.measure.settings import PHASES
 from segbench.report.cells import format_seconds, images
-from segbench.report.tables import PHASES, Table, pivot, pivot_cases, sizes_in_words, wrong_backends
+from segbench.report.tables import Table, pivot, pivot_cases, sizes_in_words, wrong_backends
 from segbench.results.records import PARTS
 from segbench.stats import MIN_BLOCKS, cost_model, crossings
 

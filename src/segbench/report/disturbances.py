@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench.backends.registry import BASELINE
-from segbench.measure.settings import Limits
+from segbench.measure.settings import PHASES, Limits
 from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
 from segbench.report.cells import images
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
-from segbench.report.tables import PHASES, Table, sizes_in_words, within_blocks
+from segbench.report.tables import Table, sizes_in_words, within_blocks
 from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:

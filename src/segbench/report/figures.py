@@ -14,11 +14,12 @@ from PIL import Image
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
+from segbench.measure.settings import PHASES
 from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.costs import FITS
 from segbench.report.drawing import Drawing, finish, log_axis, new_figure, sizes_axis, write_title
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, format_ratio, scheduler_of
+from segbench.report.tables import format_ratio, scheduler_of
 from segbench.stats import MARGIN
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from segbench.measure.settings import PHASES
 from segbench.report.cells import images
 from segbench.report.drawing import finish, new_figure, write_title
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES
 from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import htmlsafe_json_dumps
 
+from segbench.measure.settings import PHASES
 from segbench.report.cells import format_interval, format_multiple, format_seconds
-from segbench.report.tables import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,6 +11,7 @@ import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
+from segbench.measure.settings import PHASES
 from segbench.report import costs, interactive, presentation, tables
 from segbench.report import disturbances as trust
 from segbench.report.answer import answer
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 METHOD = tuple(
     " ".join(paragraph.split())
     for paragraph in (
-        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in tables.PHASES.items())}.
+        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in PHASES.items())}.
         Opening a lazy collection is not reading it, so the two are timed apart.""",
         """Before a backend is timed on a number of images, it runs each phase once: the pixels it
         reads must equal the reference's, its label images must be the same partition, and its table

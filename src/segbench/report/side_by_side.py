@@ -11,6 +11,7 @@ import numpy as np
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
+from segbench.measure.settings import PHASES
 from segbench.report.cells import (
     format_factor,
     format_finding,
@@ -18,7 +19,7 @@ from segbench.report.cells import (
     format_seconds,
     images,
 )
-from segbench.report.tables import PHASES, Table, case_id, format_ratio, format_value, ratio_of
+from segbench.report.tables import Table, case_id, format_ratio, format_value, ratio_of
 from segbench.stats import (
     MARGIN,
     RUNS_MARGIN,

@@ -13,6 +13,7 @@ import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
+from segbench.measure.settings import PHASES
 from segbench.report.cells import (
     format_all_seconds,
     format_finding,
@@ -33,13 +34,6 @@ T = TypeVar("T")
 
 # In place of a status: a case that has no sample, not even one that failed.
 NOT_REACHED = "not tried"
-
-PHASES = {
-    "open": "a handle on the files, nothing decoded",
-    "read": "all pixels in memory",
-    "process": "pixels in memory to a table of cells",
-    "pipeline": "files to a table of cells",
-}
 
 SUMMARY_COLUMNS = [
     "phase",

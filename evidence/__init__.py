@@ -1,0 +1,1 @@
+"""What measures segbench itself: ``python -m evidence COMMAND``, from the root of a clone."""

@@ -1,0 +1,47 @@
+"""The command line: ``python -m evidence COMMAND``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+
+from evidence import cost, false_alarms, gates, report_speed, slow_downs, smears
+from evidence.shared import ToolError, read_records
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure segbench itself; prints tables in Markdown."""
+    # Told to end, it ends as on Ctrl-C: the command that runs is taken along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@main.command()
+@click.argument(
+    "kept",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+def show(*, kept: tuple[Path, ...]) -> None:
+    """Print the tables of what was kept with --out, of all the files together."""
+    try:
+        record = read_records(kept)
+    except ToolError as error:
+        raise click.ClickException(str(error)) from error
+    modules = (false_alarms, slow_downs, cost, gates)
+    click.echo("\n\n".join(text for module in modules for text in module.tables(record)))
+
+
+for _command in (
+    *(false_alarms.false_alarms, slow_downs.slowed, cost.cost),
+    *(gates.identical, gates.slower, gates.planted),
+    *(report_speed.report_speed, smears.smears),
+):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    main(prog_name="python -m evidence")

@@ -1,0 +1,564 @@
+"""False alarms, slow-downs found and the cost of a run: how they are counted, and each command once."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import io
+import itertools
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evidence import arms, cost, false_alarms, report_speed, shared, slow_downs
+from evidence.shared import Attempt, Comparison, Search, ToolError, Workplace
+from evidence.tests.helpers import cells, run
+from segbench.backends import readers, skimage
+from segbench.backends.registry import BASELINE
+from segbench.measure.settings import BACKENDS, PHASES, SIZES
+from segbench.results.sources import Source, read_run_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Of asv 0.6.6, without most of its rows.
+ASV_TABLE = """
+[75.00%] ··· segmentation.Files.time_read                                     ok
+                  skimage/skimage/serial     1      1.02±0.1ms
+
+| Change   | Before [aaaaaaaa] <main~1>   | After [bbbbbbbb] <main>   | Ratio   | Benchmark (Parameter)    |
+|----------|------------------------------|---------------------------|---------|--------------------------|
+| +        | 1.00±0ms                     | 1.25±0ms                  | 1.25    | segmentation.Files.time_pipeline('skimage/skimage/serial', 20) |
+|          | 1.00±0ms                     | 1.12±0.3ms                | ~1.12   | segmentation.Files.time_open('skimage/skimage/serial', 1)   |
+|          | n/a                          | n/a                       | n/a     | segmentation.Files.time_open('skimage/skimage/serial', 200) |
+| !        | 1.00±0ms                     | failed                    | n/a     | segmentation.Files.time_open('skimage/skimage/serial', 50)  |
+| -        | 9.80±0.3ms                   | 3.94±0.09ms               | 0.40    | segmentation.Pixels.time_process('skimage/skimage/serial', 1) |
+
+SOME BENCHMARKS HAVE CHANGED SIGNIFICANTLY.
+"""
+
+
+def comparison(verdict: str, *, ratio: float = 1.0, arm: str = "twin") -> Comparison:
+    """What a tool says of reading one image."""
+    return Comparison(arm=arm, phase="read", n_images=1, verdict=verdict, ratio=ratio)
+
+
+def attempt(tool: str, *verdicts: str, status: int | None = 0) -> Attempt:
+    """A run of three seconds."""
+    found = tuple(comparison(verdict, ratio=1.2 if verdict else 1.01) for verdict in verdicts)
+    return Attempt(tool=tool, run=1, seconds=3.0, status=status, comparisons=found)
+
+
+def sample(arm: str, **values: Any) -> dict[str, Any]:
+    """A line of ``run.jsonl``: a sample of one image."""
+    parts = {"reader": arm, "processor": arm, "scheduler": "serial"}
+    return {**parts, "phase": "process", "n_images": 1, "status": "ok", **values}
+
+
+def source_of(folder: Path, samples: list[dict[str, Any]]) -> Source:
+    """A run with these samples."""
+    names = ("machine", "versions", "settings", "dataset")
+    header = {"schema": 1, "started": "", **{name: {} for name in names}}
+    text = "".join(json.dumps(line) + "\n" for line in [header, *samples])
+    (folder / "run.jsonl").write_text(text)
+    return read_run_folder(folder)
+
+
+def timed(folder: Path, seconds: Mapping[str, list[float]]) -> Source:
+    """A run of two calls a sample: seconds of each block by the name of the arm."""
+    return source_of(
+        folder,
+        [
+            sample(arm, block=block, seconds=value, calls=2)
+            for arm, values in seconds.items()
+            for block, value in enumerate(values, start=1)
+        ],
+    )
+
+
+# The arms.
+
+
+def test_a_worker_finds_every_arm() -> None:
+    """The entry points name each arm's reader and processor; `twin` is the very baseline."""
+    plugin = configparser.ConfigParser()
+    plugin.read(shared.ROOT / "evidence/plugin/evidence_arms-1.0.dist-info/entry_points.txt")
+    for part in ("reader", "processor"):
+        expected = {arm: f"evidence.arms:{arm}_{part}" for arm in arms.ARMS}
+        assert dict(plugin[f"segbench.{part}s"]) == expected
+        assert all(hasattr(arms, f"{arm}_{part}") for arm in arms.ARMS)
+    assert arms.ARMS["twin"] == 0
+    assert arms.twin_reader == readers.SKIMAGE
+    assert arms.twin_processor == skimage.PROCESSOR
+
+
+@pytest.mark.parametrize(("arm", "share"), [("slower5", 0.05), ("slower10", 0.1)])
+def test_every_operation_of_a_slower_arm_is_slower(
+    arm: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading and each of the five operations differ from the baseline's, by the share of the arm."""
+    reader, processor = getattr(arms, f"{arm}_reader"), getattr(arms, f"{arm}_processor")
+    assert reader.load is not readers.SKIMAGE.load
+    for name in ("grayscale", "blur", "threshold", "label", "measure"):
+        assert getattr(processor, name) is not getattr(skimage.PROCESSOR, name)
+    clock = itertools.count()
+    monkeypatch.setattr(arms, "clock", lambda: next(clock))
+
+    # Looking at the clock takes a tick, and so does each piece of work.
+    def load(ticks: Any) -> Any:
+        return [next(clock) for _ in range(ticks)][-1]
+
+    part = dataclasses.replace(readers.SKIMAGE, load=load)
+    worked = arms.slowed(part, ("load",), arms.ARMS[arm]).load(10_000)
+    assert worked == 10_000
+    assert next(clock) - worked == pytest.approx(10_000 * share, abs=5)
+
+
+# What the tools say.
+
+
+def test_comparisons_are_the_reports_verdicts(tmp_path: Path) -> None:
+    """What is counted is the report's verdict on each arm; the baseline is no comparison."""
+    level = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0]
+    slow = [value * wobble for value, wobble in zip(level, [1.3, 1.31] * 3, strict=True)]
+    source = timed(tmp_path, {"skimage": level, "twin": level, "slower10": slow})
+    twin, slower = shared.compared(source)
+    assert (twin.arm, twin.case, twin.ratio) == ("twin", "process, 1 image", 1.0)
+    assert twin.verdict == "no difference"
+    assert (slower.arm, slower.verdict) == ("slower10", "slower")
+    assert slower.ratio == pytest.approx(1.305, rel=1e-4)
+
+
+def test_an_arm_that_fails_is_no_comparison(tmp_path: Path) -> None:
+    """A run in which an arm was not timed is refused: it would count as one without a claim."""
+    failed = sample("twin", block=0, seconds=None, status="timeout", cause="took too long")
+    with pytest.raises(ToolError, match="took too long"):
+        shared.compared(source_of(tmp_path, [failed]))
+
+
+def test_the_table_of_asv() -> None:
+    """Both marks are claims; rows without a ratio are left out."""
+    found = [(e.case, e.verdict, e.ratio) for e in false_alarms.read_asv_table(ASV_TABLE)]
+    assert found == [
+        ("pipeline, 20 images", "slower", 1.25),
+        ("open, 1 image", "", 1.12),
+        ("process, 1 image", "faster", 0.4),
+    ]
+
+
+@pytest.mark.parametrize("tool", ["asv", "asv-defaults"])
+def test_asv_has_to_compare_every_case(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 1 alone may be a failure: the table must hold the cases that were asked for."""
+    row = (
+        "| - | 2±0ms | 1±0ms | 0.50 | segmentation.Files.time_open('skimage/skimage/serial', {}) |"
+    )
+    place = Workplace(folder=tmp_path, sizes=(1, 20), phases=("open",))
+    done = SimpleNamespace(returncode=1, stdout=f"{row.format(1)}\n{row.format(20)}")
+    for module in (false_alarms, shared):
+        monkeypatch.setattr(module, "call", lambda *_, **__: done)
+    (attempt,) = false_alarms.TOOLS[tool](place, 4)
+    assert (attempt.run, attempt.status, len(attempt.claims)) == (4, 1, 2)
+    done.stdout = row.format(1)
+    with pytest.raises(ToolError, match=r"asv continuous .* exit status 1"):
+        false_alarms.TOOLS[tool](place, 1)
+
+
+def test_half_a_clone_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the commit that changes nothing can't be made, no later run compares other code."""
+
+    def call(command: list[str], **_: object) -> None:
+        if "commit" in command:
+            raise ToolError("no luck")
+        (tmp_path / "asv").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(shared, "call", call)
+    with pytest.raises(ToolError, match="no luck"):
+        false_alarms.TOOLS["asv"](Workplace(folder=tmp_path), 1)
+    assert not (tmp_path / "asv").exists()
+
+
+@pytest.mark.parametrize(
+    ("after", "status", "sizes", "claims"),
+    [
+        (1.07, 1, (20,), (1, 0)),
+        (1.11, 1, (20,), (1, 1)),
+        (0.5, 0, (20,), (0, 0)),
+        # A case is missing; a test failed; the command overlooked what it was to find.
+        (1.07, 1, (1, 20), None),
+        (1.0, 1, (20,), None),
+        (1.07, 0, (20,), None),
+    ],
+)
+def test_pytest_benchmark(
+    after: float,
+    status: int,
+    sizes: tuple[int, ...],
+    claims: tuple[int, int] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slow-downs beyond 5% and 10% are claimed, if the cases and the exit status are as they must be."""
+
+    def call(command: list[str], **_: object) -> Any:
+        (path,) = (word.partition("=")[2] for word in command if "--benchmark-json=" in word)
+        again = path.endswith("second.json")
+        benchmark = {
+            "fullname": "case",
+            "stats": {"median": after if again else 1.0},
+            "extra_info": {"phase": "read", "n_images": 20},
+        }
+        Path(path).write_text(json.dumps({"benchmarks": [benchmark]}))
+        return SimpleNamespace(returncode=status if again else 0, stdout="What was printed")
+
+    monkeypatch.setattr(false_alarms, "call", call)
+    place = Workplace(folder=tmp_path, sizes=sizes, phases=("read",))
+    if claims is None:
+        with pytest.raises(ToolError, match=f"exit status {status}\nWhat was printed"):
+            false_alarms.try_pytest(place, 1)
+        return
+    at_5, at_10 = false_alarms.try_pytest(place, 1)
+    assert (len(at_5.claims), len(at_10.claims)) == claims
+    assert (at_5.status, at_10.status) == (status, None)
+    assert at_5.comparisons[0].ratio == after
+
+
+# How it is counted.
+
+
+def test_false_alarms_are_counted() -> None:
+    """Claims over comparisons, and the runs with any, for each tool."""
+    attempts = [
+        attempt("segbench", "", "no difference", "undecided"),
+        attempt("segbench", "", "faster", "slower"),
+        attempt("other", "slower", "", "", status=1),
+        attempt("other", "", "", "", status=None),
+        attempt("third", "", status=None),
+    ]
+    half, none = "1 of 2 (50.0%, at most 97.5%)", "0 of 1 (0.0%, at most 95.0%)"
+    assert cells(false_alarms.tools_table(attempts)) == [
+        ["segbench", "2", "2 of 6 (33.3%, at most 72.9%)", half, "0", "20%", "3 s"],
+        ["other", "2", "1 of 6 (16.7%, at most 58.2%)", half, "1", "20%", "3 s"],
+        ["third", "1", none, none, "–", "1%", "3 s"],
+    ]
+    opened = dataclasses.replace(comparison("slower"), phase="open", n_images=20)
+    attempts.append(dataclasses.replace(attempts[0], comparisons=(comparison("slower"), opened)))
+    assert cells(false_alarms.claims_table(attempts)) == [
+        ["open, 20 images", "1", "0", "0"],
+        ["read, 1 image", "2", "1", "0"],
+    ]
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 20), (1, 20), (7, 240), (19, 20)])
+def test_the_upper_bound_of_a_share(count: int, of: int) -> None:
+    """At the bound, so few or fewer have a chance of exactly 5%; where all are counted it is 1."""
+    bound = shared.upper_bound(count, of)
+    few = sum(math.comb(of, k) * bound**k * (1 - bound) ** (of - k) for k in range(count + 1))
+    assert few == pytest.approx(0.05)
+    assert shared.upper_bound(of, of) == 1
+
+
+def test_a_search_is_replayed(tmp_path: Path) -> None:
+    """The first number of blocks that would do is found, and the timed calls until then add up."""
+    rng = np.random.default_rng(0)
+    baseline = np.exp(rng.normal(0, 0.003, 12))
+    late = np.where(np.arange(12) < 7, 1.0, 1.5) * np.exp(rng.normal(0, 0.003, 12))
+    values = {"skimage": list(baseline), "twin": list(baseline), "slower5": list(late)}
+    twin, slower = slow_downs.searched(timed(tmp_path, values), run=3)
+    assert (twin.run, twin.blocks, twin.first_blocks, twin.first_seconds) == (3, 12, None, None)
+    assert twin.seconds == pytest.approx(2 * 2 * baseline.sum())
+    assert (slower.comparison.verdict, slower.first_blocks) == ("undecided", None)
+    values = {"skimage": list(baseline), "slower10": [1.1 * value for value in baseline]}
+    (soon,) = slow_downs.searched(timed(tmp_path, values), run=1)
+    assert (soon.comparison.verdict, soon.first_blocks) == ("slower", 5)
+    assert soon.first_seconds == pytest.approx(2 * 2.1 * baseline[:5].sum())
+
+
+def test_slow_downs_are_counted() -> None:
+    """Found ones over runs for each arm; what was never found has no time."""
+    slow = comparison("slower", ratio=1.1, arm="slower10")
+    found = Search(run=1, comparison=slow, blocks=9, seconds=4.0, first_blocks=6, first_seconds=2.0)
+    undecided = comparison("undecided", ratio=1.06, arm="slower10")
+    never: dict[str, Any] = {"blocks": 11, "first_blocks": None, "first_seconds": None}
+    missed = dataclasses.replace(found, comparison=undecided, **never)
+    twin = dataclasses.replace(missed, comparison=comparison("no difference"))
+    assert cells(slow_downs.arms_table([found, missed, twin])) == [
+        ["slower10", "1.080", "1 of 2", "1", "0", "0", "10", "4.0 s", "6", "2.0 s"],
+        ["twin", "1.000", "0 of 1", "0", "1", "0", "11", "4.0 s", "–", "–"],
+    ]
+    by_case = cells(slow_downs.arms_table([found, missed, twin], by_case=True))
+    assert [row[:2] for row in by_case] == [[arm, "read, 1 image"] for arm in ("slower10", "twin")]
+
+
+def test_the_cost_of_a_run(tmp_path: Path) -> None:
+    """Timed calls, first calls, wall time and the overhead between samples are told apart."""
+    at, samples = 10.0, []
+    for n_images, block, arm in itertools.product((1, 2), (1, 2, 3), ("skimage", "twin")):
+        # First calls are made before the first block; later a sample costs a millisecond, beyond
+        # what its worker does.
+        at += 2 * 0.5 + 0.25 + (3.0 if block == 1 else 0.001)
+        values = {"first_seconds": 0.75, "untimed_seconds": 0.25, "seconds": 0.5, "calls": 2}
+        samples.append(sample(arm, n_images=n_images, block=block, at=at, **values))
+    late = sample("skimage", n_images=5, block=0, seconds=None, status="timeout", at=at + 60)
+    found = cost.cost_of(source_of(tmp_path, [*samples, late]).samples)
+    expected = {
+        "samples": 12,
+        "timed": 12.0,
+        "first": 4 * 0.75,
+        "first_between": 2 * 0.75,  # those of the first size are made before the first sample
+        "measuring": at - 13.25,
+        "whole": at,
+        "untimed": 12 * 0.25,
+        "overhead": 0.001,
+        "overhead_high": 0.001,
+        "answer": 0.0,
+        "command": None,
+    }
+    assert vars(found) == pytest.approx(expected)
+    table = dict(cells(cost.cost_table(found)))
+    span = "From the start of the first sample to the end of the last"
+    assert table[span] == f"{at - 13.25:.1f} s"
+    assert table[f"{span}, over timed calls"] == f"{(at - 13.25) / 12:.2f}"
+    (with_first,) = (value for name, value in table.items() if name.startswith("The same"))
+    assert with_first == f"{(at - 13.25) / 13.5:.2f}"
+    assert f"over timed calls is {at / 12:.2f}:" in cost.cost_note(found)
+    assert table["The engine's own part of a sample, median"] == "1.00 ms"
+
+
+def test_the_cost_of_an_old_run(tmp_path: Path) -> None:
+    """A run that does not say when its samples were taken is refused, and so is a folder without any."""
+    timed(tmp_path, {"skimage": [1.0]})
+    assert "measure anew" in run("cost", tmp_path).stderr
+    (tmp_path / "run.jsonl").unlink()
+    done = run("cost", tmp_path)
+    assert done.exit_code == 1
+    assert "run.jsonl" in done.stderr
+
+
+def test_starts_are_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer of each process, which waits for its start, is left out of the median."""
+    # By this clock the two starts take 9 seconds each, an answer 2; each says it worked for 0.5.
+    times = itertools.accumulate(itertools.chain([0, 9, 0, 9], itertools.cycle([0, 2])))
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+
+    class Process:
+        """One that answers."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.stdin, self.stdout = io.StringIO(), io.StringIO("0.5\n" * 9)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cost, "subprocess", SimpleNamespace(Popen=Process, PIPE=-1))
+        assert cost.bare_answer(processes=2, answers=1) == pytest.approx(1.5)
+
+
+def test_another_process_answers() -> None:
+    """What an answer takes beyond the work is a positive time, below a second."""
+    assert 0 < cost.bare_answer(processes=2, answers=4) < 1
+
+
+# Records and commands.
+
+
+def test_a_command_that_fails_says_how() -> None:
+    """The error has the status and the end of what was printed."""
+    command = [sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"]
+    with pytest.raises(ToolError, match="exit status 3\nwhat went wrong"):
+        shared.call(command, cwd=shared.ROOT, variables={})
+    assert shared.call(command, cwd=shared.ROOT, variables={}, allowed=(3,)).returncode == 3
+
+
+def test_what_was_kept_is_shown_together(tmp_path: Path) -> None:
+    """The tables of two files are those of all their runs; no path of the machine is in a file."""
+    words = ["slowed", "--work", "/here", "--runs", "1", "--out=/there"]
+    own, other = attempt("segbench run", "faster"), attempt("asv continuous", "undecided")
+    paths = [tmp_path / "own.json", tmp_path / "other.json"]
+    for path, each in zip(paths, (own, other), strict=True):
+        record = shared.new_record(words)
+        record.attempts.append(each)
+        shared.write_record(record, path)
+        kept = json.loads(path.read_text())
+        assert kept["command"] == "python -m evidence slowed --runs 1"
+        assert kept["machine"]["cpus"] >= 1
+    done = run("show", *paths)
+    assert done.exit_code == 0, done.output
+    record = dataclasses.replace(record, attempts=[own, other])
+    assert done.stdout == "\n\n".join(false_alarms.tables(record)) + "\n"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"attempts": 5}', '{"machine": {}, "x": NaN'])
+def test_no_record_is_refused(text: str, tmp_path: Path) -> None:
+    """A file that is damaged or something else is named."""
+    path = tmp_path / "kept.json"
+    path.write_text(text)
+    done = run("show", path)
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {path}: no record of these measurements\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--runs 3", "a1 b1 a2 b2 a3 b3"),
+        ("--runs 3 --other-runs 1", "a1 b1 a2 a3"),
+        ("--runs 1 --other-runs 2 --first-run 4", "a4 b4 b5"),
+    ],
+)
+def test_the_slow_tools_run_less_often(
+    words: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs of segbench and of another tool take turns while both go on."""
+    made: list[str] = []
+
+    def tool(letter: str) -> false_alarms.Tool:
+        def record(_: Workplace, run: int) -> list[Attempt]:
+            made.append(f"{letter}{run}")
+            return [attempt(letter, "")]
+
+        return record
+
+    monkeypatch.setitem(false_alarms.TOOLS, "segbench", tool("a"))
+    monkeypatch.setitem(false_alarms.TOOLS, "asv", tool("b"))
+    done = run("false-alarms", "--tools", "segbench,asv", *words.split())
+    assert done.exit_code == 0, done.output
+    assert " ".join(made) == expected
+    assert "finds slow-downs alone" in done.stdout
+
+
+def test_a_failed_run_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other runs are counted, the failure is said and recorded, and the status is 1."""
+
+    def fickle(_: Workplace, run: int) -> list[Attempt]:
+        if run == 2:
+            raise ToolError("no luck")
+        return [attempt("fickle", "faster")]
+
+    monkeypatch.setitem(false_alarms.TOOLS, "pytest", fickle)
+    out = tmp_path / "out.json"
+    done = run("false-alarms", "--runs", "3", "--tools", "pytest", "--out", out)
+    assert done.exit_code == 1
+    assert "| fickle | 2 | 2 of 2 (100.0%, at most 100.0%) |" in done.stdout
+    assert "run 2 of 3, pytest: FAILED: no luck" in done.stderr
+    content = json.loads(out.read_text())
+    assert len(content["attempts"]) == 2
+    assert content["failures"] == ["run 2 of 3, pytest: no luck"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tools", "segbench,stopwatch"], "unknown 'stopwatch': choose from segbench, asv"),
+        (["--sizes", "many"], "size 'many': give whole numbers"),
+        (["--run-options", "'"], "No closing quotation"),
+    ],
+)
+def test_bad_usage_is_refused(words: list[str], message: str) -> None:
+    """It measures nothing, and says what was wrong."""
+    done = run("false-alarms", *words)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_a_made_up_run_is_as_large_as_asked(tmp_path: Path) -> None:
+    """The command that measures how long a report takes makes a run with all cases."""
+    report_speed.write_run(tmp_path, 6 * len(PHASES) * len(SIZES) * len(BACKENDS))
+    samples = read_run_folder(tmp_path).samples
+    cases = samples.groupby(["phase", "n_images", "backend"]).size()
+    assert len(cases) == len(PHASES) * len(SIZES) * len(BACKENDS)
+    assert set(cases) == {6}
+
+
+# Each command once.
+
+SMALL = "--blocks 5 --shape 32x40 --block-size 11"
+
+
+@pytest.mark.slow
+def test_false_alarms(tmp_path: Path) -> None:
+    """The command, as it is typed: the twin is found among the backends and compared."""
+    out = tmp_path / "out.json"
+    words = ["--runs", "1", "--tools", "segbench", "--sizes", "1", "--phases", "open,read"]
+    words += ["--run-options", SMALL, "--out", str(out)]
+    done = subprocess.run(  # noqa: S603  (this interpreter, on the package)
+        [sys.executable, "-m", "evidence", "false-alarms", *words],
+        cwd=shared.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| segbench run | 1 |" in done.stdout
+    (found,) = json.loads(out.read_text())["attempts"]
+    cases = [(each["arm"], each["phase"]) for each in found["comparisons"]]
+    assert cases == [("twin", "open"), ("twin", "read")]
+
+
+@pytest.mark.slow
+def test_slowed(tmp_path: Path) -> None:
+    """The command measures each arm in each case, over five blocks."""
+    out = tmp_path / "out.json"
+    words = ["slowed", "--runs", "1", "--sizes", "1", "--phases", "process"]
+    done = run(*words, "--run-options", SMALL, "--out", out)
+    assert done.exit_code == 0, done.output
+    searches = json.loads(out.read_text())["searches"]
+    assert [search["comparison"]["arm"] for search in searches] == list(arms.ARMS)
+    assert {search["blocks"] for search in searches} == {5}
+
+
+@pytest.mark.slow
+def test_cost(tmp_path: Path) -> None:
+    """The command makes a run and adds it up; of the run's folder it says the same again."""
+    out, work = tmp_path / "out.json", tmp_path / "work"
+    options = f"{SMALL} --sizes 1 --phases read --backends {BASELINE}"
+    made = run("cost", "--work", work, "--out", out, "--run-options", options)
+    assert made.exit_code == 0, made.output
+    assert "| The command, with its report |" in made.stdout
+    (found,) = json.loads(out.read_text())["costs"]
+    assert found["samples"] == 5
+    assert 0 < found["timed"] < found["measuring"] < found["whole"]
+    (folder,) = work.glob("run-*")
+    again = run("cost", folder)
+    assert again.exit_code == 0, again.output
+    # Two lines differ: a recorded run has no command, and the answer is measured anew.
+    other = ("| The command", "| Bare answer")
+    lines = [line for line in made.stdout.splitlines() if not line.startswith(other)]
+    assert [line for line in again.stdout.splitlines() if not line.startswith(other)] == lines
+
+
+@pytest.mark.slow
+def test_report_speed() -> None:
+    """The command makes a report of a made-up run, and says how long that took."""
+    done = run("report-speed", "--samples", "600")
+    assert done.exit_code == 0, done.output
+    assert "600 samples" in done.stdout
+    assert "made in " in done.stdout
+
+
+@pytest.mark.slow
+def test_smears(tmp_path: Path) -> None:
+    """Photographs and generated smears are compared and drawn; with too few there is no picture."""
+    out = tmp_path / "picture.png"
+    words = ("smears", "--photographs", tmp_path, "--out", out)
+    for number in range(6):
+        assert run(*words).exit_code == 2
+        Image.new("RGB", (64, 48), (30 * number, 0, 0)).save(tmp_path / f"{number}.jpg")
+    assert not out.exists()
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert "Generated, 6 pictures" in done.stdout
+    assert out.stat().st_size > 1000
