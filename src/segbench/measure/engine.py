@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import asking, pagecache, picture, protocol, stages
+from segbench.measure import asking, pagecache, picture, protocol
 from segbench.measure import machine as environment
 from segbench.measure.cases import PHASES
+from segbench.measure.profile import CALLS as PROFILED_CALLS
 from segbench.measure.protocol import (
     Checked,
     Failed,
@@ -520,7 +521,7 @@ class _Engine:
                     str(backend), workers, image, pattern, size, params, worker.started
                 ),
                 # The first call on one image, one to warm up, and those that are recorded.
-                limit=asking.START_SECONDS + (2 + stages.CALLS) * self.settings.time_limit,
+                limit=asking.START_SECONDS + (2 + PROFILED_CALLS) * self.settings.time_limit,
             )
             worker.stop(grace=END_SECONDS)
             found: dict[str, Any]
