@@ -274,13 +274,13 @@ def _failed(error: Exception) -> Refused | Failed:
 
 
 def _profile(request: Profile) -> Reply:
-    from segbench.measure import stages  # noqa: PLC0415  (a worker that times has no use for it)
+    from segbench.measure import profile  # noqa: PLC0415  (a worker that times has no use for it)
 
     # The interpreter's own start, and the imports of this module: numpy is one of them. The clock is
     # that of the engine's process, too.
     before = time.perf_counter() - request.started
     try:
-        found = stages.profile(
+        found = profile.profile(
             registry.parse_spec(request.backend),
             workers=request.workers,
             image=request.image,
