@@ -115,11 +115,13 @@ def test_repository_is_left_as_it_was(
         place = tmp_path / "clone"
         git(tmp_path, "clone", "--quiet", "--shared", str(repository), "clone")
     make_dirty(place)
-    hook = repository / ".git" / "hooks" / "post-index-change"
+    # Neither a hook of the user's is to run, nor a monitor of files, whose path must have no space.
+    hook, monitor = repository / ".git/hooks/post-index-change", tmp_path / "monitor"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/called'\n")
-    hook.chmod(0o755)
-    git(place, "config", "core.fsmonitor", str(hook))
+    for script in (hook, monitor):
+        script.write_text(f"#!/bin/sh\ntouch '{tmp_path}/called'\n")
+        script.chmod(0o755)
+    git(place, "config", "core.fsmonitor", str(monitor))
     before = everything(repository), everything(place)
     assert checkout.top(place / "folder") == place.resolve()
     assert checkout.changed(place)

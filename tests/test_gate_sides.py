@@ -256,8 +256,9 @@ def test_a_requirement_against_what_is_installed(here: Here, tmp_path: Path) -> 
 def test_a_plugin_that_only_the_base_has(elsewhere: Here) -> None:
     """What is not installed here comes into the base alone, with all that it and its extras need."""
     here = elsewhere
-    project: dict[str, Any] = {"optional-dependencies": {"all": ["tinyextra<2"]}}
-    publish(here.wheels, "tinyplugin", "2", **project)
+    extras = {"optional-dependencies": {"all": ["tinyextra<2"]}}
+    project = {"name": "tinyplugin", "version": "2", **extras}
+    tiny.write_wheel(here.wheels, project, {"tinyplugin.py": ""})
     publish(here.wheels, "tinyextra", "2.0")
     asked = "[there(name) for name in ('tinyplugin', 'tinyextra')]"
     wanted = ["TinyPlugin[all]>=1"]

@@ -170,7 +170,7 @@ def test_checkouts_leave_no_credentials() -> None:
 
 
 def test_caches_of_pull_requests_have_names_of_their_own() -> None:
-    """The gate alone keeps environments, under a name that says whose they are."""
+    """The gate alone keeps its images, under a name that says whose they are."""
     caches = [s for s in steps() if s.content.get("uses", "").startswith("actions/cache")]
     assert {step.workflow for step in caches} == {"gate"}
     assert all(step.content["with"]["key"].startswith("gate-pull-request-") for step in caches)
