@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -187,6 +188,19 @@ def test_speedup_by_workers() -> None:
     assert drawing is not None
     assert f"20 images: {POOL} 2.50× (2.50–2.50) with 4 workers." in drawing.alt
     assert "Ideal" in drawing.caption
+
+
+def test_speedup_at_the_largest_size_of_all() -> None:
+    """A size that one of the runs lacks is not shown."""
+    both = [with_workers(workers, 1 / workers) for workers in (1, 2)]
+    larger = make_source(
+        *(case(backend, "pipeline", 50, *[1.0] * 6) for backend in (SERIAL, POOL)),
+        settings=both[0].settings,
+    )
+    samples = pd.concat([both[0].samples, larger.samples], ignore_index=True)
+    drawing = speedup_of([replace(both[0], samples=samples), both[1]])
+    assert drawing is not None
+    assert drawing.title == "pipeline, 20 images: speed-up by workers"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ SAME_SETTINGS = ("params", "cache", "native_threads")
 COMPARED = ["backend", "n_images", "ratio_median", "ratio_low", "ratio_high"]
 
 # Of the number of images from which a backend is faster.
-RING: dict[str, Any] = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "zorder": 4}
+RING: dict[str, Any] = {"marker": "o", "ms": 11, "mfc": "none", "mew": 1.6, "zorder": 4}
 
 # Share of the distance between two sizes that the backends of one take side by side.
 GROUP = 0.7
@@ -67,19 +67,14 @@ def time_figures(
     summary: pd.DataFrame, lines: Sequence[Line], style: Mapping[str, Style]
 ) -> list[Drawing]:
     """For each phase the time against the number of images, both axes logarithmic."""
-    fit = [line for line in lines if line.off <= FITS]
-    return [
-        _time_figure(
-            phase, rows, {line.backend: line for line in fit if line.phase == phase}, style
-        )
-        for phase, rows in _by_phase(summary)
-    ]
+    return [_time_figure(phase, rows, lines, style) for phase, rows in _by_phase(summary)]
 
 
 def _time_figure(
-    phase: str, rows: pd.DataFrame, fitted: Mapping[str, Line], style: Mapping[str, Style]
+    phase: str, rows: pd.DataFrame, lines: Sequence[Line], style: Mapping[str, Style]
 ) -> Drawing:
     figure, (axes,) = new_figure()
+    fitted = {line.backend: line for line in lines if line.phase == phase and line.off <= FITS}
     caption = "Points are medians, bars reach from the lowest to the highest sample."
     if fitted:
         caption += (
@@ -95,7 +90,7 @@ def _time_figure(
     for backend, look, own in _by_backend(rows, style):
         line = fitted.get(backend)
         median, last = own["seconds_median"], own.iloc[-1]
-        reach = [median - own["seconds_low"], own["seconds_high"] - median]
+        reach = np.array([median - own["seconds_low"], own["seconds_high"] - median])
         joined = {"linestyle": "none" if line else look.line, "linewidth": 0.7, "elinewidth": 1.5}
         axes.errorbar(own["n_images"], median, reach, capsize=2, **{**look.drawn, **joined})
         axes.plot([], [], label=label(backend), **look.drawn)
@@ -109,8 +104,8 @@ def _time_figure(
             ends = line.against.crossing
             at, low, high = (float(end or 0) for end in (ends.images, ends.low, ends.high))
             across = [[max(0.0, at - low)], [max(0.0, high - at)]]
-            ring = {**RING, "color": look.colour, "markeredgewidth": 1.6, "capsize": 4}
-            axes.errorbar([at], [line.model.seconds(at)], xerr=across, **ring)
+            y_at = line.model.seconds(at)
+            axes.errorbar([at], [y_at], xerr=across, color=look.colour, capsize=4, **RING)
         words.append(told)
     sizes_axis(axes, rows["n_images"])
     log_axis(axes, format_seconds, "time of one call")
@@ -142,7 +137,7 @@ def _ratio_figure(phase: str, rows: pd.DataFrame, style: Mapping[str, Style]) ->
     for number, (backend, look, own) in enumerate(groups):
         x = own["n_images"].map(place) + ((number + 0.5) / len(groups) - 0.5) * GROUP
         ratio = own["ratio_median"]
-        reach = [(ratio - own["ratio_low"]).fillna(0), (own["ratio_high"] - ratio).fillna(0)]
+        reach = np.nan_to_num([ratio - own["ratio_low"], own["ratio_high"] - ratio])
         axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
         points = {**look.drawn, "linestyle": "none", "markersize": 6}
         axes.plot([], [], label=label(backend), **points)
@@ -271,8 +266,6 @@ def speedup_figure(
         None without two numbers of workers.
     """
     rows = _rows_by_workers(runs)
-    if rows.empty:
-        return None
     paired = rows[rows["ratio_low"].notna()]
     with_size = paired.groupby("n_images")["workers"].nunique()
     shared = with_size.index[with_size == rows["workers"].nunique()]
@@ -285,11 +278,10 @@ def speedup_figure(
         if scheduler_of(backend) in ON_ONE_CPU or len(own) < 2:
             continue
         speed, low, high = (1 / own[f"ratio_{end}"] for end in ("median", "high", "low"))
-        reach = [speed - low, high - speed]
+        reach = np.array([speed - low, high - speed])
         axes.errorbar(own["workers"], speed, reach, label=label(backend), capsize=2, **look.drawn)
         interval, most = format_interval(low.iloc[-1], high.iloc[-1]), own["workers"].iloc[-1]
-        noun = "worker" if most == 1 else "workers"
-        words.append(f"{backend} {speed.iloc[-1]:.2f}× ({interval}) with {most} {noun}")
+        words.append(f"{backend} {speed.iloc[-1]:.2f}× ({interval}) with {most} workers")
     if not words:
         return None
     workers = sorted(rows["workers"].unique())
@@ -321,7 +313,8 @@ def _rows_by_workers(runs: Sequence[tuple[Source, pd.DataFrame]]) -> pd.DataFram
             rows = _ended_well(summary, "pipeline")[COMPARED].assign(workers=workers)
             groups.setdefault(_circumstances(source), {})[workers] = rows
     largest = max(groups.values(), key=len, default={})
-    return pd.concat([largest[workers] for workers in sorted(largest)] or [pd.DataFrame()])
+    none = pd.DataFrame(columns=[*COMPARED, "workers"])
+    return pd.concat([largest[workers] for workers in sorted(largest)] or [none])
 
 
 def _circumstances(source: Source) -> str:
