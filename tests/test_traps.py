@@ -9,9 +9,8 @@ from __future__ import annotations
 import ast
 import json
 import os
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dask.array as da
 import dask.array.image
@@ -22,6 +21,7 @@ import numpy as np
 import pytest
 import skimage.filters
 import skimage.io
+from PIL import Image
 from scipy import ndimage
 
 from segbench.agreement import first_difference
@@ -36,11 +36,11 @@ from segbench.measure.workers import NATIVE_POOLS, worker_environment
 from segbench.pipeline import PipelineParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-    from segbench.backends.interface import Backend
+    from segbench.backends.interface import Backend, Processor
 
 ROOT = Path(__file__).parents[1]
 PARAMS = PipelineParams()
@@ -54,11 +54,9 @@ def photographs() -> datasets.Dataset:
     return datasets.smear(4, shape=SMALL)
 
 
-@contextmanager
-def running(spec: str, image: str) -> Iterator[Backend]:
+def running(spec: str) -> AbstractContextManager[Backend]:
     """A started backend."""
-    with phases.started(parse_spec(spec), workers=2, image=image, params=PARAMS) as backend:
-        yield backend
+    return phases.started(parse_spec(spec), workers=2)
 
 
 def spec_of(reader: str) -> str:
@@ -79,7 +77,7 @@ def test_open_decodes_nothing_and_read_decodes_all(
         content = source.read_bytes()
         file.write_bytes(content if file != files[-1] else content[: len(content) // 2])
     pattern = str(tmp_path / "*.*")
-    with running(spec_of(reader), str(files[0])) as backend:
+    with running(spec_of(reader)) as backend:
         phases.open_images(backend, pattern)
         with pytest.raises(Exception, match=r"truncated|handlers"):
             phases.read_images(backend, pattern)
@@ -97,14 +95,7 @@ def test_dask_image_drops_files_with_nframes(photographs: datasets.Dataset) -> N
     assert images.compute(scheduler="synchronous").shape[0] == 2
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-@pytest.mark.parametrize("reader", READERS)
-def test_readers_read_every_file(reader: str, count: int, photographs: datasets.Dataset) -> None:
-    """Every reader gives as many images as there are files, in their order."""
-    expected = np.stack([skimage.io.imread(file) for file in photographs.files[:count]])
-    with running(spec_of(reader), datasets.lay_out(photographs, 1)) as backend:
-        pixels = phases.read_images(backend, datasets.lay_out(photographs, count))
-    np.testing.assert_array_equal(pixels, expected)
+# That readers read every file in its order is tested in test_backends.py.
 
 
 # dask.array.image.imread
@@ -124,6 +115,12 @@ def test_dask_array_image_shares_keys_between_readers(photographs: datasets.Data
 # Defaults differ
 
 
+def operations_of(processor: str) -> Processor:
+    """A processor, loaded."""
+    scheduler = "serial" if processor in ("skimage", "opencv") else "threads"
+    return registry.load(parse_spec(f"skimage/{processor}/{scheduler}"))[1]
+
+
 def edge_image() -> NDArray[np.float64]:
     """Random values, so that the border matters."""
     return np.random.default_rng(0).random(SMALL)
@@ -135,15 +132,7 @@ def test_borders_are_reflected(processor: str) -> None:
     image = edge_image()
     expected = ndimage.gaussian_filter(image, 1, mode="reflect", truncate=4)
     assert not np.allclose(skimage.filters.gaussian(image, 1), expected)
-    _, operations = (
-        registry.load(parse_spec(f"skimage/{processor}/serial"))
-        if processor
-        in (
-            "skimage",
-            "opencv",
-        )
-        else registry.load(parse_spec(f"skimage/{processor}/threads"))
-    )
+    operations = operations_of(processor)
     given = da.from_array(image[np.newaxis], chunks=-1) if operations.uses_dask else image
     np.testing.assert_allclose(
         np.asarray(operations.blur(given)).reshape(SMALL), expected, rtol=1e-12
@@ -156,8 +145,7 @@ def test_objects_are_4_connected(processor: str) -> None:
     mask = np.zeros(SMALL, dtype=bool)
     mask[3, 3] = mask[4, 4] = True
     assert skimage.measure.label(mask).max() == 1
-    scheduler = "serial" if processor in ("skimage", "opencv") else "threads"
-    _, operations = registry.load(parse_spec(f"skimage/{processor}/{scheduler}"))
+    operations = operations_of(processor)
     given = da.from_array(mask[np.newaxis], chunks=-1) if operations.uses_dask else mask
     assert np.asarray(operations.label(given)).max() == 2
 
@@ -172,14 +160,11 @@ def test_stack_filters_work_in_float64() -> None:
 # Stacks
 
 
-@pytest.mark.parametrize("processor", ["dask-image", "dask-image-area", "dask-blocks"])
+@pytest.mark.parametrize("processor", ["dask-image", "dask-blocks"])
 def test_nothing_leaks_from_one_image_into_the_next(processor: str) -> None:
     """An image's cells are the same alone and between two others, even where cells overlie."""
-    random = np.random.default_rng(1)
-    images = (random.random((3, *SMALL)) > 0.5).repeat(1, axis=0).astype(np.uint8) * 200
-    with running(
-        f"skimage/{processor}/synchronous", datasets.lay_out(datasets.smear(1, shape=SMALL), 1)
-    ) as backend:
+    images = (np.random.default_rng(1).random((3, *SMALL)) > 0.5).astype(np.uint8) * 200
+    with running(f"skimage/{processor}/synchronous") as backend:
         together = phases.process_images(backend, images, PARAMS)
         alone = phases.process_images(backend, images[1:2], PARAMS)
     np.testing.assert_array_equal(together.labels[1] > 0, alone.labels[0] > 0)
@@ -200,10 +185,10 @@ def test_dask_image_joins_neighbours_by_default() -> None:
 
 def test_ids_differ_and_partitions_agree(photographs: datasets.Dataset) -> None:
     """dask-image numbers its objects through the stack: other ids, the same cells."""
-    pattern, image = datasets.lay_out(photographs, 4), datasets.lay_out(photographs, 1)
-    with running(str(BASELINE), image) as backend:
+    pattern = datasets.lay_out(photographs, 4)
+    with running(str(BASELINE)) as backend:
         reference = phases.run_pipeline(backend, pattern, PARAMS)
-    with running("dask-image/dask-image/synchronous", image) as backend:
+    with running("dask-image/dask-image/synchronous") as backend:
         result = phases.run_pipeline(backend, pattern, PARAMS)
     assert not np.array_equal(result.labels, reference.labels)
     assert first_difference(result, reference) is None
@@ -212,35 +197,34 @@ def test_ids_differ_and_partitions_agree(photographs: datasets.Dataset) -> None:
 # threshold_local(method="mean") and ndmeasure.area
 
 
-def test_the_mean_is_no_generic_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """dask-image's generic filter, which calls Python for every pixel, is never used."""
-
-    def generic_filter(*_: object, **__: object) -> None:
-        pytest.fail("a generic filter")
-
-    monkeypatch.setattr(dask_image.ndfilters._generic, "generic_filter", generic_filter)
+def test_the_mean_is_no_generic_filter() -> None:
+    """dask-image's generic filter, which calls Python for every pixel, is never in the graph."""
     params = PipelineParams(method="mean", block_size=5)
     blurred = edge_image()
-    mean = stack_backend.threshold(da.from_array(blurred[np.newaxis], chunks=-1), params)
+    given = da.from_array(blurred[np.newaxis], chunks=-1)
+    slow = dask_image.ndfilters.threshold_local(given, (1, 5, 5), method="mean")
+    mean = stack_backend.threshold(given, params)
+    assert [any("generic" in name for name in one.dask.layers) for one in (slow, mean)] == [
+        True,
+        False,
+    ]
     np.testing.assert_allclose(np.asarray(mean)[0], image_backend.threshold(blurred, params))
 
 
-def test_the_graph_does_not_grow_with_the_objects(photographs: datasets.Dataset) -> None:
+def test_the_graph_does_not_grow_with_the_objects(tmp_path: Path) -> None:
     """`dask-image` makes as many tasks for many objects as for none; `area` makes one for each."""
-    image = datasets.lay_out(photographs, 1)
-    flat = np.full((2, *SMALL), 100, np.uint8)
-    speckled = (np.random.default_rng(2).random((2, *SMALL)) > 0.5).astype(np.uint8) * 200
+    flat, speckled = tmp_path / "flat.png", tmp_path / "speckled.png"
+    Image.fromarray(np.full(SMALL, 100, np.uint8)).save(flat)
+    noise = np.random.default_rng(2).random(SMALL) > 0.5
+    Image.fromarray(noise.astype(np.uint8) * 200).save(speckled)
 
-    def tasks(spec: str, pixels: NDArray[Any]) -> int:
-        with running(spec, image) as backend:
-            labels, objects = phases._task_graph(backend, pixels, PARAMS)
-            return len(dict(labels.__dask_graph__()) | dict(objects.__dask_graph__()))
+    def tasks(processor: str, file: Path) -> int:
+        with running(f"skimage/{processor}/synchronous") as backend:
+            return phases.count_tasks(backend, str(file), PARAMS)
 
     # Dask may merge a task or two that compute the same.
-    few = tasks("skimage/dask-image/synchronous", flat)
-    assert abs(tasks("skimage/dask-image/synchronous", speckled) - few) <= 2
-    grown = tasks("skimage/dask-image-area/synchronous", speckled)
-    assert grown > 100 + tasks("skimage/dask-image-area/synchronous", flat)
+    assert abs(tasks("dask-image", speckled) - tasks("dask-image", flat)) <= 2
+    assert tasks("dask-image-area", speckled) > 100 + tasks("dask-image-area", flat)
     assert "dask-image-area" not in {backend.processor for backend in BACKENDS}
 
 
