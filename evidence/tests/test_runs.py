@@ -335,9 +335,13 @@ def test_the_cost_of_a_run(tmp_path: Path) -> None:
 
 
 def test_the_cost_of_an_old_run(tmp_path: Path) -> None:
-    """A run that does not say when its samples were taken is refused, and so is a folder without any."""
-    timed(tmp_path, {"skimage": [1.0]})
-    assert "measure anew" in run("cost", tmp_path).stderr
+    """A run that does not say when its samples were taken, one without any, and none are refused."""
+    for line in (
+        sample("skimage", block=1, seconds=1.0),
+        sample("skimage", block=0, seconds=None, status="timeout"),
+    ):
+        source_of(tmp_path, [line])
+        assert "measure anew" in run("cost", tmp_path).stderr
     (tmp_path / "run.jsonl").unlink()
     done = run("cost", tmp_path)
     assert done.exit_code == 1
