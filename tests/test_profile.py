@@ -13,7 +13,7 @@ import pytest
 from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
-from segbench.measure.cases import BACKENDS
+from segbench.measure.settings import BACKENDS
 
 from segbench.agreement import first_difference
 from segbench.backends import phases, registry, schedulers
