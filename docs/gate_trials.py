@@ -530,7 +530,7 @@ def cases_table(trials: Sequence[Trial]) -> str:
             for each in sorted(
                 (each for trial in own for each in trial.comparisons),
                 # The gate goes by backend.
-                key=lambda each: (PHASES.index(each.phase), each.n_images),
+                key=lambda each: (list(PHASES).index(each.phase), each.n_images),
             )
         )
         for case in cases:

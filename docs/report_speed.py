@@ -46,7 +46,11 @@ def write_run(folder: Path, count: int, *, seed: int = 0) -> None:
         started="2026-01-31T12:00:00+00:00",
         machine={"cpu": "made up", "cpus_available": 2},
         versions={},
-        settings={"sizes": SIZES, "phases": PHASES, "backends": [str(one) for one in BACKENDS]},
+        settings={
+            "sizes": SIZES,
+            "phases": list(PHASES),
+            "backends": [str(one) for one in BACKENDS],
+        },
         dataset={"name": "made up", "images": SIZES[-1], "shape": [192, 256, 3]},
     )
     lines = [dataclasses.asdict(header)]

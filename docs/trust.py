@@ -305,7 +305,7 @@ def claims_table(attempts: Sequence[Attempt]) -> str:
     tools = list(dict.fromkeys(attempt.tool for attempt in attempts))
     every = (each for attempt in attempts for each in attempt.comparisons)
     # asv has an order of its own.
-    ordered = sorted(every, key=lambda each: (PHASES.index(each.phase), each.n_images))
+    ordered = sorted(every, key=lambda each: (list(PHASES).index(each.phase), each.n_images))
     cases = dict.fromkeys(each.case for each in ordered)
     rows = [
         (
@@ -484,7 +484,7 @@ def main() -> None:
     help="In this order, one after the other in every run, so that all see the same machine.",
 )
 @_sizes_option
-@_phases_option(PHASES)
+@_phases_option(tuple(PHASES))
 @options_for("run")
 def false_alarms(
     *,

@@ -30,7 +30,7 @@ from segbench.cli import together
 from segbench.measure import machine as environment
 from segbench.measure.cases import PHASES, QUICK_SIZES, SIZES
 from segbench.report.cells import images
-from segbench.report.tables import summarize
+from segbench.report.summary import summarize
 from segbench.results import sources
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Workplace:
 
     folder: Path
     sizes: tuple[int, ...] = QUICK_SIZES
-    phases: tuple[str, ...] = PHASES
+    phases: tuple[str, ...] = tuple(PHASES)
     run_options: tuple[str, ...] = ()
 
     @property

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from segbench.backends.registry import BackendSpec
     from segbench.gate.environments import Environment
     from segbench.images.datasets import Dataset, Origin
-    from segbench.report.tables import Table
+    from segbench.report.cells import Table
     from segbench.results.outcome import Outcome
     from segbench.results.records import RunFile
 
@@ -296,7 +296,7 @@ def run(
     default_seconds = cases.QUICK_CASE_SECONDS if quick else Limits.seconds
     asked = Settings(
         sizes=cases.parse_sizes(sizes) if sizes is not None else default_sizes,
-        phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
+        phases=cases.parse_phases(phases) if phases is not None else tuple(cases.PHASES),
         backends=_with_baseline(backends) if backends is not None else default_backends,
         params=PipelineParams(**pipeline),
         limits=Limits(
@@ -521,7 +521,7 @@ def gate(
     chosen = {"backends": cases.parse_backends(backends)} if backends is not None else {}
     plan = Plan(
         **chosen,
-        phases=cases.parse_phases(phases) if phases is not None else cases.PHASES,
+        phases=cases.parse_phases(phases) if phases is not None else tuple(cases.PHASES),
         sizes=cases.parse_sizes(sizes) if sizes is not None else Plan.sizes,
         threshold=_within("threshold", threshold, 1),
         rounds=rounds,
@@ -743,7 +743,7 @@ def _print_table(table: Table) -> None:
     for column in table.columns:
         first = column == table.columns[0]
         grid.add_column(column, justify="left" if first else "right", overflow="fold")
-    for row in table.rows:
+    for row in table.texts:
         grid.add_row(*row)
     _print_grid(grid)
     click.echo()

@@ -57,7 +57,7 @@ class Plan:
     """
 
     backends: tuple[BackendSpec, ...] = QUICK_BACKENDS
-    phases: tuple[str, ...] = PHASES
+    phases: tuple[str, ...] = tuple(PHASES)
     sizes: tuple[int, ...] = (1, 20)
     threshold: float = 0.05
     rounds: int = 8

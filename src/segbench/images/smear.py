@@ -33,7 +33,7 @@ MOST_CELLS = 65535  # what uint16 can number
 # How many, on average, in a square of one red cell's diameter; and how far beyond the border
 # cells are placed, in diameters, so that the border cuts some of them.
 RED_CELLS, WHITE_CELLS, PLATELETS, DUST = 0.41, 0.024, 0.036, 0.02
-MARGIN = 0.4
+BEYOND = 0.4
 CLUSTERING = 0.65  # the share of red cells placed beside another one
 SPECKLED = 0.25  # the share of red cells with a droplet
 NOISE = 3.0  # grey levels, before smoothing
@@ -123,7 +123,7 @@ def _direction(rng: np.random.Generator) -> Floats:
 
 def _count(rng: np.random.Generator, slide: Slide, density: float, spread: float) -> int:
     """Draw a number of cells whose mean is `density` in a square of one cell diameter."""
-    sides = np.array(slide.truth.shape) / slide.diameter + 2 * MARGIN
+    sides = np.array(slide.truth.shape) / slide.diameter + 2 * BEYOND
     mean = density * float(sides[0] * sides[1])
     return math.floor(mean * _between(rng, 1 - spread, 1 + spread) + rng.random())
 
@@ -140,7 +140,7 @@ def _spread_out(
 
     The share `clustering` of them lies within a cell diameter of an earlier one.
     """
-    margin = MARGIN * slide.diameter
+    margin = BEYOND * slide.diameter
     points = np.empty((count, 2))
     for number in range(count):
         for _ in range(ATTEMPTS):

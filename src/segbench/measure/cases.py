@@ -8,7 +8,13 @@ from __future__ import annotations
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
 
-PHASES = ("open", "read", "process", "pipeline")
+# In their natural order, and what each goes from and to.
+PHASES = {
+    "open": "a handle on the files, nothing decoded",
+    "read": "all pixels in memory",
+    "process": "pixels in memory to a table of cells",
+    "pipeline": "files to a table of cells",
+}
 SIZES = (1, 20, 50, 200, 500)
 QUICK_SIZES = (1, 20, 50)
 QUICK_CASE_SECONDS = 1.0

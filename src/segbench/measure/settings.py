@@ -73,7 +73,7 @@ class Settings:
     """
 
     sizes: tuple[int, ...] = SIZES
-    phases: tuple[str, ...] = PHASES
+    phases: tuple[str, ...] = tuple(PHASES)
     backends: tuple[BackendSpec, ...] = BACKENDS
     params: PipelineParams = field(default_factory=PipelineParams)
     limits: Limits = field(default_factory=Limits)

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
+from segbench.measure.cases import PHASES
 from segbench.report import canvas
 from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, scheduler_of
+from segbench.report.summary import scheduler_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

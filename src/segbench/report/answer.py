@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
-from segbench.report.cells import format_seconds, images
+from segbench.report.cells import format_seconds, images, sizes_in_words
 from segbench.report.pairs import (
     MOST_NAMED,
     OPEN,
@@ -19,7 +19,6 @@ from segbench.report.pairs import (
     than,
 )
 from segbench.report.pays import whether_dask_pays
-from segbench.report.tables import sizes_in_words
 from segbench.stats import MARGIN, MIN_BLOCKS
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from segbench.backends.registry import BASELINE
+from segbench.measure.cases import PHASES
 from segbench.report import canvas
 from segbench.report.cells import format_seconds, images
 from segbench.report.costs import FITS
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES, format_ratio
+from segbench.report.tables import format_ratio
 from segbench.stats import MARGIN
 
 if TYPE_CHECKING:

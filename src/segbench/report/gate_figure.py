@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from segbench.measure.cases import PHASES
 from segbench.report import canvas
 from segbench.report.cells import images
 from segbench.report.rendering import label
-from segbench.report.tables import PHASES
 from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:

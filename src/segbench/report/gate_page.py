@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from segbench import __version__, files
 from segbench.report import sight
-from segbench.report.cells import format_interval, format_seconds, images
+from segbench.report.cells import Row as TableRow
+from segbench.report.cells import Table, format_interval, format_seconds, images, words
 from segbench.report.gate_figure import TITLE, order, ratio_figure
 from segbench.report.rendering import comment_text, data_uri, fence, one_line, render
-from segbench.report.tables import Table
 from segbench.results.outcome import FAILING, VERDICTS
 from segbench.stats import MIN_BLOCKS
 
@@ -147,11 +147,10 @@ def terminal_table(outcome: Outcome) -> Table | None:
     if not rows:
         return None
     return Table(
-        "gate",
-        f"{TITLE}, with its 95% interval",
-        "",
-        ("Phase, images, backend", "Ratio", "Interval", "Again", "Verdict"),
-        tuple(rows),
+        name="gate",
+        title=f"{TITLE}, with its 95% interval",
+        columns=("Phase, images, backend", "Ratio", "Interval", "Again", "Verdict"),
+        rows=tuple(TableRow(words(*row)) for row in rows),
         layout="words",
     )
 

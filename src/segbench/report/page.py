@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,8 @@ import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
-from segbench.report import costs, interactive, presentation, tables
-from segbench.report import disturbances as trust
+from segbench.measure.cases import PHASES
+from segbench.report import costs, disturbances, explorer, presentation, tables
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.answer import answer
 from segbench.report.figures import memory_figure, parts_figure, ratio_figures, time_figures
@@ -21,15 +20,8 @@ from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.sample import found_picture
 from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
-from segbench.results.records import STATUSES
-from segbench.stats import (
-    ALPHA,
-    FALSE_SHARE,
-    MARGIN,
-    MIN_BLOCKS,
-    MIN_SERIAL_BLOCKS,
-    VERDICTS,
-)
+from segbench.report.summary import listed_in, samples_frame, summarize
+from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_BLOCKS, MIN_SERIAL_BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,16 +29,16 @@ if TYPE_CHECKING:
 
     from segbench.report.answer import Answer
     from segbench.report.canvas import Drawing
+    from segbench.report.cells import Table
     from segbench.report.side_by_side import Comparison
     from segbench.report.styles import Style
-    from segbench.report.tables import Table
     from segbench.results.sources import Source
 
 # Paragraphs, for HTML and Markdown alike.
 METHOD = tuple(
     " ".join(paragraph.split())
     for paragraph in (
-        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in tables.PHASES.items())}.
+        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in PHASES.items())}.
         Opening a lazy collection is not reading it, so the two are timed apart.""",
         """Before a backend is timed on a number of images, it runs each phase once: the pixels it
         reads must equal the reference's, its label images must be the same partition, and its table
@@ -143,25 +135,6 @@ def build(sources: Sequence[Source], out: Path) -> Path:
     return write(make_sections(sources), out)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table on the page.
-
-    Attributes
-    ----------
-    heading : str
-        Its first cell.
-    cells : tuple of (str, str)
-        The others: text, and the id of what it sums up, or nothing.
-    id : str
-        What others refer to it by, or nothing.
-    """
-
-    heading: str
-    cells: tuple[tuple[str, str], ...]
-    id: str
-
-
 def write(sections: Sequence[Section], out: Path) -> Path:
     """Write a report.
 
@@ -187,13 +160,12 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     parts: tuple[Section | Comparison, ...] = (*comparisons, *sections)
     for part in parts:
         for table in part.tables:
-            frame = pd.DataFrame(table.rows, columns=list(table.columns))
+            frame = pd.DataFrame(table.texts, columns=list(table.columns))
             contents[out / "tables" / f"{part.prefix}{table.name}.csv"] = _csv(frame)
     for section in sections:
-        name = f"{section.prefix}summary.csv"
-        contents[out / "tables" / name] = _csv(section.summary)
-        name = f"{section.prefix}samples.csv"
-        contents[out / "tables" / name] = _csv(tables.samples_frame(section.source))
+        samples = samples_frame(section.source)
+        for name, frame in (("summary", section.summary), ("samples", samples)):
+            contents[out / "tables" / f"{section.prefix}{name}.csv"] = _csv(frame)
         contents.update(_pictures(out, section.prefix, section.drawings))
     if speedup:
         contents.update(_pictures(out, "", [speedup]))
@@ -204,12 +176,12 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "baseline": str(BASELINE),
         "method": method(sections),
         "method_link": METHOD_LINK,
-        "statuses": tuple(STATUSES),
+        "explored": tuple(explorer.COLUMNS.values()),
         "version": __version__,
     }
     scripts = {
-        "data": interactive.explorer_data(_runs(sections), style, interactive.chart_item(style)),
-        "chart_scripts": interactive.chart_scripts(),
+        "data": explorer.explorer_data(_runs(sections), style),
+        "chart_scripts": explorer.chart_scripts(),
     }
     index = out / "index.html"
     contents[out / "report.md"] = _filled("report.md.jinja", values)
@@ -241,7 +213,7 @@ def styles_of(sources: Iterable[Source]) -> dict[str, Style]:
     named: list[str] = []
     for source in sources:
         timed = list(source.samples["backend"].unique())
-        listed = tables.listed_in(source, "backends", str)
+        listed = listed_in(source, "backends", str)
         named += [*(backend for backend in listed if backend in timed), *timed]
     return styles(named)
 
@@ -270,7 +242,7 @@ def make_section(
     style : mapping of str to Style, optional
         Of the backends, where those of other sources are on the page.
     """
-    summary = tables.summarize(source)
+    summary = summarize(source)
     lines = costs.lines(source, summary)
     looks = styles_of([source]) if style is None else style
     drawings = (
@@ -285,7 +257,7 @@ def make_section(
         source=source,
         prefix=prefix,
         summary=summary,
-        warnings=tuple(trust.warnings(source)),
+        warnings=tuple(disturbances.warnings(source)),
         answer=answer(source, summary),
         tables=make_tables(source, summary, lines),
         drawings=tuple(drawing for drawing in drawings if drawing),
@@ -307,7 +279,7 @@ def make_tables(
         costs.first_calls_table(summary),
         tables.memory_table(summary),
         tables.truth_table(source),
-        trust.blocks_table(source),
+        disturbances.blocks_table(source),
         tables.left_out_table(source, summary),
         tables.environment_table(source),
         tables.cases_table(source),
@@ -354,8 +326,6 @@ def _filled(template: str, values: Mapping[str, object]) -> bytes:
         "picture_file": _picture_file,
         "markdown": markdown_text,
         "by_times": _by_times,
-        "by_heading": rows_by_heading,
-        "split_end": _split_end,
         "fence": fence,
     }
     return _utf8(render(template, filters=filters, values=values))
@@ -376,35 +346,3 @@ def _picture_file(drawing: Drawing) -> str:
 def _by_times(shape: object) -> str:
     """A shape as people write it, whatever a file has in its place."""
     return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
-
-
-def rows_by_heading(table: Table, prefix: str = "") -> list[list[Row]]:
-    """Rows of a table that follow each other under the same heading, together.
-
-    `prefix` is put before the ids that the table has.
-    """
-    cases = table.cases or (("",) * len(table.columns),) * len(table.rows)
-    ids = table.row_ids or ("",) * len(table.rows)
-    rows = [
-        Row(
-            heading=cells[0],
-            cells=tuple(
-                (text, f"{prefix}{case}" if case else "")
-                for text, case in zip(cells[1:], links[1:], strict=True)
-            ),
-            id=f"{prefix}{own}" if own else "",
-        )
-        for cells, links, own in zip(table.rows, cases, ids, strict=True)
-    ]
-    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.heading)]
-
-
-def _split_end(cell: str, layout: str) -> tuple[str, str]:
-    """A cell, and the verdict or the share that it ends with: it goes on a line of its own."""
-    if layout == "dense" and cell.endswith(")"):
-        start, _, share = cell.rpartition(" (")
-        return start, f"({share}"
-    for verdict in VERDICTS if layout == "ratios" else ():
-        if cell.endswith(f" {verdict}"):
-            return cell.removesuffix(f" {verdict}"), verdict
-    return cell, ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
 from segbench.report.cells import format_factor, format_interval
-from segbench.report.tables import ratio_of, within_blocks
+from segbench.report.summary import ratio_of, within_blocks
 from segbench.stats import Ratio, verdicts
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.report import costs
-from segbench.report.cells import images
+from segbench.report.cells import images, sizes_in_words
 from segbench.report.pairs import OPEN, PROCESSORS, amount, called, in_words, listed
-from segbench.report.tables import scheduler_of, sizes_in_words, uses_dask
+from segbench.report.summary import scheduler_of, uses_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

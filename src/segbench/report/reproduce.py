@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from segbench.report.tables import listed_in
+from segbench.report.summary import listed_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,21 @@ import numpy as np
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
+from segbench.measure.cases import PHASES
 from segbench.report.cells import (
+    Cell,
+    Row,
+    Table,
+    finding_cell,
     format_factor,
-    format_finding,
     format_range,
-    format_seconds,
+    format_value,
     images,
+    seconds_cell,
+    words,
 )
-from segbench.report.tables import PHASES, Table, case_id, format_ratio, format_value, ratio_of
+from segbench.report.summary import case_id, ratio_of
+from segbench.report.tables import ratio_cell
 from segbench.stats import (
     MARGIN,
     RUNS_MARGIN,
@@ -206,7 +213,7 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
     sources : sequence of Source
         In their order on the page.
     summaries : sequence of DataFrame
-        As :func:`segbench.report.tables.summarize` makes them.
+        As :func:`segbench.report.summary.summarize` makes them.
 
     Returns
     -------
@@ -492,12 +499,15 @@ def _not_told_apart(reasons: Sequence[str]) -> str:
 
 def _environments_table(differences: Sequence[Difference], names: tuple[str, str]) -> Table:
     return Table(
-        "environments",
-        "What differs between the two",
-        "Facts that both tell, and tell differently. Those that change by the minute, such as the "
-        "load, and settings that say what is measured and for how long are left out.",
-        ("Part", "What", *names),
-        tuple((one.part, one.name.replace("_", " "), one.first, one.second) for one in differences),
+        name="environments",
+        title="What differs between the two",
+        columns=("Part", "What", *names),
+        rows=tuple(
+            Row(words(one.part, one.name.replace("_", " "), one.first, one.second))
+            for one in differences
+        ),
+        note="Facts that both tell, and tell differently. Those that change by the minute, such as "
+        "the load, and settings that say what is measured and for how long are left out.",
         layout="words",
     )
 
@@ -510,41 +520,35 @@ def _phase_tables(
         own = [change for change in changes if change.phase == phase]
         if own:
             yield Table(
-                f"{phase}-compared",
-                f"{phase} in {names[0]} and in {names[1]}",
-                f"{phase}: {meaning}. Times are those of two machines or moments. A ratio is that to "
-                f"{BASELINE} in the same run: where it is the same, whatever made the times others "
-                "made them so for both. In brackets 95% intervals; those of a change take both "
-                "runs to be independent (Zou and Donner 2008). A change is shown where its interval "
-                f"lies beyond {RUNS_MARGIN:.0%} and chance does not explain it, corrected for the "
-                f"{len(changes)} cases of the two.",
-                (
+                name=f"{phase}-compared",
+                title=f"{phase} in {names[0]} and in {names[1]}",
+                columns=(
                     *("Backend", "Images", f"{names[1]} over {names[0]}"),
                     *("Change of the ratio", "Put down to"),
                     *(f"Time in {name}" for name in names),
                     *(f"Ratio in {name}" for name in names),
                 ),
-                tuple(_row(change, differences) for change in own),
+                rows=tuple(_row(change, differences, names) for change in own),
+                note=f"{phase}: {meaning}. Times are those of two machines or moments. A ratio is "
+                f"that to {BASELINE} in the same run: where it is the same, whatever made the times "
+                "others made them so for both. In brackets 95% intervals; those of a change take "
+                "both runs to be independent (Zou and Donner 2008). A change is shown where its "
+                f"interval lies beyond {RUNS_MARGIN:.0%} and chance does not explain it, corrected "
+                f"for the {len(changes)} cases of the two.",
                 layout="ratios",
-                cases=tuple(_row_cases(change, names) for change in own),
             )
 
 
-def _row(change: Change, differences: Sequence[Difference]) -> tuple[str, ...]:
-    rows = (change.first, change.second)
-    return (
-        change.backend,
-        str(change.n_images),
-        format_finding(change.seconds, change.moved),
-        format_finding(change.ratio, change.verdict) if change.ratio else "–",
-        _put_down(change, differences),
-        *(format_seconds(row["seconds_median"]) for row in rows),
-        *(format_ratio(row) for row in rows),
-    )
-
-
-def _row_cases(change: Change, names: tuple[str, str]) -> tuple[str, ...]:
-    """For each cell of a row the case that it is of."""
+def _row(change: Change, differences: Sequence[Difference], names: tuple[str, str]) -> Row:
     own = case_id(change.phase, change.n_images, change.backend)
-    first, second = (f"{name}-{own}" for name in names)
-    return ("", "", "", "", "", first, second, first, second)
+    rows = tuple(zip((change.first, change.second), names, strict=True))
+    cells = (
+        Cell(change.backend),
+        Cell(str(change.n_images), change.n_images),
+        finding_cell(change.seconds, change.moved),
+        finding_cell(change.ratio, change.verdict),
+        Cell(_put_down(change, differences)),
+        *(replace(seconds_cell(row["seconds_median"]), case=f"{name}-{own}") for row, name in rows),
+        *(replace(ratio_cell(row), case=f"{name}-{own}") for row, name in rows),
+    )
+    return Row(cells, backend=change.backend)

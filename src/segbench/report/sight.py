@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from segbench.report.cells import images
-from segbench.report.tables import Table
+from segbench.report.cells import Row, Table, images, words
 
 if TYPE_CHECKING:
     from segbench.results.outcome import Calibration, Sight
@@ -26,11 +25,13 @@ def table(calibration: Calibration) -> Table:
             *(f"{name}: measured, found" for name in slowed),
         ),
         rows=tuple(
-            (
-                f"{case.phase}, {images(case.n_images)}, {case.backend}",
-                f"{case.smallest:.1%}",
-                f"{case.alarms:.1%}",
-                *(f"{case.measured[name] - 1:+.1%}, {case.found[name]:.0%}" for name in slowed),
+            Row(
+                words(
+                    f"{case.phase}, {images(case.n_images)}, {case.backend}",
+                    f"{case.smallest:.1%}",
+                    f"{case.alarms:.1%}",
+                    *(f"{case.measured[name] - 1:+.1%}, {case.found[name]:.0%}" for name in slowed),
+                )
             )
             for case in calibration.cases
         ),
