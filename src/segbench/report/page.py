@@ -11,6 +11,7 @@ import pandas as pd
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
 from segbench.measure.cases import PHASES
+from segbench.measure.settings import CACHES
 from segbench.report import costs, disturbances, explorer, presentation, tables
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.answer import answer
@@ -33,56 +34,6 @@ if TYPE_CHECKING:
     from segbench.report.side_by_side import Comparison
     from segbench.report.styles import Style
     from segbench.results.sources import Source
-
-# Paragraphs, for HTML and Markdown alike.
-METHOD = tuple(
-    " ".join(paragraph.split())
-    for paragraph in (
-        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in PHASES.items())}.
-        Opening a lazy collection is not reading it, so the two are timed apart.""",
-        """Before a backend is timed on a number of images, it runs each phase once: the pixels it
-        reads must equal the reference's, its label images must be the same partition, and its table
-        must have the same areas. One that differs is reported as wrong-result and not ranked. This
-        first call is not thrown away: its time and its memory are in tables of their own. After it
-        each case is called again at least once before samples are taken, until calls are no longer
-        5% faster, at most ten times or for one second; a first call of more than a second is not
-        followed by another, unless it took longer than the number of its images made expect.""",
-        """segbench run takes samples in blocks: a block is one pass over all backends in random
-        order, each in a worker process of its own, its pools started and its libraries imported.
-        Garbage is not collected by the worker inside a timed call, but may be in the processes of
-        its pool. A sample is made of as many calls as fill 5 ms, unless files are to be cold. The thread pools of native libraries hold
-        one thread unless the settings say otherwise. While a sample is taken nothing is watched but,
-        from outside and a few times a second, whether the worker keeps to its memory limit.""",
-        f"""Ratios are formed within a block, so that a drift of the machine does not move them. A
-        ratio is the median over the blocks; its 95% interval is that of the sign test, which asks
-        nothing of the shape of the noise, is widened where neighbouring blocks resemble each other
-        (from {MIN_SERIAL_BLOCKS} blocks on), and needs {MIN_BLOCKS} blocks (with which it is one of
-        93.75%). It is the interval of these processes: each backend has one of
-        them a run, or two where there are few images, and what differs between two processes of
-        one program, as their layout in memory, is hardly in an interval.
-        Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
-        room for that, and trimmed t tests of the ratios' logarithms that say so at a level of
-        {ALPHA:.0%} each, and so that of all that are called faster or slower together at most
-        {FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg's correction). No difference
-        needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. Pairs
-        without the baseline, which the answer tells of, are a second family; the ones that it picks
-        were chosen by the same data, so that their intervals are a little optimistic.""",
-        """Where the time goes is watched in a process of its own, after the timing: in no sample of
-        the other tables does anything watch.""",
-        """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
-        compare two medians and have neither an interval nor a verdict. ASV compares the cells in a
-        benchmark of its own (track_wrong_result), the pytest suite after timing them; the latter
-        leaves the thread pools of native libraries as they are.""",
-    )
-)
-
-CACHES = {
-    "cold": "Before each sample the files were dropped from the operating system's page cache: times "
-    "of open, read and pipeline are those of a cold disk, as far as its own caches let them be.",
-    "warm": "Files were read through the page cache of the operating system: these are not the times "
-    "of a cold disk.",
-}
-
 
 # With these a spreadsheet begins a formula.
 FORMULA = ("=", "+", "-", "@")
@@ -288,17 +239,26 @@ def make_tables(
 
 
 def method(sections: Sequence[Section]) -> list[str]:
-    """How these sources were measured, in paragraphs."""
-    named: dict[str, list[str]] = {}
-    for section in sections:
-        source = section.source
-        for cache in CACHES:
-            if source.settings.get("cache", "warm") == cache:
-                named.setdefault(cache, []).append(f"{source.name} ({source.started})")
-    texts = {cache: text for cache, text in CACHES.items() if cache in named}
-    if len(texts) > 1:  # which source is which
-        texts = {cache: f"{', '.join(named[cache])}: {text}" for cache, text in texts.items()}
-    return [*METHOD, *texts.values()]
+    """How these sources were measured, in paragraphs for HTML and Markdown alike."""
+    cached: dict[str, list[str]] = {}
+    for source in (section.source for section in sections):
+        cache = source.settings.get("cache", "warm")
+        if cache in CACHES:
+            name = " ".join(f"{source.name} ({source.started})".split())
+            cached.setdefault(cache, []).append(name)
+    limits = {"blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS, "alpha": ALPHA}
+    text = render(
+        "method.txt.jinja",
+        filters={"percent": "{:.0%}".format},
+        values={
+            **limits,
+            "margin": MARGIN,
+            "false_share": FALSE_SHARE,
+            "phases": PHASES,
+            "cached": cached,
+        },
+    )
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
