@@ -14,9 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segbench.cli import main
-from segbench.report import presentation, reproduce, tables
+from segbench.report import reproduce
 from segbench.report.answer import answer
 from segbench.report.pairs import MOST_NAMED, pairs_of
+from segbench.report.summary import summarize
 from segbench.stats import paired_ratio, verdicts
 from tests.made_up import DASK, IMREAD, NOISE, PIMS, POOL, SERIAL, case, make_source, sample
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segbench.results.records import Sample
-    from segbench.results.sources import Source
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +38,7 @@ MAPPED = f"Dask over scikit-image on Dask's threads ({PIMS})"
 def answered(*cases: Sequence[Sample], **other: Any) -> tuple[str, ...]:
     """The answer of some cases: the ranking, whether Dask pays, and what holds for both."""
     source = make_source(*cases, **other)
-    said = answer(source, tables.summarize(source))
+    said = answer(source, summarize(source))
     return (*said.ranking, *said.on_dask, *said.notes)
 
 
@@ -75,7 +75,7 @@ def test_the_fastest_is_named_with_what_the_others_cost() -> None:
 def test_what_was_asked_is_answered_first() -> None:
     """Whether Dask pays stands before the ranking, and what holds for both comes last."""
     source = make_source(by_size(SERIAL, {20: 1.0}), by_size(DASK, {20: 4.0}))
-    first, second, *_, last = answer(source, tables.summarize(source)).sentences
+    first, second, *_, last = answer(source, summarize(source)).sentences
     assert first.startswith("Dask does not pay with 20 images")
     assert second.startswith("For 20 images of 8 × 9 pixels")
     assert last == "The ranges in brackets are intervals of about 95%."
@@ -207,7 +207,7 @@ def test_all_pairs_are_one_family() -> None:
         # One differs from seventeen that are alike: a ninth of all pairs.
         *(by_size(f"a/b/{number}", {1: 1.0}) for number in range(17)),
     )
-    found = pairs_of(source, tables.summarize(source), "pipeline").found
+    found = pairs_of(source, summarize(source), "pipeline").found
     pair = found[PIMS, "a/b/0", 1]
     assert verdicts([pair.ratio]) == ["faster"]
     assert pair.verdict == "undecided"
@@ -224,7 +224,7 @@ def test_no_pair_says_more_than_the_tables() -> None:
         case(PIMS, "pipeline", 1, *(wild / 0.5)),
         case(IMREAD, "pipeline", 1, *(wild[:5] / 0.5 / 0.9)),
     )
-    found = pairs_of(source, tables.summarize(source), "pipeline").found
+    found = pairs_of(source, summarize(source), "pipeline").found
     said = {(one, other): pair.verdict for (one, other, _), pair in found.items()}
     assert [said[one, SERIAL] for one in (POOL, PIMS)] == ["faster", "slower"]
     assert [said[one, SERIAL] for one in (DASK, IMREAD)] == ["undecided"] * 2
@@ -798,7 +798,7 @@ def test_verdicts_of_pairs_agree(levels: list[float], noise: float, seed: int) -
             for size in sizes
         )
     )
-    summary = tables.summarize(source)
+    summary = summarize(source)
     found = pairs_of(source, summary, "pipeline").found
     assert len(found) == 2 * 6 * 2
     told = {(row["backend"], row["n_images"]): row["verdict"] for _, row in summary.iterrows()}
@@ -813,230 +813,6 @@ def test_verdicts_of_pairs_agree(levels: list[float], noise: float, seed: int) -
             assert ranks[one, size] < ranks[other, size]
             assert not (told[other, size] == "faster" != told[one, size])
             assert not (told[one, size] == "slower" != told[other, size])
-
-
-# The presentation.
-
-
-def read_table(*cases: Sequence[Sample], **other: Any) -> tables.Table | None:
-    """The presentation's table beside some cases."""
-    source = make_source(*cases, **other)
-    return presentation.read_table(source, tables.summarize(source))
-
-
-def test_lazy_against_read_is_explained() -> None:
-    """Under the read table stands what this run needed to open and to read, and for one image."""
-    cases = [
-        case(SERIAL, phase, size, seconds * size)
-        for phase, seconds in (("open", 0.00001), ("read", 0.001))
-        for size in (1, 20, 500)
-    ]
-    table = read_table(*cases, dataset={"shape": [192, 256, 3]})
-    assert table
-    assert (
-        "this run opens 500 images so in 5.00 ms and reads them in 500 ms, 100× as long. The "
-        "presentation's 4.897 ms for 500 images would be 9.79 µs for each, which takes 1.00 ms to "
-        "decode here." in table.note
-    )
-    assert (
-        "From 20 to 500 images, 25 times as many, the presentation's figures grow 1.92 times, this "
-        "run's open grows 25.0 times, its read grows 25.0 times." in table.note
-    )
-    other = read_table(*cases)
-    assert other
-    assert "to decode here" not in other.note
-    assert "and its images, were other ones" in other.note
-
-
-def test_growth_is_told_of_what_was_measured() -> None:
-    """Of one size, or of one phase, nothing is said of how the figures grow."""
-    one = read_table(case(SERIAL, "read", 1, 1.0))
-    assert one
-    assert [row[-1] for row in one.rows] == ["–"] * 4
-    assert "times, its read" not in one.note
-    assert "grow along a row, not the milliseconds" in one.note
-    # To 20 images growth is told from one on: from more there is none.
-    two = read_table(*(case(SERIAL, "read", size, 1.0 * size) for size in (1, 20)))
-    assert two
-    assert "(growth: from 1 to 20 images)" in two.note
-    assert [row[-1] for row in two.rows] == ["9.98×", "–", "20.0×", "–"]
-    assert read_table(case(SERIAL, "pipeline", 1, 1.0)) is None
-    assert read_table(case(SERIAL, "read", 3, 1.0)) is None
-
-
-def test_the_claim_is_tested_by_size() -> None:
-    """Dask beside scikit-image, alone and on threads: about the same, slower, faster, undecided."""
-    wild = [0.6, 1.7, 0.9, 1.4, 0.7, 1.1]
-    source = make_source(
-        *(by_size(SERIAL, {size: 1.0}) for size in (1, 20, 50, 200)),
-        *(by_size(POOL, {size: 0.5}) for size in (1, 20, 50)),
-        by_size(DASK, {1: 1.1, 20: 2.0, 50: 0.45}),
-        case(DASK, "pipeline", 200, *wild),
-        by_size(PIMS, {1: 1.0}, blocks=4),
-        case(DASK, "read", 1, *[1.0] * 6),
-    )
-    table = presentation.claim_table(source, tables.summarize(source))
-    assert table
-    assert table.columns[3:] == ("1 image", "20 images", "50 images", "200 images")
-    assert {row[:3]: row[3:] for row in table.rows} == {
-        (DASK, "pipeline", SERIAL): (
-            "1.10× (1.10–1.10) no difference",
-            "2.00× (2.00–2.00) slower",
-            "0.45× (0.45–0.45) faster",
-            "0.99× (0.63–1.59) undecided",
-        ),
-        (DASK, "pipeline", POOL): (
-            "2.20× (2.20–2.20) slower",
-            "4.00× (4.00–4.00) slower",
-            "0.90× (0.90–0.90) no difference",
-            "–",
-        ),
-        (PIMS, "pipeline", SERIAL): ("1.00× undecided", "–", "–", "–"),
-        (PIMS, "pipeline", POOL): ("2.00× undecided", "–", "–", "–"),
-    }
-    assert "Of 9 comparisons Dask is slower in 3 and faster in 1" in table.note
-    assert "(no difference) in 2, and 3 are undecided" in table.note
-    assert table.cases[0][3:] == tuple(
-        tables.case_id("pipeline", size, DASK) for size in (1, 20, 50, 200)
-    )
-    assert table.cases[1][-1] == ""
-
-
-def test_the_claim_needs_pairs() -> None:
-    """Without Dask, without intervals, or where samples are not paired, nothing is tested."""
-    cases = (by_size(SERIAL, {1: 1.0}), by_size(DASK, {1: 1.0}))
-    for source in (
-        make_source(cases[0]),
-        make_source(*cases, paired=False),
-        make_source(by_size(SERIAL, {1: 1.0}, 4), by_size(DASK, {1: 1.0}, 4)),
-    ):
-        assert presentation.claim_table(source, tables.summarize(source)) is None
-
-
-# Samples.
-
-
-def traced() -> Source:
-    """Two sizes and two backends, out of order, of which one failed."""
-    return make_source(
-        case(POOL, "read", 20, 0.5, 0.75),
-        case(SERIAL, "read", 20, 0.0101, 0.0102, 0.0103)[::-1],
-        case(SERIAL, "open", 20, 1.0),
-        [sample(POOL, "read", 50, status="timeout", cause="too long")],
-        [*case(DASK, "read", 1, 0.1, 0.2), sample(DASK, "read", 1, 3, status="crashed", cause="x")],
-        settings={"backends": [SERIAL, POOL, DASK]},
-    )
-
-
-def test_every_number_leads_to_its_samples() -> None:
-    """A cell of the phases' tables names the row of its samples, and that the lines of the file."""
-    source = traced()
-    summary = tables.summarize(source)
-    listed = tables.cases_table(source)
-    assert listed
-    found = dict(zip(listed.row_ids, listed.rows, strict=True))
-    times, ratios = (
-        table for table in tables.phase_tables(source, summary) if table.name.startswith("read")
-    )
-    assert times.cases == ratios.cases
-    assert len(times.cases) == len(times.rows)
-    for row, ids in zip(times.rows, times.cases, strict=True):
-        assert len(ids) == len(row)
-        for cell, case_id, size in zip(row[1:], ids[1:], times.columns[1:], strict=True):
-            assert (case_id == "") == (cell == "–")
-            if case_id:
-                assert found[case_id][:3] == (row[0], "read", size)
-    frame = tables.samples_frame(source)
-    assert len(frame) == len(source.samples)
-    for case_id, row in found.items():
-        first, _, last = row[3].partition(" to ")
-        lines = frame.iloc[int(first) - 2 : int(last or first) - 1]
-        assert set(lines["case"]) == {case_id}
-        assert len(lines) == (frame["case"] == case_id).sum()
-
-
-def test_samples_are_listed_by_block() -> None:
-    """Times of a case share a unit and stand in the order of the blocks; failures are told."""
-    listed = tables.cases_table(traced())
-    assert listed
-    assert [row[-1] for row in listed.rows] == [
-        "1.00 s",
-        "100, 200 ms; crashed in block 3",
-        "10.1, 10.2, 10.3 ms",
-        "500, 750 ms",
-        "timeout",
-    ]
-    frame = tables.samples_frame(traced())
-    assert list(frame.columns[:3]) == ["case", "phase", "reader"]
-    assert list(frame["block"]) == [1, 1, 2, 3, 1, 2, 3, 1, 2, 0]
-
-
-def test_no_samples_no_table() -> None:
-    """A source without samples has no list of them."""
-    assert tables.cases_table(make_source()) is None
-    assert tables.samples_frame(make_source()).empty
-
-
-def test_samples_of_a_wrong_backend_are_not_shown() -> None:
-    """The page has no time of a backend whose result was wrong; the file of samples has all."""
-    wrong = sample(DASK, "read", 20, status="wrong-result", cause="x")
-    source = make_source(case(DASK, "read", 1, 0.001, 0.002), [wrong])
-    listed = tables.cases_table(source)
-    assert listed
-    assert {row[-1] for row in listed.rows} == {"not shown: its result was wrong"}
-    assert list(tables.samples_frame(source)["seconds"].dropna()) == [0.001, 0.002]
-
-
-NAMES = st.text(st.characters(exclude_characters="/"), max_size=4)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    cases=st.lists(
-        st.tuples(
-            st.sampled_from(["read", "read-1", ""]),
-            st.integers(1, 12),
-            st.builds("{}/{}/{}".format, NAMES, NAMES, NAMES),
-        ),
-        unique=True,
-        min_size=2,
-        max_size=5,
-    )
-)
-def test_ids_of_cases(cases: list[tuple[str, int, str]]) -> None:
-    """Cases have ids of their own, of letters that need no escaping in a page or an address."""
-    ids = {tables.case_id(*case) for case in cases}
-    assert len(ids) == len(cases)
-    assert all(re.fullmatch(r"case-[A-Za-z0-9._-]+", one) for one in ids)
-
-
-def test_ids_of_cases_that_look_alike() -> None:
-    """Names that differ in letters which no id holds, or in where one ends, have other ids."""
-    names = ("a/b/c.d", "a/b/c d", "a.b/c/d", "a/b.c/d", "a/b/c/d")
-    assert len({tables.case_id("read", 1, name) for name in names}) == len(names)
-    assert tables.case_id("read-1", 2, "a/b/c") != tables.case_id("read", 1, "2-a/b/c")
-
-
-def test_ids_of_ordinary_cases_can_be_read() -> None:
-    """An ordinary backend's id is its name, so that a link can be written by hand."""
-    assert tables.case_id("pipeline", 20, DASK) == "case-pipeline-20-dask-image.dask-image.threads"
-
-
-def test_what_the_run_did_not_reach_is_left_out() -> None:
-    """What was asked for and has no sample is listed as not tried, with no cause made up."""
-    source = make_source(
-        case(SERIAL, "read", 1, 1.0),
-        case(POOL, "read", 1, 1.0),
-        case(SERIAL, "pipeline", 1, 1.0),
-        settings={"backends": [SERIAL, POOL], "phases": ["read", "pipeline"], "sizes": [1, 20]},
-    )
-    table = tables.left_out_table(source, tables.summarize(source))
-    assert table
-    assert table.rows == (
-        (SERIAL, "read, pipeline", "20 images", "not tried", "the run ended before"),
-        (POOL, "read", "20 images", "not tried", "the run ended before"),
-        (POOL, "pipeline", "1 and 20 images", "not tried", "the run ended before"),
-    )
 
 
 # The command.

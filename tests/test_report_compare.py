@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segbench.report import tables
 from segbench.report.side_by_side import OWN, SHARED, compare
+from segbench.report.summary import summarize
+from segbench.report.tables import cases_table
 from segbench.stats import (
     MARGIN,
     RESAMPLES,
@@ -62,7 +63,7 @@ def run_of(times: dict[str, float] | None = None, **other: Any) -> Source:
 
 def compared(*sources: Source) -> tuple[Comparison, ...]:
     """The comparisons of some sources."""
-    return compare(sources, [tables.summarize(source) for source in sources])
+    return compare(sources, [summarize(source) for source in sources])
 
 
 def told(second: Source, first: Source | None = None) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ def put_down(second: Source, first: Source | None = None) -> dict[str, set[str]]
     found: dict[str, set[str]] = {}
     for table in comparison.tables:
         if table.name.endswith("-compared"):
-            for row in table.rows:
+            for row in table.texts:
                 found.setdefault(row[0], set()).add(row[4])
     return found
 
@@ -374,7 +375,7 @@ def test_unpaired_samples_show_no_change() -> None:
     assert times.endswith("without samples taken side by side there are no intervals.")
     assert put_down(second) == {SERIAL: {"–"}, POOL: {"–"}, DASK: {"–"}}
     (comparison,) = compared(run_of(), second)
-    (row,) = (row for row in comparison.tables[-1].rows if row[:2] == (DASK, "20"))
+    (row,) = (row for row in comparison.tables[-1].texts if row[:2] == (DASK, "20"))
     assert (row[2:4], row[7:]) == (
         ("4.50×", "2.25×"),
         ("2.00× (2.00–2.00) slower", "4.50×"),
@@ -387,26 +388,27 @@ def test_the_tables() -> None:
     sources = (run_of(), second)
     (comparison,) = compared(*sources)
     environments, read, pipeline = comparison.tables
-    assert environments.rows == (("versions", "dask", "2024.8", "2026.8"),)
+    assert environments.texts == [("versions", "dask", "2024.8", "2026.8")]
     assert (read.name, pipeline.name) == ("read-compared", "pipeline-compared")
-    assert [row[:2] for row in read.rows] == [
+    assert [row[:2] for row in read.texts] == [
         (backend, str(size)) for backend in (SERIAL, POOL, DASK) for size in SIZES
     ]
-    row = pipeline.rows[-1]
+    row = pipeline.texts[-1]
     assert row[5:7] == ("40.2 s", "60.3 s")
     assert row[2].startswith("1.50× (1.4")
     assert row[7].endswith(" slower")
     assert row[3] == "1.50× (1.50–1.50) slower"
     known = [
-        f"{number}-{one}"
+        f"{number}-{one.id}"
         for number, source in enumerate(sources, start=1)
-        if (listed := tables.cases_table(source))
-        for one in listed.row_ids
+        if (listed := cases_table(source))
+        for one in listed.rows
     ]
     for table in (read, pipeline):
-        for cells, ids in zip(table.rows, table.cases, strict=True):
-            assert len(cells) == len(ids) == len(table.columns)
-            assert [one in known for one in ids] == [False] * 5 + [True] * 4
+        for shown in table.rows:
+            assert len(shown.cells) == len(table.columns)
+            assert [cell.case in known for cell in shown.cells] == [False] * 5 + [True] * 4
+            assert shown.backend == shown.cells[0].text
 
 
 def test_more_sources_are_compared_with_the_first() -> None:
@@ -461,6 +463,6 @@ def test_whatever_was_sampled_can_be_compared(
     (comparison,) = compared(
         make_source(first, settings={}), make_source(second, paired=paired, machine={})
     )
-    cells = [cell for table in comparison.tables for row in table.rows for cell in row]
+    cells = [text for table in comparison.tables for row in table.texts for text in row]
     texts = (*cells, *comparison.sentences)
     assert not [text for text in texts if "nan" in text or re.search(r"\binf", text)]

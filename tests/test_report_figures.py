@@ -18,7 +18,7 @@ from PIL import Image
 from segbench.errors import InputError
 from segbench.measure import picture
 from segbench.measure.cases import BACKENDS, PHASES, SIZES
-from segbench.report import costs, tables
+from segbench.report import costs
 from segbench.report.across import history_figure, speedup_figure
 from segbench.report.figures import (
     PART_STYLES,
@@ -30,10 +30,20 @@ from segbench.report.figures import (
 from segbench.report.page import make_section, styles_of
 from segbench.report.sample import found_picture
 from segbench.report.styles import styles
+from segbench.report.summary import summarize
 from segbench.results.records import PARTS
 from segbench.results.sources import read_run_folder, read_sources
-from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
-from tests.test_report import ordinary, profile, three_sizes
+from tests.made_up import (
+    DASK,
+    PIMS,
+    POOL,
+    SERIAL,
+    case,
+    make_source,
+    ordinary,
+    profile,
+    three_sizes,
+)
 from tests.test_results import asv_content, asv_row, write_asv
 
 ROOT = Path(__file__).parents[1]
@@ -51,13 +61,13 @@ if TYPE_CHECKING:
 
 def times_of(source: Source) -> list[Drawing]:
     """The figures of the times of a source."""
-    summary = tables.summarize(source)
+    summary = summarize(source)
     return time_figures(summary, costs.lines(source, summary), styles_of([source]))
 
 
 def ratios_of(source: Source) -> list[Drawing]:
     """The figures of the ratios of a source."""
-    return ratio_figures(tables.summarize(source), styles_of([source]))
+    return ratio_figures(summarize(source), styles_of([source]))
 
 
 def colours(svg: bytes) -> set[str]:
@@ -164,10 +174,10 @@ def test_memory_figure(idle: float | None, shown: str) -> None:
         case(SERIAL, "pipeline", 1, 1.0, peak_mib=101.0, idle_mib=idle),
         case(SERIAL, "pipeline", 20, 1.0, peak_mib=120.0, idle_mib=idle),
     )
-    drawing = memory_figure(tables.summarize(source), styles_of([source]))
+    drawing = memory_figure(summarize(source), styles_of([source]))
     assert drawing is not None
     assert f"{SERIAL} {shown} for 20 images" in drawing.alt
-    assert memory_figure(tables.summarize(three_sizes()), styles([SERIAL])) is None
+    assert memory_figure(summarize(three_sizes()), styles([SERIAL])) is None
 
 
 def test_parts_figure() -> None:
@@ -194,7 +204,7 @@ def with_workers(workers: int, seconds: float, **other: Any) -> Source:
 
 def speedup_of(sources: Sequence[Source]) -> Drawing | None:
     """The figure of some sources."""
-    runs = [(source, tables.summarize(source)) for source in sources]
+    runs = [(source, summarize(source)) for source in sources]
     return speedup_figure(runs, styles_of(sources))
 
 

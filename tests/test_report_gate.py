@@ -251,7 +251,7 @@ def terminal(outcome: Outcome, *, width: int = 80) -> str:
     grid = Grid(title=table.title, title_justify="left", box=None)
     for number, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in table.rows:
+    for row in table.texts:
         grid.add_row(*row)
     file = io.StringIO()
     Console(file=file, width=width, markup=False, highlight=False).print(grid)
@@ -379,8 +379,8 @@ def test_sentences_of_any_outcome(outcome: Outcome) -> None:
     table = gate.terminal_table(outcome)
     assert (table is None) == (not outcome.comparisons)
     if table:
-        assert {len(row) for row in table.rows} == {len(table.columns)}
-        assert all(cell.isprintable() for row in table.rows for cell in row)
+        assert {len(row) for row in table.texts} == {len(table.columns)}
+        assert all(cell.isprintable() for row in table.texts for cell in row)
 
 
 # The table of a terminal.
@@ -398,7 +398,7 @@ def test_worst_first() -> None:
     )
     table = gate.terminal_table(outcome)
     assert table is not None
-    assert [(row[1], row[-1]) for row in table.rows] == [
+    assert [(row[1], row[-1]) for row in table.texts] == [
         ("1.30", "regression"),
         ("1.10", "regression"),
         ("–", "failed"),
@@ -415,11 +415,11 @@ def test_many_that_are_the_same_are_counted() -> None:
     )
     table = gate.terminal_table(outcome)
     assert table is not None
-    assert [row[-1] for row in table.rows] == [
+    assert [row[-1] for row in table.texts] == [
         *(30 * ["regression"]),
         *("failed", "undecided", "same"),
     ]
-    assert [row[0] for row in table.rows[-2:]] == ["25 cases", "500 cases"]
+    assert [row[0] for row in table.texts[-2:]] == ["25 cases", "500 cases"]
 
 
 def test_few_that_are_the_same_are_rows() -> None:
