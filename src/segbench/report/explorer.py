@@ -46,29 +46,19 @@ MARKERS = {
 }
 LINES = {"-": "solid", "--": "dashed", "-.": "dashdot", ":": "dotted"}
 
-# The columns of the table, by the name of a cell.
+# By the name of a cell: its heading in the table, and what it is called beside a point.
 COLUMNS = {
-    "backend": "Backend",
-    "images": "Images",
-    "status": "Status",
-    "time": "Median",
-    "reach": "Lowest to highest",
-    "ratio": "Ratio",
-    "interval": "95% interval",
-    "verdict": "Verdict",
-    "samples": "Samples",
+    "backend": ("Backend", "Backend"),
+    "images": ("Images", "Images"),
+    "status": ("Status", ""),
+    "time": ("Median", "Time"),
+    "reach": ("Lowest to highest", "Lowest to highest"),
+    "ratio": ("Ratio", "Of the baseline's"),
+    "interval": ("95% interval", "Interval"),
+    "verdict": ("Verdict", ""),
+    "samples": ("Samples", "Samples"),
 }
 
-# What is shown beside a point; `x` is the number of images.
-TOOLTIPS = {
-    "backend": "Backend",
-    "images": "Images",
-    "time": "Time",
-    "reach": "Lowest to highest",
-    "ratio": "Of the baseline's",
-    "interval": "Interval",
-    "samples": "Samples",
-}
 EDGE = 70  # pixels, for the labels of an axis
 
 
@@ -106,7 +96,6 @@ def explorer_data(
         "looks": looks,
         "phases": list(PHASES),
         "columns": list(COLUMNS),
-        "tooltips": list(TOOLTIPS),
         "chart": _chart(style) if has_charts() else None,
     }
     return htmlsafe_json_dumps(content, allow_nan=False)
@@ -247,7 +236,7 @@ def _figure(**options: Any) -> Figure:
 def _empty(name: str, *more: str) -> ColumnDataSource:
     from bokeh.models import ColumnDataSource  # noqa: PLC0415
 
-    columns = ("x", "low", "high", *TOOLTIPS, *more)
+    columns = ("x", "low", "high", *COLUMNS, *more)
     return ColumnDataSource({column: [] for column in columns}, name=name)
 
 
@@ -255,7 +244,7 @@ def _finished(chart: Figure, points: list[DataRenderer], axes: Sequence[Any]) ->
     """The chart with what is shown beside its points, and plain numbers on some axes."""
     from bokeh.models import BasicTickFormatter, HoverTool  # noqa: PLC0415
 
-    told = [(label, f"@{name}") for name, label in TOOLTIPS.items()]
+    told = [(label, f"@{name}") for name, (_, label) in COLUMNS.items() if label]
     chart.add_tools(HoverTool(renderers=points, tooltips=told, point_policy="snap_to_data"))
     for axis in axes:
         axis.formatter = BasicTickFormatter(use_scientific=False)

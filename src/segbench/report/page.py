@@ -127,7 +127,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "baseline": str(BASELINE),
         "method": method(sections),
         "method_link": METHOD_LINK,
-        "explored": tuple(explorer.COLUMNS.values()),
+        "explored": [heading for heading, _ in explorer.COLUMNS.values()],
         "version": __version__,
     }
     scripts = {
@@ -246,27 +246,19 @@ def method(sections: Sequence[Section]) -> list[str]:
         if cache in CACHES:
             name = " ".join(f"{source.name} ({source.started})".split())
             cached.setdefault(cache, []).append(name)
-    limits = {"blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS, "alpha": ALPHA}
-    text = render(
-        "method.txt.jinja",
-        filters={"percent": "{:.0%}".format},
-        values={
-            **limits,
-            "margin": MARGIN,
-            "false_share": FALSE_SHARE,
-            "phases": PHASES,
-            "cached": cached,
-        },
-    )
+    values = {"phases": PHASES, "cached": cached, "margin": MARGIN, "alpha": ALPHA}
+    values |= {"false_share": FALSE_SHARE, "blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS}
+    text = render("method.txt.jinja", filters={"percent": "{:.0%}".format}, values=values)
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
+    """A table as a file; bytes of file names that are not UTF-8 are written out."""
     shown = frame.copy()
     for name in shown.select_dtypes(exclude="number"):
         # By value: a column of 50,000 samples holds few.
         shown[name] = shown[name].map({text: _csv_cell(text) for text in shown[name].unique()})
-    return _utf8(shown.to_csv(index=False, lineterminator="\n"))
+    return shown.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
 
 
 def _csv_cell(value: object) -> object:
@@ -274,21 +266,15 @@ def _csv_cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _utf8(text: str) -> bytes:
-    """Text as it is saved; bytes of file names that are not UTF-8 are written out."""
-    return text.encode(errors="backslashreplace")
-
-
 def _filled(template: str, values: Mapping[str, object]) -> bytes:
     """A template with its values, as a file."""
     filters: dict[str, Callable[..., object]] = {
         "picture_uri": _picture_uri,
-        "picture_file": _picture_file,
         "markdown": markdown_text,
         "by_times": _by_times,
         "fence": fence,
     }
-    return _utf8(render(template, filters=filters, values=values))
+    return render(template, filters=filters, values=values).encode()
 
 
 def _picture_uri(drawing: Drawing) -> str:
@@ -296,11 +282,6 @@ def _picture_uri(drawing: Drawing) -> str:
     if drawing.svg:
         return data_uri(drawing.svg)
     return f"data:image/png;base64,{base64.b64encode(drawing.png).decode()}"
-
-
-def _picture_file(drawing: Drawing) -> str:
-    """The file of a figure that a page shows."""
-    return f"{drawing.name}.{'svg' if drawing.svg else 'png'}"
 
 
 def _by_times(shape: object) -> str:

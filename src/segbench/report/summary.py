@@ -191,9 +191,10 @@ def wrong_backends(source: Source) -> dict[str, str]:
 def grouped(source: Source) -> dict[tuple[str, int, str], pd.DataFrame]:
     """Samples by phase, number of images and backend, in the order of `summarize`."""
     groups = _in_order(source).groupby(CASE, sort=False)
+    keys = groups[CASE].head(1).itertuples(index=False, name=None)
     return {
-        (str(own["phase"].iloc[0]), int(own["n_images"].iloc[0]), str(own["backend"].iloc[0])): own
-        for _, own in groups
+        (phase, int(size), name): own
+        for (phase, size, name), (_, own) in zip(keys, groups, strict=True)
     }
 
 

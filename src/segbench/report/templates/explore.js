@@ -54,7 +54,7 @@
   // Columns for a chart: texts for what is shown beside a point, and `x`, `low`, `high`.
   function columns(rows, more) {
     const columns = {};
-    for (const name of data.tooltips) columns[name] = rows.map((row) => row.cells[name].text);
+    for (const name of data.columns) columns[name] = rows.map((row) => row.cells[name].text);
     return Object.assign(columns, more);
   }
 
