@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segbench.measure.cases import PHASES
 from segbench.report.answer import answer
 from segbench.report.disturbances import warnings
 from segbench.report.page import build, make_section, method
 from segbench.report.reproduce import METHOD_LINK
 from segbench.report.summary import summarize
+from segbench.stats import ALPHA, FALSE_SHARE, MARGIN
 from tests.made_up import (
     DASK,
     NASTY,
@@ -128,6 +130,15 @@ def test_method_says_how_files_were_read() -> None:
     assert "dropped from" in method([cold])[-1]
     assert "through the page cache" in method([warm])[-1]
     assert method([old]) == method([warm])
+    told = " ".join(method([old]))
+    for words in (
+        f"level of {ALPHA:.0%}",
+        f"at most {FALSE_SHARE:.0%}",
+        f"within {MARGIN:.0%} of 1",
+    ):
+        assert words in told
+    for phase, meaning in PHASES.items():
+        assert f"{phase} ({meaning})" in told
     assert method([warm, old]) == method([warm])
     other = make_section(make_source(settings={}, name="another", started="later"), "")
     assert method([cold, old, other])[-2:] == [
