@@ -22,7 +22,7 @@ from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
 from segbench.measure import machine
 from segbench.measure.settings import PHASES, QUICK_SIZES, parse_phases, parse_sizes
-from segbench.report.tables import summarize
+from segbench.report.summary import summarize
 from segbench.results import sources
 
 if TYPE_CHECKING:

@@ -1,20 +1,30 @@
-"""Made-up samples and sources for the tests of reports."""
+"""Made-up samples, sources and profiles for the tests of reports, and what a report says of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from segbench.results.records import Sample
+from segbench.report import costs
+from segbench.report.page import make_tables
+from segbench.report.summary import summarize
+from segbench.results.records import PARTS, STAGES, Profile, Sample
 from segbench.results.sources import Source, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from segbench.report.cells import Table
 
 SERIAL = "skimage/skimage/serial"
 POOL = "skimage/skimage/thread-pool"
 DASK = "dask-image/dask-image/threads"
 PIMS = "dask-array-pims/dask-blocks/threads"
 IMREAD = "dask-array-skimage/dask-blocks/threads"
+
+# Markup of every kind that a name may hold.
+NASTY = (
+    "<script>alert(1)</script> | `code` *bold* $x^$ [link](https://example.org) & \"quoted\" 'too'"
+)
 
 NOISE = (1.00, 1.13, 0.95, 1.07, 0.90, 1.05)
 
@@ -54,3 +64,63 @@ def make_source(*cases: Sequence[Sample], **other: Any) -> Source:
         "dataset": {"name": "smear", "images": 50, "shape": [8, 9, 3], "dtype": "uint8"},
     }
     return Source(**{**described, **other}, samples=tidy([one for many in cases for one in many]))
+
+
+def ordinary(**other: Any) -> Source:
+    """Two backends and two sizes; the machine is three times as slow in every other block."""
+    return make_source(
+        case(SERIAL, "read", 1, 0.01, 0.03, 0.01, 0.03, 0.01),
+        case(POOL, "read", 1, 0.02, 0.06, 0.03, 0.06, 0.02),
+        case(SERIAL, "pipeline", 20, 1.0, 3.0, 1.0, 3.0, 1.0, objects=5, peak_mib=100.0),
+        case(POOL, "pipeline", 20, 0.5, 1.5, 0.6, 1.5, 0.5, objects=5, peak_mib=120.0),
+        **other,
+    )
+
+
+def three_sizes(**other: Any) -> Source:
+    """Fixed and marginal cost: 1 s and 1 s, 4 s and 0.5 s, 0.5 s and 1.1 s, 3 s and 2 s."""
+    costs = {SERIAL: (1, 1), POOL: (4, 0.5), DASK: (0.5, 1.1), PIMS: (3, 2)}
+    return make_source(
+        *(
+            case(backend, "read", size, *[fixed + marginal * size] * 5)
+            for backend, (fixed, marginal) in costs.items()
+            for size in (1, 10, 100)
+        ),
+        **other,
+    )
+
+
+def profile(backend: str, **other: Any) -> Profile:
+    """A profile of two images that took a second, with every part, unless told otherwise."""
+    reader, processor, scheduler = backend.split("/")
+    described: dict[str, Any] = {
+        "n_images": 2,
+        "import_seconds": 0.5,
+        "start_seconds": 0.25,
+        "first_seconds": 0.1,
+        "seconds": 1.0,
+        "parts": dict.fromkeys(PARTS, 0.05) | {"blur": 0.3, "threshold": 0.25},
+        "tasks": 48,
+        "calls": dict.fromkeys(STAGES, 2),
+    }
+    return Profile(
+        reader=reader, processor=processor, scheduler=scheduler, **{**described, **other}
+    )
+
+
+def limits(**other: Any) -> dict[str, Any]:
+    """The settings of a run that say when a case ends."""
+    return {"precision": 0.03, "blocks": 40, "case_seconds": 15.0, "phases": ["read"], **other}
+
+
+def tables_of(source: Source) -> dict[str, Table]:
+    """The tables that the report of a source has, by name."""
+    summary = summarize(source)
+    return {
+        table.name: table for table in make_tables(source, summary, costs.lines(source, summary))
+    }
+
+
+def rows_of(source: Source, name: str) -> list[tuple[str, ...]]:
+    """The texts of one of them, row by row."""
+    return tables_of(source)[name].texts

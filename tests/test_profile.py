@@ -13,7 +13,6 @@ import pytest
 from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
-from segbench.measure.settings import BACKENDS
 
 from segbench.agreement import first_difference
 from segbench.backends import phases, registry, schedulers
@@ -23,6 +22,7 @@ from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import profile as profiles
 from segbench.measure.profile import BEGIN, END, WORK, Call, Mark, Note, Task, parts
+from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
 from segbench.results.records import PARTS, STAGES
 

@@ -14,8 +14,7 @@ import pytest
 
 from segbench.report import gate_page as gate
 from segbench.report.page import build
-from tests.made_up import DASK, POOL, SERIAL, case, make_source, sample
-from tests.test_report import NASTY, profile
+from tests.made_up import DASK, NASTY, POOL, SERIAL, case, make_source, profile, sample
 from tests.test_report_gate import nasty, ordinary
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from segbench.results.outcome import Outcome
     from segbench.results.sources import Source
+
+pytestmark = pytest.mark.slow
 
 # Set where a browser has to be there, as it is in CI: nothing is skipped then.
 REQUIRED = os.environ.get("SEGBENCH_BROWSER") == "required"
@@ -274,31 +275,43 @@ def test_names_in_pictures_are_not_run(driver: Chrome, built: Path) -> None:
 
 
 def test_sorting(page: Chrome) -> None:
-    """A click on a heading sorts by its numbers, whatever their unit; another turns it around."""
+    """A click on a heading sorts by its numbers, not by their text; another turns it around."""
     # 1 image: 2 s, 4.5 s, 1.6 s and 5 s.
-    button = '[aria-labelledby="1-pipeline-times"] th:nth-child(2) button'
-    find(page, button).click()
+    head = find(page, '[aria-labelledby="1-pipeline-times"] th:nth-child(2)')
+    button = head.find_element("css selector", "button")
+    button.click()
     ascending = [row[0] for row in rows(page, "1-pipeline-times")]
     assert ascending == [DASK, SERIAL, POOL, ODD_BACKEND]
-    head = find(page, '[aria-labelledby="1-pipeline-times"] th:nth-child(2)')
     assert head.get_attribute("aria-sort") == "ascending"
-    find(page, button).click()
+    button.click()
     assert [row[0] for row in rows(page, "1-pipeline-times")] == ascending[::-1]
     assert head.get_attribute("aria-sort") == "descending"
 
 
-def test_sorting_looks_at_units(page: Chrome) -> None:
-    """Milliseconds come before seconds, and a status after all numbers in both directions."""
-    order = """
+def test_sorting_puts_words_last(page: Chrome) -> None:
+    """Cells are sorted by the numbers that they give, and a status stands after all in both directions."""
+    give = """
     const [table] = document.querySelectorAll('[aria-labelledby="1-read-times"] table');
-    [...table.tBodies[0].rows].forEach((row, place) => row.cells[1].textContent = arguments[0][place] ?? "–");
+    [...table.tBodies[0].rows].forEach((row, place) => {
+      const [text, value] = arguments[0][place] ?? ["–"];
+      row.cells[1].textContent = text;
+      if (value === undefined) delete row.cells[1].dataset.value;
+      else row.cells[1].dataset.value = value;
+    });
     """
-    page.execute_script(order, ["1.00 s", "timeout", "999 ms", "2.5 µs"])
-    button = '[aria-labelledby="1-read-times"] th:nth-child(2) button'
-    find(page, button).click()
-    assert [row[1] for row in rows(page, "1-read-times")][:3] == ["2.5 µs", "999 ms", "1.00 s"]
-    find(page, button).click()
-    assert [row[1] for row in rows(page, "1-read-times")][:3] == ["1.00 s", "999 ms", "2.5 µs"]
+    page.execute_script(give, [["1.00 s", 1], ["timeout"], ["999 ms", 0.999], ["2.5 µs", 2.5e-6]])
+    button = find(page, '[aria-labelledby="1-read-times"] th:nth-child(2) button')
+    for expected in (["2.5 µs", "999 ms", "1.00 s"], ["1.00 s", "999 ms", "2.5 µs"]):
+        button.click()
+        assert [row[1] for row in rows(page, "1-read-times")][:3] == expected
+
+
+def test_sorting_what_was_chosen(page: Chrome) -> None:
+    """The table of "Explore" is sorted by its numbers, too."""
+    choose(page, "size", "1")
+    for number, expected in ((2, ["1"] * 4), (4, ["1.60 s", "2.00 s", "4.50 s", "5.00 s"])):
+        find(page, f"#explored th:nth-child({number}) button").click()
+        assert [row[number - 1] for row in rows(page, "#explored")] == expected
 
 
 def test_sorting_keeps_headings(page: Chrome) -> None:
@@ -587,7 +600,7 @@ def test_without_the_library_for_charts(
     driver: Chrome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without Bokeh everything but the chart works, and nothing is logged."""
-    monkeypatch.setattr("segbench.report.interactive.has_charts", lambda: False)
+    monkeypatch.setattr("segbench.report.explorer.has_charts", lambda: False)
     index = build([everything()], tmp_path)
     assert index.stat().st_size < 1_500_000
     page = opened(driver, index)

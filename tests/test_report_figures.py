@@ -16,7 +16,8 @@ from PIL import Image
 
 from segbench.measure import picture
 from segbench.measure.settings import BACKENDS
-from segbench.report import costs, tables
+from segbench.report import costs
+from segbench.report import summary as summary_of
 from segbench.report.figures import (
     PART_STYLES,
     found_picture,
@@ -31,8 +32,17 @@ from segbench.report.page import make_section, styles_of
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
 from segbench.results.sources import read_sources
-from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source
-from tests.test_report import ordinary, profile, three_sizes
+from tests.made_up import (
+    DASK,
+    PIMS,
+    POOL,
+    SERIAL,
+    case,
+    make_source,
+    ordinary,
+    profile,
+    three_sizes,
+)
 from tests.test_sources import asv_content, asv_row, write_asv
 
 if TYPE_CHECKING:
@@ -45,13 +55,13 @@ if TYPE_CHECKING:
 
 def times_of(source: Source) -> list[Drawing]:
     """The figures of the times of a source."""
-    summary = tables.summarize(source)
+    summary = summary_of.summarize(source)
     return time_figures(summary, costs.lines(source, summary), styles_of([source]))
 
 
 def ratios_of(source: Source) -> list[Drawing]:
     """The figures of the ratios of a source."""
-    return ratio_figures(tables.summarize(source), styles_of([source]))
+    return ratio_figures(summary_of.summarize(source), styles_of([source]))
 
 
 def colours(svg: bytes) -> set[str]:
@@ -148,10 +158,10 @@ def test_memory_figure(idle: float | None, shown: str) -> None:
         case(SERIAL, "pipeline", 1, 1.0, peak_mib=101.0, idle_mib=idle),
         case(SERIAL, "pipeline", 20, 1.0, peak_mib=120.0, idle_mib=idle),
     )
-    drawing = memory_figure(tables.summarize(source), styles_of([source]))
+    drawing = memory_figure(summary_of.summarize(source), styles_of([source]))
     assert drawing is not None
     assert f"{SERIAL} {shown} for 20 images" in drawing.alt
-    assert memory_figure(tables.summarize(three_sizes()), styles([SERIAL])) is None
+    assert memory_figure(summary_of.summarize(three_sizes()), styles([SERIAL])) is None
 
 
 def test_parts_figure() -> None:
@@ -178,7 +188,7 @@ def with_workers(workers: int, seconds: float, **other: Any) -> Source:
 
 def speedup_of(sources: Sequence[Source]) -> Drawing | None:
     """The figure of some sources."""
-    runs = [(source, tables.summarize(source)) for source in sources]
+    runs = [(source, summary_of.summarize(source)) for source in sources]
     return speedup_figure(runs, styles_of(sources))
 
 

@@ -18,6 +18,8 @@ from segbench.stats import (
     MARGIN,
     MIN_BLOCKS,
     MIN_SERIAL_BLOCKS,
+    RESAMPLES,
+    RUNS_MARGIN,
     VERDICTS,
     CostModel,
     Crossing,
@@ -30,6 +32,7 @@ from segbench.stats import (
     drift,
     narrow,
     paired_ratio,
+    ratio_of_ratios,
     relative_spread,
     spread,
     verdicts,
@@ -643,3 +646,131 @@ def test_one_size_has_no_crossing() -> None:
     """A line through one size is no line."""
     with pytest.raises(ValueError, match="two sizes"):
         crossing({1: [1.0] * 5}, {1: [2.0] * 5})
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 40])
+def test_ends_of_a_crossing_by_hand(count: int) -> None:
+    """They are points of the crossings of lines through the medians of blocks drawn with replacement."""
+    rng = np.random.default_rng(count)
+    own, its = (
+        {size: (fixed + slope * size) * np.exp(rng.normal(0, 0.05, count)) for size in (1, 20)}
+        for fixed, slope in ((5.0, 1.0), (1.0, 2.0))
+    )
+    draws = np.random.default_rng(7)
+    medians = []
+    for size in (1, 20):
+        blocks = draws.integers(count, size=(RESAMPLES, count))
+        medians.append([np.median(samples[size][blocks], axis=1) for samples in (own, its)])
+    lines = [
+        [cost_model((1, 20), (medians[0][one][draw], medians[1][one][draw])) for one in (0, 1)]
+        for draw in range(RESAMPLES)
+    ]
+    crossings = [
+        (first.fixed - second.fixed) / (second.marginal - first.marginal) for first, second in lines
+    ]
+    assert all(1 < one < 20 for one in crossings)
+    low, high = np.quantile(crossings, [0.05, 0.95], method="inverted_cdf")
+    found = crossing(own, its, seed=7)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+# The ratio of two ratios.
+
+
+def test_a_ratio_of_ratios_by_hand() -> None:
+    """Each end is put together from the distances to the ends that it depends on."""
+    one, other = Ratio(2.0, 1.6, 3.0, 12, 0.5), Ratio(0.5, 0.4, 0.9, 10, 0.5)
+    found = ratio_of_ratios(one, other)
+    below = math.hypot(math.log(2.0 / 1.6), math.log(0.9 / 0.5))
+    above = math.hypot(math.log(3.0 / 2.0), math.log(0.5 / 0.4))
+    assert found.median == pytest.approx(4.0)
+    assert found.low == pytest.approx(4.0 * math.exp(-below))
+    assert found.high == pytest.approx(4.0 * math.exp(above))
+    assert found.count == 10
+    back = ratio_of_ratios(other, one)
+    assert back.low == pytest.approx(1 / found.high)
+    assert back.high == pytest.approx(1 / found.low)
+    assert back.p == pytest.approx(found.p)
+
+
+def test_a_ratio_of_ratios_without_an_interval() -> None:
+    """Where one of the two has no interval their ratio has none, and is undecided."""
+    few = paired_ratio([1.0] * 4, [2.0] * 4)
+    found = ratio_of_ratios(few, paired_ratio([1.0] * 6, [1.0] * 6))
+    assert found.median == pytest.approx(0.5)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)
+    assert verdicts([found]) == ["undecided"]
+
+
+def test_p_of_a_ratio_of_ratios() -> None:
+    """Within the margin nothing is shown, and beyond it the more, the narrower the interval."""
+    known = Ratio(1.0, 1.0, 1.0, 10, 1.0)
+
+    def p_of(median: float, reach: float) -> float:
+        return ratio_of_ratios(Ratio(median, median / reach, median * reach, 10, 0.0), known).p
+
+    assert p_of(1 + RUNS_MARGIN, 1.001) == 1.0
+    assert p_of(1.2, 1.0) == 0.0
+    assert p_of(1.2, 1.02) < p_of(1.2, 1.05) < 0.05 < p_of(1.2, 1.2) < 1.0
+    assert pytest.approx((1 + MARGIN) ** 2 - 1) == RUNS_MARGIN
+
+
+def test_p_depends_on_the_end_that_faces_1() -> None:
+    """An interval that reaches far away from 1 is no doubt that there is a change."""
+    known = Ratio(1.0, 1.0, 1.0, 10, 1.0)
+    away = ratio_of_ratios(Ratio(1.3, 1.25, 2.0, 10, 0.0), known)
+    towards = ratio_of_ratios(Ratio(1.3, 0.8, 1.35, 10, 0.0), known)
+    assert away.p < 0.01
+    assert towards.p > 0.1
+    assert ratio_of_ratios(known, Ratio(1.3, 1.25, 2.0, 10, 0.0)).p == pytest.approx(away.p)
+
+
+def test_rounding_is_no_correlation() -> None:
+    """Ratios that are equal but for two, and for their rounding, have the same interval either way."""
+    own = np.exp(np.array([0.4375] * 8 + [1.4375] * 2))
+    there, back = paired_ratio(own, np.ones(10)), paired_ratio(np.ones(10), own)
+    assert back.low == pytest.approx(1 / there.high)
+    assert back.high == pytest.approx(1 / there.low)
+
+
+def simulated(rng: np.random.Generator, *, blocks: int, true: float, noise: float) -> Ratio:
+    """The ratio of the ratios of two simulated runs, whose machine drifts in each."""
+    found = []
+    for ratio in (true, 1.0):
+        machine = np.exp(rng.normal(0, 0.3, blocks))
+        own, baseline = np.exp(rng.normal(0, noise, (2, blocks)))
+        found.append(paired_ratio(ratio * machine * own, machine * baseline))
+    return ratio_of_ratios(*found)
+
+
+@pytest.mark.parametrize("blocks", [5, 9, 20])
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_intervals_of_ratios_of_ratios_cover_the_truth(blocks: int, noise: float) -> None:
+    """The interval holds the true ratio of the ratios in about 95% of simulations."""
+    rng = np.random.default_rng(blocks)
+    found = [simulated(rng, blocks=blocks, true=1.3, noise=noise) for _ in range(400)]
+    covered = sum(one.low <= 1.3 <= one.high for one in found) / len(found)
+    assert 0.92 <= covered <= 0.995
+
+
+@pytest.mark.parametrize("true", [1.0, 1 + RUNS_MARGIN])
+@pytest.mark.parametrize("blocks", [5, 14])
+def test_no_change_is_hardly_ever_called_one(blocks: int, true: float) -> None:
+    """Of ratios that are the same, or within the margin, at most one in a hundred is said to differ."""
+    rng = np.random.default_rng(blocks)
+    said = [
+        verdicts([simulated(rng, blocks=blocks, true=true, noise=0.07)], margin=RUNS_MARGIN)[0]
+        for _ in range(400)
+    ]
+    assert sum(verdict in ("faster", "slower") for verdict in said) <= 4
+
+
+def test_a_change_is_seen() -> None:
+    """Ratios that differ by a quarter are told apart through noise of 3%."""
+    rng = np.random.default_rng(1)
+    said = [
+        verdicts([simulated(rng, blocks=14, true=1.25, noise=0.03)], margin=RUNS_MARGIN)[0]
+        for _ in range(50)
+    ]
+    assert said.count("slower") >= 45

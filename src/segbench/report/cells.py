@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ class Cell:
     Attributes
     ----------
     text : str
-        As people read it.
+        As people read it; empty where a status stands in its place.
     value : float, optional
         The number behind the text, by which a column is sorted: seconds, a ratio, MiB, a count.
         None for words.
@@ -56,10 +57,13 @@ class Row:
         The first is the row's heading.
     id : str
         What the `case` of other cells refers to it by; empty where none does.
+    backend : str
+        What the row is of: the page hides it with its backend. Empty for a row that always stays.
     """
 
     cells: tuple[Cell, ...]
     id: str = ""
+    backend: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,64 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ""
     layout: Literal["figures", "ratios", "dense", "words"] = "figures"
+
+    @property
+    def texts(self) -> list[tuple[str, ...]]:
+        """The text of each cell, row by row."""
+        return [tuple(cell.whole for cell in row.cells) for row in self.rows]
+
+    @property
+    def by_heading(self) -> list[list[Row]]:
+        """Its rows, those together that follow each other under one heading."""
+        groups = itertools.groupby(self.rows, key=lambda row: row.cells[0].text)
+        return [list(rows) for _, rows in groups]
+
+
+def words(*texts: str) -> tuple[Cell, ...]:
+    """Cells without a number."""
+    return tuple(Cell(text) for text in texts)
+
+
+def seconds_cell(seconds: float | None) -> Cell:
+    """A time; nothing where it is not known."""
+    if seconds is None or math.isnan(seconds):
+        return NOTHING
+    return Cell(format_seconds(seconds), seconds)
+
+
+def multiple_cell(ratio: float | None) -> Cell:
+    """A ratio by itself; nothing where it is not known."""
+    if ratio is None or math.isnan(ratio):
+        return NOTHING
+    return Cell(format_multiple(ratio), ratio)
+
+
+def finding_cell(ratio: Ratio | None, verdict: str, *, case: str = "") -> Cell:
+    """A ratio, its interval where it has one, and what that shows; nothing where it is not known."""
+    if ratio is None or math.isnan(ratio.median):
+        return NOTHING
+    return Cell(format_finding(ratio, ""), ratio.median, verdict, case=case)
+
+
+def images_cell(sizes: Sequence[int]) -> Cell:
+    """Numbers of images, sorted by the first."""
+    return Cell(sizes_in_words(sizes), sizes[0])
+
+
+def known_number(value: object) -> float | None:
+    """A value of a header as a number; None where it holds something else or nothing."""
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers may be of any length
+        return None
+    return number if math.isfinite(number) else None
+
+
+def value_cell(value: object) -> Cell:
+    """A value of a header, whatever JSON held."""
+    return Cell(format_value(value), known_number(value))
 
 
 def format_seconds(seconds: float) -> str:
@@ -146,3 +208,27 @@ def format_range(ratios: Sequence[float]) -> str:
 def images(count: int) -> str:
     """`count` with its noun."""
     return f"{count} image" if count == 1 else f"{count} images"
+
+
+def sizes_in_words(sizes: Sequence[int]) -> str:
+    """Numbers of images, with their noun after the last."""
+    *others, last = sizes
+    before = f"{', '.join(str(size) for size in others)} and " if others else ""
+    return f"{before}{images(last)}"
+
+
+def format_value(value: Any) -> str:
+    """A value of a header, whatever JSON held."""
+    if isinstance(value, dict):
+        inner = list(value.values())
+        # Such as the thread pools of each backend.
+        if (
+            len(inner) > 1
+            and isinstance(inner[0], list | tuple)
+            and inner == inner[:1] * len(inner)
+        ):
+            return f"{format_value(inner[0])} (all {len(inner)})"
+        return "; ".join(f"{key}: {format_value(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(format_value(inner) for inner in value)
+    return "–" if value is None else str(value)

@@ -5,19 +5,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES
-from segbench.report.cells import format_seconds, images
-from segbench.report.tables import Table, pivot, pivot_cases, sizes_in_words, wrong_backends
+from segbench.report.cells import (
+    NOTHING,
+    Cell,
+    Row,
+    Table,
+    format_seconds,
+    seconds_cell,
+    sizes_in_words,
+    words,
+)
+from segbench.report.summary import Case, cases_in, wrong_backends
+from segbench.report.tables import heads, pivot
 from segbench.results.records import PARTS
 from segbench.stats import MIN_BLOCKS, cost_model, crossings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from segbench.results.records import Profile
     from segbench.results.sources import Source
@@ -36,6 +46,8 @@ NOT_SEEN = 1e-9
 PARTS_OFF = 0.05
 
 UNEVEN = "time does not grow evenly: see the ratios"
+
+COLD_START = ("Import", "Start of scheduler", "First call", "Together", "Warm call")
 
 # Where a backend has the same verdict at every size, it has no crossover with the baseline.
 AT_EVERY_SIZE = {
@@ -101,13 +113,17 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
     found = []
     for phase in PHASES if source.paired else ():
         times = times_by_size(source, summary, phase)
+        verdicts: dict[str, dict[int, str]] = {}
+        for case in cases_in(summary, phase):
+            if case.ok:
+                verdicts.setdefault(case.backend, {})[case.n_images] = case.verdict
         baseline = times.get(str(BASELINE), {})
         for backend, own in times.items():
             if len(own) < MIN_SIZES:
                 continue
             medians = {size: float(own[size].median()) for size in sorted(own)}
             model = cost_model(list(medians), list(medians.values()))
-            said = _verdicts(summary, phase, backend)
+            said = verdicts[backend]
             beside = None if backend == str(BASELINE) else against(own, baseline, said)
             found.append(Line(phase, backend, tuple(medians), model, _off(model, medians), beside))
     return found
@@ -115,55 +131,56 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
 
 def cost_table(lines: Sequence[Line]) -> Table | None:
     """Time of a call and time of an image, and from how many images a backend is worth its start."""
-    rows = []
-    for line in lines:
-        costs = _cost(line.model.fixed), _cost(line.model.marginal)
-        beside = line.against.words if line.against else "–"
-        words = "the baseline" if line.backend == str(BASELINE) else beside
-        rows.append((line.phase, line.backend, *costs, f"{line.off:.0%}", words))
-    if not rows:
+    if not lines:
         return None
     return Table(
-        "costs",
-        "What a call costs, and each image",
-        "A straight line through the median times of the sizes: what a call takes however few "
+        name="costs",
+        title="What a call costs, and each image",
+        columns=("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
+        rows=tuple(_cost_row(line) for line in lines),
+        note="A straight line through the median times of the sizes: what a call takes however few "
         "images it has, and what each image adds. Not seen: the times fit best without that cost. "
         "Off: by how much a median is away from the line at the most. The numbers of images from or "
         "up to which a backend is faster have intervals of about 95% in brackets; none is named "
         f"where a line is off by more than {FITS:.0%}, or a verdict at some size says otherwise. "
         "Never in range: neither overtakes the other between the smallest size and the largest.",
-        ("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
-        tuple(rows),
         layout="words",
     )
 
 
+def _cost_row(line: Line) -> Row:
+    beside = line.against.words if line.against else NOTHING.text
+    return Row(
+        (
+            *words(line.phase, line.backend),
+            _cost(line.model.fixed),
+            _cost(line.model.marginal),
+            Cell(f"{line.off:.0%}", line.off),
+            Cell("the baseline" if line.backend == str(BASELINE) else beside),
+        ),
+        backend=line.backend,
+    )
+
+
+def _cost(seconds: float) -> Cell:
+    return Cell("not seen") if seconds < NOT_SEEN else seconds_cell(seconds)
+
+
 def times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[str, Times]:
     """By backend and number of images the times of a phase that a line may be drawn through."""
-    rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
-    times: dict[str, Times] = {backend: {} for backend in rows["backend"].unique()}
-    for n_images in sorted(set(rows["n_images"])):
-        by_backend = source.times[phase, n_images]
-        for backend in rows[rows["n_images"] == n_images]["backend"]:
-            if len(by_backend[backend]) >= MIN_BLOCKS:
-                times[backend][n_images] = by_backend[backend]
+    times: dict[str, Times] = {}
+    for case in cases_in(summary, phase):
+        if case.ok:
+            own = times.setdefault(case.backend, {})
+            seconds = source.times[phase, case.n_images][case.backend]
+            if len(seconds) >= MIN_BLOCKS:
+                own[case.n_images] = seconds
     return times
-
-
-def _verdicts(summary: pd.DataFrame, phase: str, backend: str) -> dict[int, str]:
-    """Verdict at each size, ascending."""
-    own = (summary["phase"] == phase) & (summary["backend"] == backend)
-    rows = summary[own & (summary["status"] == "ok")].sort_values("n_images")
-    return dict(zip(rows["n_images"], rows["verdict"], strict=True))
 
 
 def _off(model: CostModel, medians: dict[int, float]) -> float:
     """Share by which a median is away from the line at the most."""
     return max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
-
-
-def _cost(seconds: float) -> str:
-    return "not seen" if seconds < NOT_SEEN else format_seconds(seconds)
 
 
 def against(own: Times, other: Times, verdicts: Mapping[int, str]) -> Against | None:
@@ -258,54 +275,66 @@ def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """What a fresh process pays before its first result."""
     if not source.profiles:
         return None
-    rows = summary[(summary["phase"] == "pipeline") & (summary["n_images"] == 1)]
-    warm = dict(zip(rows["backend"], rows["seconds_median"], strict=True))
-    lines = []
-    for backend, profile in profiles_by_backend(source).items():
-        if profile.status == "ok":
-            parts = profile.import_seconds, profile.start_seconds, profile.first_seconds
-            seconds = warm.get(backend, math.nan)
-            cells = (
-                *(format_seconds(part) for part in (*parts, sum(parts))),
-                "–" if math.isnan(seconds) else format_seconds(seconds),
-            )
-        else:
-            cells = (profile.status,) * 5
-        lines.append((backend, *cells))
+    warm = {case.backend: case for case in cases_in(summary, "pipeline") if case.n_images == 1}
+
+    def cells(backend: str, profile: Profile) -> Iterator[Cell]:
+        parts = (profile.import_seconds, profile.start_seconds, profile.first_seconds)
+        yield from (seconds_cell(seconds) for seconds in (*parts, sum(parts)))
+        yield seconds_cell(warm[backend].seconds_median) if backend in warm else NOTHING
+
     return Table(
-        "cold-start",
-        "Cold start: to the first result of one image",
-        "In a fresh interpreter, beside no other backend, once: what a script pays that segments one "
-        "image and ends. Beside it the same call of the pipeline in a process that is warm."
+        name="cold-start",
+        title="Cold start: to the first result of one image",
+        columns=("Backend", *COLD_START),
+        rows=_profile_rows(source, cells, columns=len(COLD_START)),
+        note="In a fresh interpreter, beside no other backend, once: what a script pays that segments "
+        "one image and ends. Beside it the same call of the pipeline in a process that is warm."
         f"{_not_profiled(source)}",
-        ("Backend", "Import", "Start of scheduler", "First call", "Together", "Warm call"),
-        tuple(lines),
+    )
+
+
+def _profile_rows(
+    source: Source, cells: Callable[[str, Profile], Iterable[Cell]], *, columns: int
+) -> tuple[Row, ...]:
+    """A row a profile; the status of one that is not ok stands in each of its columns."""
+    return tuple(
+        Row(
+            (
+                Cell(backend),
+                *(
+                    cells(backend, profile)
+                    if profile.status == "ok"
+                    else [Cell("", verdict=profile.status)] * columns
+                ),
+            ),
+            backend=backend,
+        )
+        for backend, profile in profiles_by_backend(source).items()
     )
 
 
 def first_calls_table(summary: pd.DataFrame) -> Table | None:
     """The first call of the pipeline at each size, and as a multiple of a warm one."""
-    rows = summary[(summary["phase"] == "pipeline")]
-    if rows["first_seconds"].isna().all():
+    cases = cases_in(summary, "pipeline")
+    if all(math.isnan(case.first_seconds) for case in cases):
         return None
-    sizes = sorted(rows["n_images"].unique())
     return Table(
-        "pipeline-first-calls",
-        "pipeline: the first call",
-        "The first call of the pipeline with so many images, in a process that has worked on fewer, "
-        "and as a multiple of the median of the samples, before which it is called again unless it "
-        "took more than a second. Up to 50 images it is that of two processes, in the middle.",
-        ("Backend", *(images(size) for size in sizes)),
-        pivot(rows, sizes, _first_call),
-        cases=pivot_cases(rows, sizes),
+        name="pipeline-first-calls",
+        title="pipeline: the first call",
+        columns=("Backend", *heads(cases)),
+        rows=pivot(cases, _first_call),
+        note="The first call of the pipeline with so many images, in a process that has worked on "
+        "fewer, and as a multiple of the median of the samples, before which it is called again "
+        "unless it took more than a second. Up to 50 images it is that of two processes, in the "
+        "middle.",
     )
 
 
-def _first_call(row: pd.Series[Any]) -> str:
-    first = row["first_seconds"]
-    if pd.isna(first):
-        return "–"
-    return f"{format_seconds(first)} ({first / row['seconds_median']:.1f}×)"
+def _first_call(case: Case) -> Cell:
+    first = case.first_seconds
+    if math.isnan(first):
+        return NOTHING
+    return Cell(f"{format_seconds(first)} ({first / case.seconds_median:.1f}×)", first)
 
 
 def profiles_by_backend(source: Source) -> dict[str, Profile]:
@@ -321,11 +350,8 @@ def profiles_by_backend(source: Source) -> dict[str, Profile]:
 
 def _not_profiled(source: Source) -> str:
     """A sentence on the backends that have no profile; empty where all have."""
-    missing = [
-        str(backend)
-        for backend in source.samples["backend"].unique()
-        if backend not in profiles_by_backend(source)
-    ]
+    profiled = profiles_by_backend(source)
+    missing = [one for one in source.samples["backend"].unique() if one not in profiled]
     if not missing:
         return ""
     return (
@@ -346,60 +372,45 @@ def _sum_of_parts(profile: Profile) -> float:
 
 def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """Where the wall time of a call of the pipeline goes."""
-    profiles = profiles_by_backend(source)
-    ok = [profile for profile in profiles.values() if profile.status == "ok"]
+    ok = [one for one in profiles_by_backend(source).values() if one.status == "ok"]
     parts = [part for part in PARTS if any(profile.parts.get(part) for profile in ok)]
     if not parts:
         return None
-    rows = summary[summary["phase"] == "pipeline"]
-    sampled = dict(
-        zip(
-            zip(rows["backend"], rows["n_images"], strict=True), rows["seconds_median"], strict=True
-        )
-    )
-    lines = []
-    for backend, profile in profiles.items():
-        if profile.status == "ok":
-            median = sampled.get((backend, profile.n_images), math.nan)
-            cells = (
-                "–" if math.isnan(median) else format_seconds(median),
-                _wall_time(profile),
-                *(_part(profile, part) for part in parts),
-                f"{profile.tasks}" if profile.tasks else "–",
-            )
-        else:
-            cells = (profile.status,) * (len(parts) + 3)
-        lines.append((backend, *cells))
+    sampled = {(case.backend, case.n_images): case for case in cases_in(summary, "pipeline")}
+
+    def cells(backend: str, profile: Profile) -> Iterator[Cell]:
+        case = sampled.get((backend, profile.n_images))
+        yield seconds_cell(case.seconds_median) if case else NOTHING
+        mark = f"(parts: {_sum_of_parts(profile):.0%})" if parts_off(profile) else ""
+        yield dataclasses.replace(seconds_cell(profile.seconds), note=mark)
+        yield from (_part(profile, part) for part in parts)
+        yield Cell(f"{profile.tasks}", profile.tasks) if profile.tasks else NOTHING
+
     sizes = sizes_in_words(sorted({profile.n_images for profile in ok}))
     gap = max(abs(_sum_of_parts(profile) - 1) for profile in ok)
     return Table(
-        "parts",
-        f"Where the time goes: one call of the pipeline, {sizes}",
-        "Watched in a process of its own, beside no other backend: its wall time is not that of the "
-        "samples, which are taken in turn with other backends, whose work has filled the caches in "
-        "between. What several workers do at once is divided by their number, so that the parts add "
-        f"up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
-        "tasks and taking back results; idle: workers with nothing to do; collect: putting results "
-        "together. After the share: how often the stage was carried out for each image, where not "
-        f"once. Under a wall time: what the parts add up to, where they miss it by more than "
-        f"{PARTS_OFF:.0%}.{_not_profiled(source)}",
-        ("Backend", "Median sample", "Wall time", *parts, "Tasks"),
-        tuple(lines),
+        name="parts",
+        title=f"Where the time goes: one call of the pipeline, {sizes}",
+        columns=("Backend", "Median sample", "Wall time", *parts, "Tasks"),
+        rows=_profile_rows(source, cells, columns=len(parts) + 3),
+        note="Watched in a process of its own, beside no other backend: its wall time is not that of "
+        "the samples, which are taken in turn with other backends, whose work has filled the caches "
+        "in between. What several workers do at once is divided by their number, so that the parts "
+        f"add up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's "
+        "task graph; scheduling: handing out tasks and taking back results; idle: workers with "
+        "nothing to do; collect: putting results together. After the share: how often the stage was "
+        "carried out for each image, where not once. Under a wall time: what the parts add up to, "
+        f"where they miss it by more than {PARTS_OFF:.0%}.{_not_profiled(source)}",
         layout="dense",
     )
 
 
-def _wall_time(profile: Profile) -> str:
-    """Seconds of the call, marked where its parts do not add up to them."""
-    mark = f" (parts: {_sum_of_parts(profile):.0%})" if parts_off(profile) else ""
-    return format_seconds(profile.seconds) + mark
-
-
-def _part(profile: Profile, part: str) -> str:
+def _part(profile: Profile, part: str) -> Cell:
     """Seconds and share of a part, and how often it was done for each image, where not once."""
     seconds = profile.parts.get(part, 0.0)
     if seconds <= 0:
-        return "–"
+        return NOTHING
     times = profile.calls.get(part, profile.n_images) / profile.n_images
     often = "" if times == 1 else f", {times:.2g}×"
-    return f"{format_seconds(seconds)} ({seconds / profile.seconds:.0%}{often})"
+    share = f"({seconds / profile.seconds:.0%}{often})"
+    return dataclasses.replace(seconds_cell(seconds), note=share)

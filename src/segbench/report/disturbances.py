@@ -13,9 +13,17 @@ import numpy as np
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES, Limits
 from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
-from segbench.report.cells import images
+from segbench.report.cells import (
+    NOTHING,
+    Cell,
+    Row,
+    Table,
+    images,
+    known_number,
+    sizes_in_words,
+)
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
-from segbench.report.tables import Table, sizes_in_words, within_blocks
+from segbench.report.summary import grouped, listed_in, within_blocks
 from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-    from segbench.results.records import Profile
     from segbench.results.sources import Source
 
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
@@ -78,12 +85,11 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
     if limits is None:
         return {}
     found = {}
-    for phase, n_images in _cases(source):
-        own = _samples_of(source, phase, n_images)
-        if own.empty:
-            found[phase, n_images] = Ending(0, "")
+    for case, own in _cases(source).items():
+        if own is None:
+            found[case] = Ending(0, "")
             continue
-        times = source.times.get((phase, n_images), {})
+        times = source.times.get(case, {})
         ok = own[own["status"] == "ok"]
         failed = set(own[own["status"] != "ok"]["backend"])
         every = set(ok["block"])
@@ -100,7 +106,7 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
         seconds = float((ok["seconds"] * ok["calls"]).sum())
         reason = ended(ratios, blocks=blocks, seconds=seconds, limits=limits)
         if reason or set(own["backend"]) - failed:
-            found[phase, n_images] = Ending(blocks, reason)
+            found[case] = Ending(blocks, reason)
     return found
 
 
@@ -110,26 +116,27 @@ def blocks_table(source: Source) -> Table | None:
     if not found or limits is None:
         return None
     sizes = sorted({n_images for _, n_images in found})
-    rows = []
-    for phase in dict.fromkeys(phase for phase, _ in found):
-        cells = (found.get((phase, size)) for size in sizes)
-        rows.append(
-            (phase, *(f"{one.blocks} ({one.reason or CUT})" if one else "–" for one in cells))
-        )
+    cells = {
+        case: Cell(f"{one.blocks} ({one.reason or CUT})", one.blocks) for case, one in found.items()
+    }
     anew = (
         " Of few images the second half of the blocks was taken in new processes (round 2)."
         if source.samples["round"].max() > 1
         else ""
     )
     return Table(
-        "blocks",
-        "Blocks taken, and why they ended",
-        f"Blocks go on until the 95% interval of every ratio is within {limits.precision:.0%} of it "
-        f"(looked at after {MIN_PRECISE_BLOCKS} blocks, then at each 1.4 times as many), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for {limits.seconds:g} s "
-        "inside timed calls. In brackets what ended them: "
+        name="blocks",
+        title="Blocks taken, and why they ended",
+        columns=("Phase", *(images(size) for size in sizes)),
+        rows=tuple(
+            Row((Cell(phase), *(cells.get((phase, size), NOTHING) for size in sizes)))
+            for phase in dict.fromkeys(phase for phase, _ in found)
+        ),
+        note="Blocks go on until the 95% interval of every ratio is within "
+        f"{limits.precision:.0%} of it (looked at after {MIN_PRECISE_BLOCKS} blocks, then at each "
+        f"1.4 times as many), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for "
+        f"{limits.seconds:g} s inside timed calls. In brackets what ended them: "
         f"{'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.{anew}",
-        ("Phase", *(images(size) for size in sizes)),
-        tuple(rows),
     )
 
 
@@ -137,7 +144,9 @@ def warnings(source: Source) -> list[str]:
     """What disturbed a run, as far as its source tells, and what that means for its figures."""
     found = [f"{source.name}: {note}." for note in source.notes]
     found.extend(_interruption(source))
-    load, cpus = (_number(source.machine.get(name)) for name in ("load_at_start", "cpus_available"))
+    load, cpus = (
+        known_number(source.machine.get(name)) for name in ("load_at_start", "cpus_available")
+    )
     if load is not None and cpus and load > BUSY * cpus:
         found.append(
             f"The machine was busy when the run started (load {load:g} on {cpus:g} CPUs). If the "
@@ -147,7 +156,8 @@ def warnings(source: Source) -> list[str]:
     found.extend(_noise(source))
     found.extend(_trend(source))
     found.extend(_withheld(source))
-    off = [name for name, one in profiles_by_backend(source).items() if _is_off(one)]
+    profiles = profiles_by_backend(source).items()
+    off = [name for name, one in profiles if one.status == "ok" and parts_off(one)]
     if off:
         found.append(
             f"Where the time goes is known in part only for {', '.join(off)}: the parts miss the wall "
@@ -166,7 +176,7 @@ def _withheld(source: Source) -> Iterator[str]:
     """CPU time that a quota or the machine's host withheld, where it is more than little."""
     seconds, until = (float(source.samples[name].max()) for name in ("withheld_seconds", "at"))
     # What a host withholds is counted over all CPUs, also those that the run may not use.
-    cpus = (_number(source.machine.get(name)) for name in ("cpus", "cpus_available"))
+    cpus = (known_number(source.machine.get(name)) for name in ("cpus", "cpus_available"))
     given = until * next((count for count in cpus if count and count > 0), 1.0)
     if given > 0 and seconds > WITHHELD * given:
         # The clock of what was withheld ticks in hundredths: of a moment it may seem more than all.
@@ -179,7 +189,7 @@ def _withheld(source: Source) -> Iterator[str]:
 
 
 def _interruption(source: Source) -> Iterator[str]:
-    missing = [case for case in _cases(source) if _samples_of(source, *case).empty]
+    missing = [case for case, own in _cases(source).items() if own is None]
     found = endings(source)
     cut = [case for case in found if not found[case].reason and case not in missing]
     parts = []
@@ -257,9 +267,11 @@ def _trend(source: Source) -> Iterator[str]:
 
 def _baseline_cases(source: Source) -> list[pd.DataFrame]:
     """Samples of the baseline that are ok, a table for each phase and size."""
-    samples = source.samples
-    baseline = samples[(samples["backend"] == str(BASELINE)) & (samples["status"] == "ok")]
-    return [case for _, case in baseline.groupby(["phase", "n_images"])]
+    return [
+        own[own["status"] == "ok"]
+        for (_, _, backend), own in grouped(source).items()
+        if backend == str(BASELINE)
+    ]
 
 
 def _rises(values: ArrayLike) -> float:
@@ -269,14 +281,10 @@ def _rises(values: ArrayLike) -> float:
     return float(np.sign(array[last] - array[first]).sum())
 
 
-def _is_off(profile: Profile) -> bool:
-    return profile.status == "ok" and parts_off(profile)
-
-
 def _limits(source: Source) -> Limits | None:
     """The limits of a case; None where the settings lack one, as those of older runs do."""
     precision, blocks, seconds = (
-        _number(source.settings.get(name)) for name in ("precision", "blocks", "case_seconds")
+        known_number(source.settings.get(name)) for name in ("precision", "blocks", "case_seconds")
     )
     if precision is None or blocks is None or seconds is None:
         return None
@@ -285,31 +293,12 @@ def _limits(source: Source) -> Limits | None:
     return Limits(precision=precision, blocks=int(blocks), seconds=seconds)
 
 
-def _cases(source: Source) -> list[tuple[str, int]]:
-    """Phase and number of images of what was measured or, by the settings, was to be."""
-    samples = source.samples
-    cases = set(zip(samples["phase"], samples["n_images"], strict=True))
-    phases, sizes = (source.settings.get(name) for name in ("phases", "sizes"))
-    if isinstance(phases, list | tuple) and isinstance(sizes, list | tuple):
-        asked = itertools.product(phases, sizes)
-        cases.update(
-            case for case in asked if isinstance(case[0], str) and isinstance(case[1], int)
-        )
-    known = (case for case in cases if case[0] in PHASES)
-    return sorted(known, key=lambda case: (list(PHASES).index(case[0]), case[1]))
-
-
-def _samples_of(source: Source, phase: str, n_images: int) -> pd.DataFrame:
-    samples = source.samples
-    return samples[(samples["phase"] == phase) & (samples["n_images"] == n_images)]
-
-
-def _number(value: object) -> float | None:
-    """A value of a header as a number; None where it holds something else or nothing."""
-    if not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # JSON's whole numbers may be of any length
-        return None
-    return number if math.isfinite(number) else None
+def _cases(source: Source) -> dict[tuple[str, int], pd.DataFrame | None]:
+    """Samples by phase and number of images; None for what, by the settings, was to be measured."""
+    asked = itertools.product(listed_in(source, "phases", str), listed_in(source, "sizes", int))
+    cases: dict[tuple[str, int], pd.DataFrame | None] = dict.fromkeys(asked)
+    for _, own in source.samples.groupby(["phase", "n_images"]):
+        cases[str(own["phase"].iloc[0]), int(own["n_images"].iloc[0])] = own
+    order = {phase: place for place, phase in enumerate(PHASES)}
+    known = (case for case in cases if case[0] in order)
+    return {case: cases[case] for case in sorted(known, key=lambda one: (order[one[0]], one[1]))}

@@ -19,7 +19,8 @@ from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.costs import FITS
 from segbench.report.drawing import Drawing, finish, log_axis, new_figure, sizes_axis, write_title
 from segbench.report.rendering import label
-from segbench.report.tables import format_ratio, scheduler_of
+from segbench.report.summary import scheduler_of
+from segbench.report.tables import format_ratio
 from segbench.stats import MARGIN
 
 if TYPE_CHECKING:

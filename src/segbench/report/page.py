@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,8 @@ import pandas as pd
 
 from segbench import __version__, files
 from segbench.backends.registry import BASELINE
-from segbench.measure.settings import PHASES
-from segbench.report import costs, interactive, presentation, tables
-from segbench.report import disturbances as trust
+from segbench.measure.settings import CACHES, PHASES
+from segbench.report import costs, disturbances, explorer, presentation, tables
 from segbench.report.answer import answer
 from segbench.report.figures import (
     found_picture,
@@ -28,76 +26,19 @@ from segbench.report.rendering import data_uri, fence, markdown_text, render
 from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
-from segbench.results.records import STATUSES
-from segbench.stats import (
-    ALPHA,
-    FALSE_SHARE,
-    MARGIN,
-    MIN_BLOCKS,
-    MIN_SERIAL_BLOCKS,
-    VERDICTS,
-)
+from segbench.report.summary import listed_in, samples_frame, summarize
+from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_BLOCKS, MIN_SERIAL_BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from segbench.report.answer import Answer
+    from segbench.report.cells import Table
     from segbench.report.drawing import Drawing
-    from segbench.report.side_by_side import Comparison
+    from segbench.report.side_by_side import SideBySide
     from segbench.report.styles import Style
-    from segbench.report.tables import Table
     from segbench.results.sources import Source
-
-# Paragraphs, for HTML and Markdown alike.
-METHOD = tuple(
-    " ".join(paragraph.split())
-    for paragraph in (
-        f"""Phases: {"; ".join(f"{phase} ({meaning})" for phase, meaning in PHASES.items())}.
-        Opening a lazy collection is not reading it, so the two are timed apart.""",
-        """Before a backend is timed on a number of images, it runs each phase once: the pixels it
-        reads must equal the reference's, its label images must be the same partition, and its table
-        must have the same areas. One that differs is reported as wrong-result and not ranked. This
-        first call is not thrown away: its time and its memory are in tables of their own. After it
-        each case is called again at least once before samples are taken, until calls are no longer
-        5% faster, at most ten times or for one second; a first call of more than a second is not
-        followed by another, unless it took longer than the number of its images made expect.""",
-        """segbench run takes samples in blocks: a block is one pass over all backends in random
-        order, each in a worker process of its own, its pools started and its libraries imported.
-        Garbage is not collected by the worker inside a timed call, but may be in the processes of
-        its pool. A sample is made of as many calls as fill 5 ms, unless files are to be cold. The thread pools of native libraries hold
-        one thread unless the settings say otherwise. While a sample is taken nothing is watched but,
-        from outside and a few times a second, whether the worker keeps to its memory limit.""",
-        f"""Ratios are formed within a block, so that a drift of the machine does not move them. A
-        ratio is the median over the blocks; its 95% interval is that of the sign test, which asks
-        nothing of the shape of the noise, is widened where neighbouring blocks resemble each other
-        (from {MIN_SERIAL_BLOCKS} blocks on), and needs {MIN_BLOCKS} blocks (with which it is one of
-        93.75%). It is the interval of these processes: each backend has one of
-        them a run, or two where there are few images, and what differs between two processes of
-        one program, as their layout in memory, is hardly in an interval.
-        Faster and slower need an interval beyond a difference of {MARGIN:.0%}, which leaves
-        room for that, and trimmed t tests of the ratios' logarithms that say so at a level of
-        {ALPHA:.0%} each, and so that of all that are called faster or slower together at most
-        {FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg's correction). No difference
-        needs an interval within {MARGIN:.0%} of 1; what is undecided may still be different. Pairs
-        without the baseline, which the answer tells of, are a second family; the ones that it picks
-        were chosen by the same data, so that their intervals are a little optimistic.""",
-        """Where the time goes is watched in a process of its own, after the timing: in no sample of
-        the other tables does anything watch.""",
-        """Samples of ASV and pytest-benchmark are taken one case after the other; their ratios
-        compare two medians and have neither an interval nor a verdict. ASV compares the cells in a
-        benchmark of its own (track_wrong_result), the pytest suite after timing them; the latter
-        leaves the thread pools of native libraries as they are.""",
-    )
-)
-
-CACHES = {
-    "cold": "Before each sample the files were dropped from the operating system's page cache: times "
-    "of open, read and pipeline are those of a cold disk, as far as its own caches let them be.",
-    "warm": "Files were read through the page cache of the operating system: these are not the times "
-    "of a cold disk.",
-}
-
 
 # With these a spreadsheet begins a formula.
 FORMULA = ("=", "+", "-", "@")
@@ -150,25 +91,6 @@ def build(sources: Sequence[Source], out: Path) -> Path:
     return write(make_sections(sources), out)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table on the page.
-
-    Attributes
-    ----------
-    heading : str
-        Its first cell.
-    cells : tuple of (str, str)
-        The others: text, and the id of what it sums up, or nothing.
-    id : str
-        What others refer to it by, or nothing.
-    """
-
-    heading: str
-    cells: tuple[tuple[str, str], ...]
-    id: str
-
-
 def write(sections: Sequence[Section], out: Path) -> Path:
     """Write a report.
 
@@ -191,16 +113,15 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     style = styles_of(section.source for section in sections)
     speedup = speedup_figure(_runs(sections), style)
     contents: dict[Path, bytes] = {}
-    parts: tuple[Section | Comparison, ...] = (*comparisons, *sections)
+    parts: tuple[Section | SideBySide, ...] = (*comparisons, *sections)
     for part in parts:
         for table in part.tables:
-            frame = pd.DataFrame(table.rows, columns=list(table.columns))
+            frame = pd.DataFrame(table.texts, columns=list(table.columns))
             contents[out / "tables" / f"{part.prefix}{table.name}.csv"] = _csv(frame)
     for section in sections:
-        name = f"{section.prefix}summary.csv"
-        contents[out / "tables" / name] = _csv(section.summary)
-        name = f"{section.prefix}samples.csv"
-        contents[out / "tables" / name] = _csv(tables.samples_frame(section.source))
+        samples = samples_frame(section.source)
+        for name, frame in (("summary", section.summary), ("samples", samples)):
+            contents[out / "tables" / f"{section.prefix}{name}.csv"] = _csv(frame)
         contents.update(_pictures(out, section.prefix, section.drawings))
     if speedup:
         contents.update(_pictures(out, "", [speedup]))
@@ -211,12 +132,12 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "baseline": str(BASELINE),
         "method": method(sections),
         "method_link": METHOD_LINK,
-        "statuses": tuple(STATUSES),
+        "explored": [heading for heading, _ in explorer.COLUMNS.values()],
         "version": __version__,
     }
     scripts = {
-        "data": interactive.explorer_data(_runs(sections), style, interactive.chart_item(style)),
-        "chart_scripts": interactive.chart_scripts(),
+        "data": explorer.explorer_data(_runs(sections), style),
+        "chart_scripts": explorer.chart_scripts(),
     }
     index = out / "index.html"
     contents[out / "report.md"] = _filled("report.md.jinja", values)
@@ -248,7 +169,7 @@ def styles_of(sources: Iterable[Source]) -> dict[str, Style]:
     named: list[str] = []
     for source in sources:
         timed = list(source.samples["backend"].unique())
-        listed = tables.listed_in(source, "backends", str)
+        listed = listed_in(source, "backends", str)
         named += [*(backend for backend in listed if backend in timed), *timed]
     return styles(named)
 
@@ -277,7 +198,7 @@ def make_section(
     style : mapping of str to Style, optional
         Of the backends, where those of other sources are on the page.
     """
-    summary = tables.summarize(source)
+    summary = summarize(source)
     lines = costs.lines(source, summary)
     looks = styles_of([source]) if style is None else style
     drawings = (
@@ -292,7 +213,7 @@ def make_section(
         source=source,
         prefix=prefix,
         summary=summary,
-        warnings=tuple(trust.warnings(source)),
+        warnings=tuple(disturbances.warnings(source)),
         answer=answer(source, summary),
         tables=make_tables(source, summary, lines),
         drawings=tuple(drawing for drawing in drawings if drawing),
@@ -314,7 +235,7 @@ def make_tables(
         costs.first_calls_table(summary),
         tables.memory_table(summary),
         tables.truth_table(source),
-        trust.blocks_table(source),
+        disturbances.blocks_table(source),
         tables.left_out_table(source, summary),
         tables.environment_table(source),
         tables.cases_table(source),
@@ -323,25 +244,26 @@ def make_tables(
 
 
 def method(sections: Sequence[Section]) -> list[str]:
-    """How these sources were measured, in paragraphs."""
-    named: dict[str, list[str]] = {}
-    for section in sections:
-        source = section.source
-        for cache in CACHES:
-            if source.settings.get("cache", "warm") == cache:
-                named.setdefault(cache, []).append(f"{source.name} ({source.started})")
-    texts = {cache: text for cache, text in CACHES.items() if cache in named}
-    if len(texts) > 1:  # which source is which
-        texts = {cache: f"{', '.join(named[cache])}: {text}" for cache, text in texts.items()}
-    return [*METHOD, *texts.values()]
+    """How these sources were measured, in paragraphs for HTML and Markdown alike."""
+    cached: dict[str, list[str]] = {}
+    for source in (section.source for section in sections):
+        cache = source.settings.get("cache", "warm")
+        if cache in CACHES:
+            name = " ".join(f"{source.name} ({source.started})".split())
+            cached.setdefault(cache, []).append(name)
+    values = {"phases": PHASES, "cached": cached, "margin": MARGIN, "alpha": ALPHA}
+    values |= {"false_share": FALSE_SHARE, "blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS}
+    text = render("method.txt.jinja", filters={"percent": "{:.0%}".format}, values=values)
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
+    """A table as a file; bytes of file names that are not UTF-8 are written out."""
     shown = frame.copy()
     for name in shown.select_dtypes(exclude="number"):
         # By value: a column of 50,000 samples holds few.
         shown[name] = shown[name].map({text: _csv_cell(text) for text in shown[name].unique()})
-    return _utf8(shown.to_csv(index=False, lineterminator="\n"))
+    return shown.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
 
 
 def _csv_cell(value: object) -> object:
@@ -349,23 +271,15 @@ def _csv_cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _utf8(text: str) -> bytes:
-    """Text as it is saved; bytes of file names that are not UTF-8 are written out."""
-    return text.encode(errors="backslashreplace")
-
-
 def _filled(template: str, values: Mapping[str, object]) -> bytes:
     """A template with its values, as a file."""
     filters: dict[str, Callable[..., object]] = {
         "picture_uri": _picture_uri,
-        "picture_file": _picture_file,
         "markdown": markdown_text,
         "by_times": _by_times,
-        "by_heading": rows_by_heading,
-        "split_end": _split_end,
         "fence": fence,
     }
-    return _utf8(render(template, filters=filters, values=values))
+    return render(template, filters=filters, values=values).encode()
 
 
 def _picture_uri(drawing: Drawing) -> str:
@@ -375,43 +289,6 @@ def _picture_uri(drawing: Drawing) -> str:
     return f"data:image/png;base64,{base64.b64encode(drawing.png).decode()}"
 
 
-def _picture_file(drawing: Drawing) -> str:
-    """The file of a figure that a page shows."""
-    return f"{drawing.name}.{'svg' if drawing.svg else 'png'}"
-
-
 def _by_times(shape: object) -> str:
     """A shape as people write it, whatever a file has in its place."""
     return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
-
-
-def rows_by_heading(table: Table, prefix: str = "") -> list[list[Row]]:
-    """Rows of a table that follow each other under the same heading, together.
-
-    `prefix` is put before the ids that the table has.
-    """
-    cases = table.cases or (("",) * len(table.columns),) * len(table.rows)
-    ids = table.row_ids or ("",) * len(table.rows)
-    rows = [
-        Row(
-            heading=cells[0],
-            cells=tuple(
-                (text, f"{prefix}{case}" if case else "")
-                for text, case in zip(cells[1:], links[1:], strict=True)
-            ),
-            id=f"{prefix}{own}" if own else "",
-        )
-        for cells, links, own in zip(table.rows, cases, ids, strict=True)
-    ]
-    return [list(group) for _, group in itertools.groupby(rows, key=lambda row: row.heading)]
-
-
-def _split_end(cell: str, layout: str) -> tuple[str, str]:
-    """A cell, and the verdict or the share that it ends with: it goes on a line of its own."""
-    if layout == "dense" and cell.endswith(")"):
-        start, _, share = cell.rpartition(" (")
-        return start, f"({share}"
-    for verdict in VERDICTS if layout == "ratios" else ():
-        if cell.endswith(f" {verdict}"):
-            return cell.removesuffix(f" {verdict}"), verdict
-    return cell, ""

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
 from segbench.report.cells import (
-    format_finding,
+    NOTHING,
+    Cell,
+    Row,
+    Table,
+    finding_cell,
     format_multiple,
     format_range,
     format_seconds,
     images,
+    multiple_cell,
+    words,
 )
-from segbench.report.tables import Table, case_id, uses_dask, within_blocks
+from segbench.report.summary import case_id, cases_in, uses_dask, within_blocks
 from segbench.stats import MARGIN, MIN_BLOCKS, VERDICTS, verdicts
 
 if TYPE_CHECKING:
@@ -59,8 +65,8 @@ WITHOUT_DASK = (str(BASELINE), "skimage/skimage/thread-pool")
 Times = dict[int, float]
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, kw_only=True)
+class Reading:
     """A row of the presentation's table, and what this run measured for it.
 
     Attributes
@@ -84,66 +90,69 @@ class Row:
 
 def read_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """The presentation's read table, with this run's `open` and `read` under its figures."""
-    measured = list(_rows(summary))
+    measured = list(_readings(summary))
     if not measured:
         return None
-    sizes = {size for row in measured for size in (*row.open, *row.read)}
+    sizes = {size for one in measured for size in (*one.open, *one.read)}
     # From 20 images on, if to more: what is paid once is much of the time of one.
     several = sizes - {SIZES[0]}
     ends = min(several if len(several) > 1 else sizes), max(sizes)
     growth = f" (growth: from {ends[0]} to {images(ends[1])})" if ends[0] < ends[1] else ""
     shape = source.dataset.get("shape")
     alike = isinstance(shape, list | tuple) and tuple(shape[:2]) == SHAPE
-    rows: list[tuple[str, ...]] = []
-    cases: list[tuple[str, ...]] = []
-    for row in measured:
-        for phase, times in (("", row.presented), ("open", row.open), ("read", row.read)):
-            words = f"this run, {phase}" if phase else "presentation"
-            cells = (_milliseconds(times.get(size)) for size in SIZES)
-            rows.append((row.name, words, *cells, _multiple(_growth(times, ends))))
-            known = times.keys() if phase else ()
-            ids = (case_id(phase, size, row.backend) if size in known else "" for size in SIZES)
-            cases.append(("", "", *ids, ""))
-        ratios = {size: row.read[size] / row.open[size] for size in row.read.keys() & row.open}
-        cells = (_multiple(ratios.get(size)) for size in SIZES)
-        rows.append((row.name, "this run, read / open", *cells, "–"))
-        cases.append(("",) * len(rows[-1]))
     return Table(
-        "presentation-read",
-        "Performance Comparison of Reading Images",
-        "The rows and columns of a presentation of 2022, Cell Image Pre-Processing with Dask Image, "
-        "that this benchmark replicates. Opening is not reading: open decodes nothing (for Dask it "
-        "builds the task graph), read has all pixels in memory. "
+        name="presentation-read",
+        title="Performance Comparison of Reading Images",
+        columns=("Process", "Source", *(images(size) for size in SIZES), "Growth"),
+        rows=tuple(row for one in measured for row in _read_rows(one, ends)),
+        note="The rows and columns of a presentation of 2022, Cell Image Pre-Processing with Dask "
+        "Image, that this benchmark replicates. Opening is not reading: open decodes nothing (for "
+        "Dask it builds the task graph), read has all pixels in memory. "
         + "".join(f"{sentence} " for sentence in _explained(measured, ends, alike=alike))
         + f"The presentation's machine and library versions{'' if alike else ', and its images,'} "
         f"were other ones: compare how the figures grow along a row{growth}, not the milliseconds.",
-        ("Process", "Source", *(images(size) for size in SIZES), "Growth"),
-        tuple(rows),
         layout="dense",
-        cases=tuple(cases),
     )
 
 
-def _rows(summary: pd.DataFrame) -> Iterator[Row]:
+def _read_rows(one: Reading, ends: tuple[int, int]) -> Iterator[Row]:
+    """The presentation's figures, this run's, and how many times as long as opening reading took."""
+    for phase, times in (("", one.presented), ("open", one.open), ("read", one.read)):
+        cells = [
+            Cell(
+                _milliseconds(times[size]),
+                times[size],
+                case=case_id(phase, size, one.backend) if phase else "",
+            )
+            if size in times
+            else NOTHING
+            for size in SIZES
+        ]
+        which = f"this run, {phase}" if phase else "presentation"
+        yield Row((*words(one.name, which), *cells, multiple_cell(_growth(times, ends))))
+    ratios = {size: one.read[size] / one.open[size] for size in one.read.keys() & one.open}
+    over = [multiple_cell(ratios.get(size)) for size in SIZES]
+    yield Row((*words(one.name, "this run, read / open"), *over, NOTHING))
+
+
+def _readings(summary: pd.DataFrame) -> Iterator[Reading]:
     """The rows whose reader was measured, each with the first backend under its usual scheduler."""
-    ok = summary[(summary["status"] == "ok") & summary["n_images"].isin(SIZES)]
+    cases = [
+        case for case in cases_in(summary, "open", "read") if case.ok and case.n_images in SIZES
+    ]
     for name, (reader, milliseconds) in READ_TABLE.items():
-        own = ok[ok["backend"].str.startswith(f"{reader}/") & ok["phase"].isin(["open", "read"])]
-        usual = own[own["backend"].str.endswith(("/serial", "/threads"))]
-        chosen = usual if len(usual) else own
-        if chosen.empty:
-            continue
-        backend = chosen["backend"].iloc[0]
-        first = chosen[chosen["backend"] == backend]
-        times = {
-            phase: dict(zip(rows["n_images"], rows["seconds_median"], strict=True))
-            for phase, rows in first.groupby("phase")
-        }
-        presented = {size: ms / 1e3 for size, ms in zip(SIZES, milliseconds, strict=True)}
-        yield Row(name, presented, backend, times.get("open", {}), times.get("read", {}))
+        own = [case.backend for case in cases if case.backend.startswith(f"{reader}/")]
+        usual = [backend for backend in own if backend.endswith(("/serial", "/threads"))]
+        for backend in (usual or own)[:1]:
+            times: dict[str, Times] = {"open": {}, "read": {}}
+            for case in cases:
+                if case.backend == backend:
+                    times[case.phase][case.n_images] = case.seconds_median
+            presented = {size: ms / 1e3 for size, ms in zip(SIZES, milliseconds, strict=True)}
+            yield Reading(name=name, presented=presented, backend=backend, **times)
 
 
-def _explained(rows: list[Row], ends: tuple[int, int], *, alike: bool) -> Iterator[str]:
+def _explained(rows: list[Reading], ends: tuple[int, int], *, alike: bool) -> Iterator[str]:
     """What explains that the presentation's figures are so small: nothing was decoded.
 
     `alike`: this run's images are as large as the presentation's.
@@ -154,7 +163,7 @@ def _explained(rows: list[Row], ends: tuple[int, int], *, alike: bool) -> Iterat
             yield (
                 f"The presentation's {LAZY} can only have been a lazy collection: this run opens "
                 f"{images(size)} so in {format_seconds(row.open[size])} and reads them in "
-                f"{format_seconds(row.read[size])}, {_multiple(row.read[size] / row.open[size])} as "
+                f"{format_seconds(row.read[size])}, {format_multiple(row.read[size] / row.open[size])} as "
                 "long."
             )
             if alike:
@@ -181,13 +190,9 @@ def _growth(times: Times, ends: tuple[int, int]) -> float | None:
     return times[last] / times[first] if first < last and {*ends} <= times.keys() else None
 
 
-def _milliseconds(seconds: float | None) -> str:
+def _milliseconds(seconds: float) -> str:
     """With as many decimals as the presentation has."""
-    return "–" if seconds is None else f"{seconds * 1e3:.3f} ms"
-
-
-def _multiple(ratio: float | None) -> str:
-    return "–" if ratio is None else format_multiple(ratio)
+    return f"{seconds * 1e3:.3f} ms"
 
 
 def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
@@ -199,44 +204,48 @@ def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
         return None
     shown = dict(zip(ratios, verdicts(list(ratios.values()), margin=ABOUT), strict=True))
     sizes = sorted({size for *_, size in ratios})
-    rows, cases = [], []
-    for backend, phase, other in dict.fromkeys(key[:3] for key in ratios):
-        keys = [(backend, phase, other, size) for size in sizes]
-        cells = (format_finding(ratios[key], shown[key]) if key in ratios else "–" for key in keys)
-        rows.append((backend, phase, other, *cells))
-        ids = (case_id(phase, key[-1], backend) if key in ratios else "" for key in keys)
-        cases.append(("", "", "", *ids))
+
+    def cell(backend: str, phase: str, other: str, size: int) -> Cell:
+        key = (backend, phase, other, size)
+        if key not in ratios:
+            return NOTHING
+        return finding_cell(ratios[key], shown[key], case=case_id(phase, size, backend))
+
+    rows = tuple(
+        Row((*words(*names), *(cell(*names, size) for size in sizes)), backend=names[0])
+        for names in dict.fromkeys(key[:3] for key in ratios)
+    )
     counts = {verdict: list(shown.values()).count(verdict) for verdict in VERDICTS}
     return Table(
-        "presentation-claim",
-        "Does Dask take about as long as scikit-image on one machine?",
-        f"The presentation's “{CLAIM}”, tested: the time with Dask as a multiple of that of plain "
-        "scikit-image in the same block, one image after the other (serial) and on as many threads "
-        f"(thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} and faster "
-        f"in {counts['faster']}; about the same (no difference) in {counts['no difference']}, and "
-        f"{counts['undecided']} are undecided. About the same: the whole 95% interval lies within a "
-        f"factor of {1 + ABOUT:g}. Slower and faster: the whole interval lies beyond it, and chance "
-        f"does not explain a difference beyond {MARGIN:.0%}, corrected for all of these comparisons.",
-        ("With Dask", "Phase", "Without", *(images(size) for size in sizes)),
-        tuple(rows),
+        name="presentation-claim",
+        title="Does Dask take about as long as scikit-image on one machine?",
+        columns=("With Dask", "Phase", "Without", *(images(size) for size in sizes)),
+        rows=rows,
+        note=f"The presentation's “{CLAIM}”, tested: the time with Dask as a multiple of that of "
+        "plain scikit-image in the same block, one image after the other (serial) and on as many "
+        f"threads (thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} "
+        f"and faster in {counts['faster']}; about the same (no difference) in "
+        f"{counts['no difference']}, and {counts['undecided']} are undecided. About the same: the "
+        f"whole 95% interval lies within a factor of {1 + ABOUT:g}. Slower and faster: the whole "
+        "interval lies beyond it, and chance does not explain a difference beyond "
+        f"{MARGIN:.0%}, corrected for all of these comparisons.",
         layout="ratios",
-        cases=tuple(cases),
     )
 
 
 def _ratios(source: Source, summary: pd.DataFrame) -> dict[tuple[str, str, str, int], Ratio]:
     """By backend with Dask, phase, backend without, and size, where both are ok."""
-    found = {}
-    ok = summary[(summary["status"] == "ok") & summary["phase"].isin(["process", "pipeline"])]
-    for _, rows in ok.groupby(["phase", "n_images"], sort=False):
-        phase, size = str(rows["phase"].iloc[0]), int(rows["n_images"].iloc[0])
-        times = source.times[phase, size]
-        measured = list(rows["backend"])
-        for backend in measured:
-            if not uses_dask(backend):
-                continue
-            for other in WITHOUT_DASK:
-                if other in measured and (ratio := within_blocks(times[backend], times[other])):
-                    found[backend, phase, other, size] = ratio
-    backends = list(summary["backend"].unique())
-    return {key: found[key] for key in sorted(found, key=lambda key: backends.index(key[0]))}
+    measured: dict[tuple[str, int], list[str]] = {}
+    for case in cases_in(summary, "process", "pipeline"):
+        if case.ok:
+            measured.setdefault((case.phase, case.n_images), []).append(case.backend)
+    found = {
+        (backend, phase, other, size): ratio
+        for (phase, size), backends in measured.items()
+        for backend in filter(uses_dask, backends)
+        for other in WITHOUT_DASK
+        if other in backends
+        and (ratio := within_blocks(*(source.times[phase, size][one] for one in (backend, other))))
+    }
+    ordered = list(summary["backend"].unique())
+    return {key: found[key] for key in sorted(found, key=lambda key: ordered.index(key[0]))}

@@ -39,12 +39,13 @@
     body.replaceChildren(
       ...rows.map((row) => {
         const line = document.createElement("tr");
-        const heading = document.createElement("th");
-        heading.scope = "row";
-        heading.textContent = row.backend;
-        line.append(heading);
-        const texts = [row.images, row.status, row.time, row.reach, row.ratio, row.interval, row.verdict];
-        for (const text of [...texts, row.samples]) line.insertCell().textContent = text || "–";
+        data.columns.forEach((name, column) => {
+          const cell = document.createElement(column ? "td" : "th");
+          if (!column) cell.scope = "row";
+          cell.textContent = row.cells[name].text;
+          if (row.cells[name].value !== null) cell.dataset.value = row.cells[name].value;
+          line.append(cell);
+        });
         return line;
       }),
     );
@@ -53,9 +54,7 @@
   // Columns for a chart: texts for what is shown beside a point, and `x`, `low`, `high`.
   function columns(rows, more) {
     const columns = {};
-    for (const name of ["backend", "images", "time", "reach", "ratio", "interval", "samples"]) {
-      columns[name] = rows.map((row) => String(row[name] || "–"));
-    }
+    for (const name of data.columns) columns[name] = rows.map((row) => row.cells[name].text);
     return Object.assign(columns, more);
   }
 
@@ -97,21 +96,13 @@
     });
   }
 
-  // A row of another table belongs to the backend that its first or its second cell names.
+  // Rows of other tables go with their backend.
   function filterTables() {
     for (const table of document.querySelectorAll("table:not(#explored)")) {
-      const hidden = [];
-      let heading = "";
-      for (const row of table.tBodies[0].rows) {
-        const cells = [...row.cells].map((cell) => cell.textContent.trim());
-        if (row.cells[0].tagName === "TH") heading = cells[0];
-        else cells.unshift(heading);
-        const box = boxes.get(cells[0]) ?? boxes.get(cells[1]);
-        if (box && !box.checked) hidden.push(row);
-        else row.hidden = false;
-      }
+      const rows = [...table.tBodies[0].rows];
+      const hidden = rows.filter((row) => boxes.get(row.dataset.backend)?.checked === false);
       if (hidden.length) tables.separate(table);
-      for (const row of hidden) row.hidden = true;
+      for (const row of rows) row.hidden = hidden.includes(row);
     }
   }
 

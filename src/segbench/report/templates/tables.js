@@ -1,16 +1,12 @@
 "use strict";
 // Sorting and copying of the tables of a page. Without this they are tables all the same.
 const tables = (() => {
-  const SECONDS = { s: 1, ms: 1e-3, "µs": 1e-6, ns: 1e-9 };
   const FORMULA = /^[=+\-@]/; // a spreadsheet would compute what begins so
   const spoken = document.getElementById("told");
 
-  // What a cell is sorted by: the number that it begins with, times in seconds, or else its text.
-  function key(cell) {
-    const text = cell.textContent.trim();
-    const found = /^([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?: (s|ms|µs|ns)\b)?/.exec(text);
-    return found ? Number(found[1]) * (SECONDS[found[2]] ?? 1) : text;
-  }
+  // What a cell is sorted by: its number, or else its text.
+  const key = (cell) =>
+    cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
 
   // Numbers come first in either direction: what has none is a gap, or a status.
   function order(one, other, sign) {

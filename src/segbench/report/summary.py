@@ -1,0 +1,270 @@
+"""The cases of a source in numbers: time, ratio to the baseline and what it shows, memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from segbench.backends.registry import BASELINE
+from segbench.backends.schedulers import WITH_DASK
+from segbench.measure.settings import PHASES
+from segbench.results.sources import by_block
+from segbench.stats import Ratio, paired_ratio, spread, verdicts
+
+if TYPE_CHECKING:
+    from segbench.results.sources import Source
+
+T = TypeVar("T")
+
+CASE = ["phase", "n_images", "backend"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A phase of a backend at a number of images, and what its samples sum up to.
+
+    Attributes
+    ----------
+    phase, backend : str
+    n_images : int
+    status : str
+        ``ok``, or that of the last sample that failed. A backend whose result was wrong anywhere
+        has ``wrong-result`` throughout.
+    samples : int
+        How many were timed; 0 of a wrong backend.
+    seconds_median, seconds_low, seconds_high : float
+        Middle, lowest and highest sample. These and all numbers below are nan where the status is
+        not ok, and where they are not known.
+    ratio_median, ratio_low, ratio_high, ratio_p : float
+        As in `segbench.stats.Ratio`: to the baseline.
+    verdict : str
+        What the ratio shows, corrected for all comparisons of the source; empty where it is none.
+    first_seconds : float
+        Median of the first calls.
+    objects : float
+        Found in the images.
+    peak_mib, idle_mib, above_idle_mib : float
+        Largest resident size, that of the same worker when it was idle, and what is between them.
+    cause : str
+        Why the status is not ok.
+    """
+
+    phase: str
+    backend: str
+    n_images: int
+    status: str
+    samples: int
+    seconds_median: float = math.nan
+    seconds_low: float = math.nan
+    seconds_high: float = math.nan
+    ratio_median: float = math.nan
+    ratio_low: float = math.nan
+    ratio_high: float = math.nan
+    ratio_p: float = math.nan
+    verdict: str = ""
+    first_seconds: float = math.nan
+    objects: float = math.nan
+    peak_mib: float = math.nan
+    idle_mib: float = math.nan
+    above_idle_mib: float = math.nan
+    cause: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it has a time."""
+        return self.status == "ok"
+
+    @property
+    def id(self) -> str:
+        """See `case_id`."""
+        return case_id(self.phase, self.n_images, self.backend)
+
+
+SUMMARY_COLUMNS = [field.name for field in dataclasses.fields(Case)]
+
+
+def summarize(source: Source) -> pd.DataFrame:
+    """One row a case: status, times, ratio to the baseline and what it shows, memory.
+
+    A backend whose result was wrong anywhere has the status ``wrong-result`` and no time
+    throughout. Ratios are formed within blocks; their ends are those of the 95% interval, and the
+    verdicts are corrected for all comparisons of the source. Where the samples of a source are not
+    paired, the ratio is that of the medians, without an interval or a verdict.
+
+    Returns
+    -------
+    DataFrame
+        With the attributes of a `Case` as columns, `SUMMARY_COLUMNS`; times in seconds, memory in
+        MiB. Phases are in their natural order, sizes ascend, backends are as the run listed them.
+    """
+    wrong = wrong_backends(source)
+    groups = grouped(source)
+    # What a case holds that did not end well is neither shown nor compared with.
+    baselines = {
+        (phase, n_images): own.set_index("block")
+        for (phase, n_images, backend), own in groups.items()
+        if backend == str(BASELINE) and backend not in wrong and own["status"].eq("ok").all()
+    }
+    cases = [
+        _case(source, key, own, wrong=wrong, baseline=baselines.get(key[:2]))
+        for key, own in groups.items()
+    ]
+    ratios = {
+        place: ratio_of(case)
+        for place, case in enumerate(cases)
+        if source.paired and case.backend != str(BASELINE) and not math.isnan(case.ratio_median)
+    }
+    for place, verdict in zip(ratios, verdicts(list(ratios.values())), strict=True):
+        cases[place] = dataclasses.replace(cases[place], verdict=verdict)
+    return pd.DataFrame([vars(case) for case in cases], columns=SUMMARY_COLUMNS)
+
+
+def cases_in(summary: pd.DataFrame, *phases: str) -> list[Case]:
+    """The cases of a summary, all or those of some phases."""
+    rows = summary[summary["phase"].isin(phases)] if phases else summary
+    values = rows[SUMMARY_COLUMNS].itertuples(index=False, name=None)
+    return [Case(**dict(zip(SUMMARY_COLUMNS, one, strict=True))) for one in values]
+
+
+def _case(
+    source: Source,
+    key: tuple[str, int, str],
+    samples: pd.DataFrame,
+    *,
+    wrong: dict[str, str],
+    baseline: pd.DataFrame | None,
+) -> Case:
+    """A case without its verdict, from its samples and those of the baseline beside it."""
+    phase, n_images, backend = key
+    times = samples[samples["status"] == "ok"].set_index("block")
+    failed = samples[samples["status"] != "ok"]
+    case = Case(phase=phase, backend=backend, n_images=n_images, status="ok", samples=len(times))
+    if backend in wrong:
+        return dataclasses.replace(case, status="wrong-result", samples=0, cause=wrong[backend])
+    if len(failed):
+        last = failed.iloc[-1]
+        return dataclasses.replace(case, status=last["status"], cause=last["cause"])
+    seconds = spread(times["seconds"])
+    if baseline is None:
+        ratio = None
+    elif not source.paired:
+        middle = seconds.median / float(baseline["seconds"].median())
+        ratio = Ratio(middle, math.nan, math.nan, 1, math.nan)
+    elif backend == str(BASELINE):
+        ratio = Ratio(1.0, 1.0, 1.0, len(times), math.nan)
+    else:
+        ratio = within_blocks(times["seconds"], baseline["seconds"])
+    ratio = ratio or Ratio(math.nan, math.nan, math.nan, 0, math.nan)
+    # Of two rounds the one with the higher peak counts.
+    highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
+    return dataclasses.replace(
+        case,
+        seconds_median=seconds.median,
+        seconds_low=seconds.low,
+        seconds_high=seconds.high,
+        ratio_median=ratio.median,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
+        ratio_p=ratio.p,
+        first_seconds=times["first_seconds"].median(),
+        objects=times["objects"].iloc[0],
+        peak_mib=highest["peak_mib"],
+        idle_mib=highest["idle_mib"],
+        above_idle_mib=highest["peak_mib"] - highest["idle_mib"],
+    )
+
+
+def wrong_backends(source: Source) -> dict[str, str]:
+    """The backends whose result was wrong anywhere, and the cause."""
+    samples = source.samples
+    wrong = samples[samples["status"] == "wrong-result"].drop_duplicates("backend")
+    return dict(zip(wrong["backend"], wrong["cause"], strict=True))
+
+
+def grouped(source: Source) -> dict[tuple[str, int, str], pd.DataFrame]:
+    """Samples by phase, number of images and backend, in the order of `summarize`."""
+    groups = _in_order(source).groupby(CASE, sort=False)
+    keys = groups[CASE].head(1).itertuples(index=False, name=None)
+    return {
+        (phase, int(size), name): own
+        for (phase, size, name), (_, own) in zip(keys, groups, strict=True)
+    }
+
+
+def _in_order(source: Source, *columns: str) -> pd.DataFrame:
+    """All samples by phase, size, backend and columns."""
+    samples = source.samples
+    listed = [*listed_in(source, "backends", str), *samples["backend"].unique()]
+    phases = dict.fromkeys([*PHASES, *samples["phase"].unique()])
+    ranks = {
+        name: {one: rank for rank, one in enumerate(dict.fromkeys(ordered))}
+        for name, ordered in (("phase", phases), ("backend", listed))
+    }
+    return samples.sort_values(
+        [*CASE, *columns],
+        kind="stable",
+        key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
+        ignore_index=True,
+    )
+
+
+def samples_frame(source: Source) -> pd.DataFrame:
+    """All samples as they are in the source, those of a case together and by block.
+
+    Returns
+    -------
+    DataFrame
+        The fields of a :class:`segbench.results.records.Sample`, after the `case_id` as ``case``.
+    """
+    frame = _in_order(source, "block")
+    names = [case_id(*case) for case in zip(*(frame[name] for name in CASE), strict=True)]
+    frame = frame.drop(columns="backend")
+    frame.insert(0, "case", names)
+    return frame
+
+
+def listed_in(source: Source, name: str, kind: type[T]) -> list[T]:
+    """What a setting lists of a kind; nothing where a file has something else in its place."""
+    values = source.settings.get(name)
+    return [one for one in values if isinstance(one, kind)] if isinstance(values, list) else []
+
+
+def ratio_of(case: Case | pd.Series[Any]) -> Ratio:
+    """The ratio to the baseline of a case that has one, or of its row in a summary."""
+    return Ratio(
+        case.ratio_median, case.ratio_low, case.ratio_high, int(case.samples), case.ratio_p
+    )
+
+
+def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
+    """Ratio in the blocks that both have; None without one. Both are indexed by block."""
+    own, others = by_block(seconds), by_block(other)
+    _, here, there = np.intersect1d(own.index, others.index, return_indices=True)
+    return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else None
+
+
+def scheduler_of(backend: str) -> str:
+    """The last part of a backend's name."""
+    return backend.rpartition("/")[2]
+
+
+def uses_dask(backend: str) -> bool:
+    """Whether one of Dask's schedulers runs a backend."""
+    return scheduler_of(backend) in WITH_DASK
+
+
+def case_id(phase: str, n_images: int, backend: str) -> str:
+    """A name for a case that no other case of a source has, of letters that an address may hold."""
+    own = f"{phase}-{n_images}-{backend}"
+    plain = re.sub(r"[^A-Za-z0-9_-]", ".", own)
+    # Where the dots stand for nothing but the slashes of a backend's name, no other case is like it.
+    if phase in PHASES and plain.count(".") == own.count("/") == 2:
+        return f"case-{plain}"
+    return f"case-{plain}.{zlib.crc32(own.encode(errors='backslashreplace')):08x}"

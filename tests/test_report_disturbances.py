@@ -1,0 +1,285 @@
+"""How the cases of a run ended, and what disturbed it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from segbench.measure.stopping import REASONS
+from segbench.report.disturbances import blocks_table, warnings
+from tests.made_up import (
+    DASK,
+    NOISE,
+    POOL,
+    SERIAL,
+    case,
+    limits,
+    make_source,
+    ordinary,
+    sample,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segbench.results.records import Sample
+    from segbench.results.sources import Source
+
+EVEN = [1.0] * 14
+
+
+def ending(source: Source) -> list[tuple[str, ...]]:
+    """The rows of the table on how the cases ended; none where there is no table."""
+    table = blocks_table(source)
+    return table.texts if table else []
+
+
+def failed(backend: str, phase: str, n_images: int = 1, block: int = 0) -> Sample:
+    """A sample of a backend that crashed."""
+    return sample(backend, phase, n_images, block, status="crashed", cause="gone")
+
+
+def test_why_cases_ended() -> None:
+    """Each case says how many blocks it took and which limit ended it."""
+    source = make_source(
+        *(case(SERIAL, "read", size, *[1.0] * count) for size, count in ((1, 14), (2, 18), (3, 6))),
+        case(SERIAL, "read", 4, *[0.1] * 6),
+        case(POOL, "read", 1, *[0.5] * 14),
+        case(POOL, "read", 2, *NOISE * 3),
+        case(POOL, "read", 3, *[noise * 10 for noise in NOISE]),
+        case(POOL, "read", 4, *[0.1 * noise for noise in NOISE]),
+        settings=limits(blocks=18, sizes=[1, 2, 3, 4, 5]),
+    )
+    ended = ("14 (precision)", "18 (blocks)", "6 (time)", "6 (interrupted)", "0 (interrupted)")
+    assert ending(source) == [("read", *ended)]
+    table = blocks_table(source)
+    assert table
+    assert [cell.value for cell in table.rows[0].cells[1:]] == [14, 18, 6, 6, 0]
+    for reason, meaning in REASONS.items():
+        assert f"{reason}: {meaning}" in table.note
+    (warning,) = warnings(source)
+    assert (
+        "interrupted: read of 4 images had not ended, and nothing was measured of read" in warning
+    )
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, False), (2, True)])
+def test_rounds_are_told(number: int, said: bool) -> None:
+    """Where a part of the blocks was taken in new processes, the table of blocks says so."""
+    table = blocks_table(make_source(case(SERIAL, "read", 1, 1.0, round=number), settings=limits()))
+    assert table
+    assert ("in new processes" in table.note) == said
+
+
+def test_a_failed_backend_does_not_keep_a_case_going() -> None:
+    """A backend that failed is not waited for, nor is a case in which all failed."""
+    source = make_source(
+        case(SERIAL, "read", 1, *EVEN),
+        case(POOL, "read", 1, *[0.5] * 14),
+        [*case(DASK, "read", 1, 1.0, 7.0), failed(DASK, "read", block=3)],
+        [failed(name, "read", 20) for name in (SERIAL, POOL, DASK)],
+        settings=limits(case_seconds=99.0, sizes=[1, 20]),
+    )
+    assert ending(source) == [("read", "14 (precision)")]
+    assert warnings(source) == []
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_a_backend_that_failed_later_counts_where_it_was_measured(block: int) -> None:
+    """A failure is told in all phases of a size: where all blocks are there, the ratio counted."""
+    source = make_source(
+        case(SERIAL, "read", 1, *EVEN),
+        [*case(POOL, "read", 1, *NOISE, *NOISE, 2.0, 2.0), failed(POOL, "read", block=block)],
+        case(DASK, "read", 1, *[0.5] * 14),
+        case(SERIAL, "pipeline", 1, *EVEN),
+        [*case(POOL, "pipeline", 1, *[2.0] * 2), failed(POOL, "pipeline", block=block)],
+        case(DASK, "pipeline", 1, *[0.5] * 14),
+        settings=limits(case_seconds=20.0, phases=["read", "pipeline"]),
+    )
+    assert ending(source) == [("read", "14 (time)"), ("pipeline", "14 (precision)")]
+
+
+def test_a_phase_that_all_backends_finished_has_an_ending() -> None:
+    """Where every backend failed in a later phase, the earlier one says why it ended."""
+    source = make_source(
+        *(
+            [*case(backend, phase, 1, *[1.0] * count), failed(backend, phase)]
+            for backend in (SERIAL, POOL)
+            for phase, count in (("read", 14), ("process", 2))
+        ),
+        settings=limits(case_seconds=99.0, phases=["read", "process"]),
+    )
+    assert ending(source) == [("read", "14 (precision)")]
+    assert warnings(source) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "described", "ended"),
+    [
+        # A block in whose midst the run was interrupted is not counted.
+        ([1.0] * 7, [0.5] * 6, {}, "6 (interrupted)"),
+        # A sample of two calls took twice its mean.
+        ([1.0] * 6, NOISE, {"case_seconds": 24.0}, "6 (time)"),
+        ([1.0] * 6, NOISE, {"case_seconds": 25.0}, "6 (interrupted)"),
+    ],
+)
+def test_blocks_and_calls_are_counted(
+    own: Sequence[float], other: Sequence[float], described: dict[str, Any], ended: str
+) -> None:
+    """Only blocks that every backend has are counted, and all calls of a sample for the limit of time."""
+    source = make_source(
+        *(case(name, "read", 1, *times, calls=2) for name, times in ((SERIAL, own), (POOL, other))),
+        settings=limits(**{"case_seconds": 99.0, **described}),
+    )
+    assert ending(source) == [("read", ended)]
+
+
+def test_sources_without_limits_say_nothing_of_endings() -> None:
+    """Older runs have no table of endings, but what they lack of their sizes is told."""
+    settings = {"blocks": 5, "sizes": [1, 20, 50, 200], "phases": ["read", "pipeline"]}
+    source = ordinary(settings=settings)
+    assert ending(source) == []
+    warning, _ = warnings(source)
+    missing = "pipeline of 1 image; read of 20 images; read, pipeline of 50 and 200 images."
+    assert f"interrupted: nothing was measured of {missing}" in warning
+
+
+def test_notes_of_a_source_are_warnings() -> None:
+    """What was wrong with a file is said first."""
+    source = ordinary(notes=("line 7, the last, is damaged: left out",))
+    assert warnings(source)[0] == "a run: line 7, the last, is damaged: left out."
+
+
+STEADY = (1.0, 1.01, 0.99, 1.0, 1.01, 0.99)
+WILD = (1.0, 0.9, 1.1) * 3
+
+
+def timed(*seconds: float, n_images: int = 1, backend: str = SERIAL) -> list[Sample]:
+    """A case whose blocks were taken a second apart."""
+    return [
+        sample(backend, "read", n_images, block, seconds=value, at=100.0 * n_images + block)
+        for block, value in enumerate(seconds, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [(1.0, None), (1.01, "busy when the run started (load 1.01 on 2 CPUs)")],
+)
+def test_busy_machine(load: float, told: str | None) -> None:
+    """A load of more than half a CPU for each CPU is told; of a quiet machine nothing is."""
+    machine = {"load_at_start": load, "cpus_available": 2}
+    found = warnings(make_source(timed(*STEADY), timed(*STEADY, n_images=20), machine=machine))
+    assert len(found) == bool(told)
+    assert all(told and told in warning for warning in found)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(None, False), (4.0, False), (40.0, True)])
+@pytest.mark.parametrize(
+    "machine",
+    [{"cpus_available": 2}, {"cpus": 2, "cpus_available": 1}, {"cpus": 0, "cpus_available": 2}],
+)
+def test_throttled_machine(seconds: float | None, told: bool, machine: dict[str, int]) -> None:
+    """CPU time that a quota or a host withheld is told from 2% on: here of 2 CPUs for 106 s."""
+    source = make_source(timed(*STEADY), machine=machine)
+    source.samples["withheld_seconds"] = float("nan") if seconds is None else seconds
+    found = warnings(source)
+    assert len(found) == told
+    assert all("withheld 19% of its CPU time" in warning for warning in found)
+
+
+@pytest.mark.parametrize(("at", "told"), [(0.001, True), (0.0, False)])
+def test_throttled_in_the_first_moment(at: float, told: bool) -> None:
+    """The clocks are not exact: more than all is said to be all, and of no time nothing is said."""
+    one = sample(SERIAL, "read", 1, 1, seconds=1.0, at=at, withheld_seconds=1.0)
+    found = warnings(make_source([one]))
+    assert len(found) == told
+    assert all("withheld 100% of" in warning for warning in found)
+
+
+@pytest.mark.parametrize(
+    ("backend", "blocks", "wild", "quiet", "told"),
+    [
+        (SERIAL, 9, 1, 0, "restless in 1 of 1 cases"),
+        (POOL, 9, 1, 0, None),
+        (SERIAL, 3, 1, 0, None),
+        # More than a fifth of the cases, though the most of them were quiet.
+        (SERIAL, 9, 1, 4, None),
+        (SERIAL, 9, 2, 3, "restless in 2 of 5 cases"),
+    ],
+)
+def test_restless_machine(
+    backend: str, blocks: int, wild: int, quiet: int, told: str | None
+) -> None:
+    """A baseline whose times spread by more than a tenth is told, with by how much."""
+    source = make_source(
+        *(case(backend, "open", size, *WILD[:blocks]) for size in range(1, wild + 1)),
+        *(case(backend, "read", size, *[1.0] * blocks) for size in range(1, quiet + 1)),
+    )
+    found = warnings(source)
+    assert len(found) == bool(told)
+    for warning in found:
+        assert told
+        assert told in warning
+        assert "typically 20%. Ratios" in warning
+
+
+def test_drifting_machine() -> None:
+    """A baseline that grew slower during its cases is told, though each block is as the one before."""
+    growing = [
+        timed(*(size * 1.013**block for block in range(1, 11)), n_images=size) for size in (1, 20)
+    ]
+    (warning,) = warnings(make_source(*growing))
+    assert "from the first to the last block of a case the baseline's times grew by 12%" in warning
+    shrinking = [dataclasses.replace(one, at=-(one.at or 0)) for own in growing for one in own]
+    (shrunk,) = warnings(make_source(shrinking))
+    assert "shrank by 11%" in shrunk
+    # Cases whose samples have no moment, or one in common, and cases of few blocks don't count.
+    unknown = timed(*[50.0] * 10, n_images=50)
+    unknown[-1] = dataclasses.replace(unknown[-1], at=None)
+    at_once = [dataclasses.replace(one, at=9.0) for one in timed(*[200.0] * 10, n_images=200)]
+    assert warnings(make_source(unknown, at_once, *growing)) == [warning]
+    assert warnings(make_source(unknown, at_once, *(own[:9] for own in growing))) == []
+
+
+def drifting(rng: np.random.Generator, *, cases: int, blocks: int, share: float) -> Source:
+    """A run whose times vary by 12%, and become longer by a share during each case."""
+    trend = np.linspace(0, np.log1p(share), blocks)
+    return make_source(
+        *(
+            timed(*np.exp(trend + rng.normal(0, 0.12, blocks)), n_images=size)
+            for size in range(1, cases + 1)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("cases", "blocks", "share"),
+    [(1, 10, 0), (1, 40, 0), (8, 10, 0), (20, 14, 0), (8, 40, 0.2), (20, 20, 0.2)],
+)
+def test_drift_is_told_from_noise(cases: int, blocks: int, share: float) -> None:
+    """A trend of 20% in each case is told, though single times vary by 12%; without one nothing is."""
+    rng = np.random.default_rng(1)
+    for _ in range(5 if share else 20):
+        found = warnings(drifting(rng, cases=cases, blocks=blocks, share=share))
+        told = [warning for warning in found if "drifted" in warning]
+        assert len(told) == bool(share)
+        assert all("grew by" in warning for warning in told)
+
+
+@pytest.mark.parametrize(
+    ("cache", "cached", "told"), [("cold", 0.25, True), ("cold", 0.0, False), ("warm", 0.25, False)]
+)
+def test_files_that_were_not_cold(cache: str, cached: float, told: bool) -> None:
+    """Pages that stayed in memory in a cold run are told; in a warm run nobody looks."""
+    source = make_source(
+        case(SERIAL, "read", 1, 1.0, 1.0, cached=0.0),
+        case(SERIAL, "read", 20, 1.0, 1.0, cached=cached),
+        settings={"cache": cache},
+    )
+    found = warnings(source)
+    assert len(found) == told
+    assert all("up to 25% of their pages" in warning for warning in found)
