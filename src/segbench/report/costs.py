@@ -380,7 +380,8 @@ def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
         f"up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's task graph; scheduling: handing out "
         "tasks and taking back results; idle: workers with nothing to do; collect: putting results "
         "together. After the share: how often the stage was carried out for each image, where not "
-        f"once. Under a wall time: what the parts add up to, where they miss it by more than "
+        "once. What Dask does inside a task counts to the task's stage; docs/method.md says how it was "
+        f"looked at. Under a wall time: what the parts add up to, where they miss it by more than "
         f"{PARTS_OFF:.0%}.{_not_profiled(source)}",
         ("Backend", "Median sample", "Wall time", *parts, "Tasks"),
         tuple(lines),
