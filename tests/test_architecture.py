@@ -16,7 +16,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "segbench"
 LEVELS = (
     ("__main__",),
     ("cli",),
-    ("terminal", "segment", "report", "gate"),
+    ("terminal",),
+    ("segment", "report", "gate"),
     ("measure",),
     ("agreement", "results", "stats"),
     ("images", "backends"),

@@ -399,8 +399,9 @@ def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
         f"add up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's "
         "task graph; scheduling: handing out tasks and taking back results; idle: workers with "
         "nothing to do; collect: putting results together. After the share: how often the stage was "
-        "carried out for each image, where not once. Under a wall time: what the parts add up to, "
-        f"where they miss it by more than {PARTS_OFF:.0%}.{_not_profiled(source)}",
+        "carried out for each image, where not once. What Dask does inside a task counts to the "
+        "task's stage; docs/method.md says how it was looked at. Under a wall time: what the parts "
+        f"add up to, where they miss it by more than {PARTS_OFF:.0%}.{_not_profiled(source)}",
         layout="dense",
     )
 
