@@ -22,7 +22,7 @@ LEVELS = (
     ("agreement", "results", "stats"),
     ("images", "backends"),
     ("pipeline",),
-    ("files", "errors"),
+    ("files", "errors", "jsonl"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 

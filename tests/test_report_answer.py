@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segbench.backends.interface import Description
-from segbench.cli import main
-from segbench.report import reproduce
 from segbench.report import summary as summary_of
 from segbench.report.answer import MORE_BLOCKS, MOST_NAMED, RANGES, Answer, answer
 from segbench.report.pairs import Pairs, pairs_of
@@ -711,117 +707,3 @@ def test_no_answer_ranks_what_is_wrong(samples: list[Sample]) -> None:
     for sentence in said:
         if not sentence.startswith(("Not ranked: ", "Nothing is ranked: ", NOTHING)):
             assert not [backend for backend in wrong if backend in sentence]
-
-
-# The command.
-
-
-def described() -> dict[str, Any]:
-    """Settings as a run of today has them."""
-    return {
-        "sizes": [1, 20],
-        "sizes_left_out": [50],
-        "phases": ["open", "pipeline"],
-        "backends": [SERIAL, DASK],
-        "params": {
-            "block_size": 51,
-            "method": "gaussian",
-            "offset": 0.0,
-            "foreground": "dark",
-            "min_area": 1,
-        },
-        "precision": 0.03,
-        "blocks": 40,
-        "case_seconds": 8.0,
-        "time_limit": 60.0,
-        "memory_limit": 18.45,
-        "workers": 2,
-        "native_threads": True,
-        "cache": "cold",
-        "seed": 7,
-        "command": "segbench run --quick",
-    }
-
-
-def test_the_command_has_every_setting() -> None:
-    """The command names what was asked for and what was a default, so that both are the same again."""
-    origin = {"images": None, "made": "tissue", "shape": [64, 96], "seed": 7}
-    source = make_source(
-        versions={
-            "python": "3.11.7",
-            "segbench": "0.1.0",
-            "dask": "2024.8.0",
-            "commit": "1a2b3c4d",
-        },
-        settings=described(),
-        dataset={"origin": origin},
-    )
-    assert reproduce.commands(source) == (
-        "git checkout 1a2b3c4d",
-        "pip install . dask==2024.8.0",
-        (
-            f"segbench run --dataset tissue --shape 64x96 --sizes 1,20,50 --phases open,pipeline "
-            f"--backends {SERIAL},{DASK} --precision 0.03 --blocks 40 --case-seconds 8.0 --time-limit "
-            "60.0 --memory-limit 18.45 --workers 2 --seed 7 --native-threads --cache cold --block-size "
-            "51 --method gaussian --offset 0.0 --foreground dark --min-area 1"
-        ),
-    )
-
-
-def test_the_command_line_takes_the_command() -> None:
-    """Each option of the command is one of `segbench run`, which takes its value."""
-    origin = {"images": "/my images/$(x)*.jpg"}
-    source = make_source(settings=described(), dataset={"origin": origin})
-    program, name, *words = shlex.split(reproduce.commands(source)[-1])
-    assert program == "segbench"
-    context = main.make_context("segbench", [name])
-    command = main.get_command(context, name)
-    assert command
-    taken = command.make_context(name, list(words), parent=context).params
-    assert taken["images"] == "/my images/$(x)*.jpg"
-    assert (taken["sizes"], taken["backends"]) == ("1,20,50", f"{SERIAL},{DASK}")
-    assert (taken["workers"], taken["memory_limit"], taken["seed"]) == (2, 18.45, 7)
-    assert (taken["native_threads"], taken["cache"], taken["case_seconds"]) == (True, "cold", 8.0)
-    options = {parameter.name for parameter in command.params} - {"quick", "out", "resume"}
-    named = {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
-    assert options - named == {"dataset", "shape"}
-
-
-def test_commands_are_quoted() -> None:
-    """Names and versions of a file that was tampered with are no words of their own, nor options."""
-    source = make_source(
-        versions={"dask": "1; rm x", "--index-url": "1.0", "x y": "1", "commit": "HEAD; ls"},
-        settings={**described(), "method": ["x"], "params": {"method": "a; b", "offset": [1]}},
-        dataset={"origin": {"images": "a'; touch b #\n"}},
-    )
-    (line,) = reproduce.commands(source)
-    words = shlex.split(line)
-    assert words[:4] == ["segbench", "run", "--images", "a'; touch b #\n"]
-    assert words[-2:] == ["--method", "a; b"]
-
-
-def test_commands_of_other_sources() -> None:
-    """ASV and pytest-benchmark have their own; a run that says too little has what was typed."""
-    asv = make_source(kind="asv", versions={"commit": "1a2b3c4d", "python": "3.11"})
-    assert reproduce.commands(asv) == ("asv run '1a2b3c4d^!'",)
-    quick = make_source(kind="pytest-benchmark", name="my times.json", versions={})
-    assert reproduce.commands(quick) == (
-        "pytest tests/benchmarks --benchmark-enable --benchmark-json 'my times.json'",
-    )
-    typed = make_source(versions={}, settings={"command": "segbench run --images '*.jpg'"})
-    assert reproduce.commands(typed) == ("segbench run --images '*.jpg'",)
-    dirty = make_source(versions={"commit": "1a2b3c4d-dirty"}, settings=typed.settings)
-    assert reproduce.commands(dirty)[:2] == (
-        "git checkout 1a2b3c4d",
-        "# segbench itself had changes that are in no commit",
-    )
-    for settings_ in ({}, {"command": 7}, {"command": "an 'open quotation"}):
-        assert reproduce.commands(make_source(settings=settings_)) == ()
-
-
-def test_the_method_has_a_link() -> None:
-    """The link leads to the document, in the project that asv.conf.json names."""
-    project = json.loads((ROOT / "asv.conf.json").read_text())["project_url"]
-    address, _, path = reproduce.METHOD_LINK.partition("/blob/HEAD/")
-    assert address == project
-    assert (ROOT / path).is_file()

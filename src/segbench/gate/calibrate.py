@@ -9,10 +9,9 @@ from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from segbench import files
+from segbench import files, jsonl
 from segbench.errors import InputError
 from segbench.gate import decide, rounds
 from segbench.images import datasets
@@ -215,12 +214,12 @@ def path_of(settings: GateSettings, dataset: Dataset, machine: Mapping[str, Fact
 
 def save(sight: Sight, path: Path) -> None:
     """Keep what was found, for the gates to come."""
-    files.write_bytes(path, msgspec.json.format(msgspec.json.encode(sight), indent=1) + b"\n")
+    files.write_bytes(path, jsonl.encode(sight))
 
 
 def load(path: Path) -> Sight | None:
     """What was found on this machine for the same cases; None where nothing was, or it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Sight)
+        return jsonl.decode(path.read_bytes(), Sight)
     except (OSError, ValueError):
         return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from segbench import jsonl
+
 # Grows when a request asks for something else than before: an older worker would do without it.
 NUMBER = 2
 
@@ -157,14 +159,13 @@ class Refused(Message, frozen=True):
 Request = Start | Reference | Check | Time | Profile
 Reply = Started | Made | Checked | Timed | Profiled | Failed | Refused
 
-_DECODER: msgspec.json.Decoder[Request | Reply] = msgspec.json.Decoder(Request | Reply)
-
 
 def encode(message: Request | Reply) -> bytes:
     """One line, with its end."""
-    return msgspec.json.encode(message) + b"\n"
+    return jsonl.encode(message)
 
 
 def decode(line: bytes | str) -> Request | Reply:
     """The message in a line."""
-    return _DECODER.decode(line)
+    message: Request | Reply = jsonl.decode(line, Request | Reply)  # type: ignore[arg-type]  # a union is no type, to mypy
+    return message

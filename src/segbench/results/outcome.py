@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from segbench import files
+from segbench import files, jsonl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,4 +215,4 @@ def status(outcome: Outcome, *, strict: bool) -> int:
 
 def write_outcome(outcome: Outcome, path: Path) -> None:
     """Write an outcome as JSON; what is nan becomes null."""
-    files.write_bytes(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
+    files.write_bytes(path, jsonl.encode(outcome))

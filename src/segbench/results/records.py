@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_ar
 
 import msgspec
 
+from segbench import jsonl
 from segbench.backends.interface import Description  # noqa: TC001  (msgspec reads the types)
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
@@ -320,7 +321,7 @@ class Writer:
 
     def append(self, record: Header | Sample) -> None:
         """Write one line."""
-        self._file.write(msgspec.json.encode(record) + b"\n")
+        self._file.write(jsonl.encode(record))
         self._file.flush()
         if time.monotonic() - self._synced > SYNC_SECONDS:
             os.fsync(self._file.fileno())
@@ -368,7 +369,7 @@ def write_profile(folder: Path, profile: Profile) -> None:
     if path.exists():
         _keep_lines(path, len(read_profiles(folder)))
     with path.open("ab") as file:
-        file.write(msgspec.json.encode(profile) + b"\n")
+        file.write(jsonl.encode(profile))
 
 
 def read_profiles(folder: Path) -> list[Profile]:
@@ -461,6 +462,6 @@ def _parse_all(
 
 def _parse(line: bytes, kind: type[T], where: str) -> T:
     try:
-        return msgspec.json.decode(line, type=kind)
+        return jsonl.decode(line, kind)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a {kind.__name__.strip('_').lower()} ({error})") from error
