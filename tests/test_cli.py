@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,22 @@ def test_help(command: tuple[str, ...], option: str) -> None:
     # Each of its own options says what it is for.
     if command:
         assert len(result.stdout.split("\n\n")[1].strip()) > 20
+
+
+def test_help_answers_at_once() -> None:
+    """The help needs neither numpy nor pandas, nor what works on images: they take seconds."""
+    heavy = ("numpy", "pandas", "scipy", "skimage", "dask", "matplotlib")
+    code = (
+        "import sys, segbench.__main__\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try: segbench.__main__.main()\n"
+        f"finally: print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(  # noqa: S603  (this interpreter, on the code above)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "Commands:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_names_the_commands() -> None:
@@ -359,14 +376,21 @@ SHORT = ("--shape", "32x40", "--sizes", "1,2", "--phases", "open,pipeline", "--b
 SMALL = (*SHORT, "--block-size", "21", "--backends", "skimage/skimage/thread-pool")
 
 
-@pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    """Give the folder of a short run."""
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run, which nobody changes."""
+    out = tmp_path_factory.mktemp("run") / "out"
     result = segbench("run", *SMALL, "--out", out)
     assert result.exit_code == 0, result.output
     assert "nothing is left to measure" not in result.stderr
+    assert (out / "report" / "index.html").exists()
     return out
+
+
+@pytest.fixture
+def finished(short_run: Path, tmp_path: Path) -> Path:
+    """A copy of the folder of a short run."""
+    return shutil.copytree(short_run, tmp_path / "out")
 
 
 def test_resume_of_a_run_that_is_over_says_so(finished: Path) -> None:
@@ -413,12 +437,15 @@ def test_resume_refuses_what_has_changed(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "name",
+    ["SIGTERM", *(pytest.param(each, marks=pytest.mark.slow) for each in ("SIGKILL", "SIGINT"))],
+)
 def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
     """However a run is ended, no sample is lost, and `--resume` measures the rest."""
     out = tmp_path / "out"
     run = out / "run.jsonl"
-    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--blocks", "40"]
+    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--blocks", "12"]
     with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
         [*command, "--precision", "0.001", "--out", str(out)],
         stdout=subprocess.PIPE,
