@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evidence import cost, false_alarms, gates, report_speed, slow_downs, smears
+from evidence import cost, false_alarms, gates, report_speed, same_numbers, slow_downs, smears
 from evidence.shared import ToolError, read_records
 
 
@@ -39,7 +39,7 @@ def show(*, kept: tuple[Path, ...]) -> None:
 for _command in (
     *(false_alarms.false_alarms, slow_downs.slowed, cost.cost),
     *(gates.identical, gates.slower, gates.planted),
-    *(report_speed.report_speed, smears.smears),
+    *(report_speed.report_speed, smears.smears, same_numbers.same_numbers),
 ):
     main.add_command(_command)
 
