@@ -18,12 +18,14 @@ test: $(VENV)/installed-dev
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
 
-# The lowest versions that pyproject.toml allows: they are told to be enough, and have to be.
+# The lowest versions that pyproject.toml allows: they are told to be enough, and have to be. What they
+# warn of has been mended since, in them or in what they use.
 lowest: $(VENV)/installed-dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
 	$(BIN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
 		--editable ".[distributed,opencv,report,test]"
-	$(VENV)-lowest/bin/python -m pytest --numprocesses auto -m "not slow" $(TEST_ARGS)
+	$(VENV)-lowest/bin/python -m pytest --numprocesses auto -m "not slow" \
+		-W ignore::DeprecationWarning -W ignore::FutureWarning $(TEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
