@@ -158,13 +158,10 @@ def commit(package: Path = PACKAGE) -> str:
         Empty where the source does not come from a work tree: an installed package may well lie
         inside somebody's repository, which says nothing about it.
     """
-    try:
-        _git(package, "ls-files", "--error-unmatch", "--", "__init__.py")
-        status = _git(
-            package, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""  # no git, no work tree, or one that does not hold the package
+    # An error where there is no git, no work tree, or one that does not hold the package.
+    _git(package, "ls-files", "--error-unmatch", "--", "__init__.py")
+    options = ("--porcelain=v2", "--branch", "--untracked-files=normal")
+    status = _git(package, "status", *options, "--", ".")
     head = re.search(r"^# branch\.oid ([0-9a-f]+)$", status, re.MULTILINE)
     if head is None:
         return ""  # nothing was ever committed
@@ -208,11 +205,8 @@ def withheld_seconds() -> float | None:
 
 def git_variables() -> dict[str, str]:
     """Environment for git: a hook or an editor that runs segbench names its own repository there."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
+    own = re.compile("GIT_(?!CONFIG)")
+    return {name: value for name, value in os.environ.items() if not own.match(name)}
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -248,11 +242,9 @@ def _of_cpu(key: str) -> str:
     return line[1].strip() if line else ""
 
 
-def _affinity() -> list[int] | None:
-    # macOS has none.
-    if hasattr(psutil.Process, "cpu_affinity"):
-        return sorted(psutil.Process().cpu_affinity())
-    return None
+@_otherwise(None)
+def _affinity() -> list[int]:
+    return sorted(psutil.Process().cpu_affinity())  # which macOS lacks
 
 
 def _governor() -> str | None:

@@ -39,7 +39,7 @@ def warm_allocator() -> None:
 
 def reset_peak() -> None:
     """Forget the peak so far, where the platform can (Linux); elsewhere it is that since start."""
-    for process in _family(psutil.Process()):
+    for process in _family():
         # A child may be gone, a platform may have no such file: the peak then starts earlier.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
@@ -50,22 +50,25 @@ def peak_mib() -> float | None:
 
     The peaks need not have been at the same time, so this is an upper bound.
     """
-    family = _family(psutil.Process())
-    peaks = [peak for process in family if (peak := _peak_bytes(process)) is not None]
+    peaks = [peak for process in _family() if (peak := _peak_bytes(process)) is not None]
     return round(sum(peaks) / MIB, 1) if peaks else None
 
 
-def resident_mib(process: psutil.Process) -> float:
-    """Resident size of a process and its children now, in MiB; pages that they share count in each."""
+def resident_mib(pid: int | None = None) -> float:
+    """Resident size of a process (this one) and its children now, in MiB; 0 where it is gone.
+
+    Pages that they share count in each.
+    """
     total = 0
     with contextlib.suppress(psutil.Error):
-        for member in _family(process):
+        for member in _family(pid):
             with contextlib.suppress(psutil.Error):
                 total += member.memory_info().rss
     return round(total / MIB, 1)
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
+def _family(pid: int | None = None) -> list[psutil.Process]:
+    process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 

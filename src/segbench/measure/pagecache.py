@@ -6,7 +6,6 @@ keep copies of their own, which nobody can see or drop from here.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import mmap
@@ -20,7 +19,7 @@ import numpy as np
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +49,8 @@ def drop(paths: Iterable[Path]) -> None:
         If the platform has no such call; `check` says so beforehand.
     """
     for path in paths:
-        with _opened(path) as file:
+        with path.open("rb", buffering=0) as opened:
+            file = opened.fileno()
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
             # A page that is not on the disk yet stays. Only then: synchronizing makes the disk
             # empty its own buffers too, also for a file that has nothing to write.
@@ -81,9 +81,9 @@ def cached_share(paths: Iterable[Path]) -> float:
     """
     resident = total = 0
     for path in paths:
-        with _opened(path) as file:
-            pages = _resident_pages(file)
-            if pages.size and pages.all() and not _is_told(path, owner=os.fstat(file).st_uid):
+        with path.open("rb", buffering=0) as file:
+            pages = _resident_pages(file.fileno())
+            if pages.size and pages.all() and not _is_told(path):
                 raise InputError(
                     f"cold files: Linux does not tell who may only read {path} whether it is in "
                     "memory; copy the images to files of your own or measure warm"
@@ -91,6 +91,22 @@ def cached_share(paths: Iterable[Path]) -> float:
         resident += int(np.count_nonzero(pages))
         total += pages.size
     return resident / total if total else 0.0
+
+
+def cool(paths: Sequence[Path]) -> float:
+    """Drop files from memory, several times if need be; the share of their pages that stayed.
+
+    Raises
+    ------
+    OSError, AttributeError, InputError
+        As `drop` and `cached_share` do.
+    """
+    for _ in range(TRIES):
+        drop(paths)
+        if not (stayed := cached_share(paths)):
+            break
+        time.sleep(PAUSE_SECONDS)
+    return stayed
 
 
 def check(path: Path) -> None:
@@ -113,26 +129,14 @@ def check(path: Path) -> None:
                 f"cold files: reading {path} leaves no pages in memory that could be dropped (ZFS "
                 "keeps its own); copy the images to another file system or measure warm"
             )
-        for _ in range(TRIES):
-            drop([path])
-            if not cached_share([path]):
-                return
-            time.sleep(PAUSE_SECONDS)
+        if not cool([path]):
+            return
     except OSError as error:
         raise InputError(f"cold files: {path}: {error.strerror}; measure warm") from error
     raise InputError(
         f"cold files: {path} stays in memory, as it does on tmpfs or while a program has it "
         "mapped; copy the images to a disk, close that program, or measure warm"
     )
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        yield file
-    finally:
-        os.close(file)
 
 
 def _resident_pages(file: int) -> NDArray[np.bool_]:
@@ -151,10 +155,11 @@ def _resident_pages(file: int) -> NDArray[np.bool_]:
     return (flags & 1).astype(bool)  # the other bits mean something else on each system
 
 
-def _is_told(path: Path, *, owner: int) -> bool:
+def _is_told(path: Path) -> bool:
     # Since Linux 5.2 mincore says "resident" of every page of somebody else's file, lest it tell
     # what others read (CVE-2019-5489).
-    return os.geteuid() in (0, owner) or os.access(path, os.W_OK, effective_ids=True)
+    may_write = os.access(path, os.W_OK, effective_ids=True)
+    return may_write or os.geteuid() in (0, path.stat().st_uid)
 
 
 @functools.cache
