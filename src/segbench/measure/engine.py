@@ -21,7 +21,7 @@ from segbench.images import datasets
 from segbench.measure import machine as machines
 from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
-from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+from segbench.measure.protocol import Checked, Failed, Made, Refused
 from segbench.measure.settings import PHASES
 from segbench.measure.stopping import Tally
 from segbench.measure.workers import END_SECONDS, Arm, Conversation
@@ -266,14 +266,11 @@ class _Engine:
             By one more worker, whose memory is in no figure.
         """
         self.watcher.step("starting the workers", steps=0)
-        reference, *self.lanes = (
-            _Lane(backend, self._talk(backend)) for backend in (BASELINE, *self.settings.backends)
-        )
-        own, *replies = self._start([reference, *self.lanes])
-        if not isinstance(own, Started):
-            cause = own.reason if isinstance(own, Refused) else own.cause
-            raise InputError(f"the reference {BASELINE} failed: start: {cause}")
-        self._started(self.lanes, replies)
+        backends = (BASELINE, *self.settings.backends)
+        reference, *self.lanes = (_Lane(backend, self._talk(backend)) for backend in backends)
+        self._start([reference, *self.lanes])
+        if reference.failure:
+            raise InputError(f"the reference {BASELINE} failed: {reference.failure.cause}")
         self.watcher.step("segmenting with the reference", steps=0)
         made = reference.talk.make_reference(self.folder, count=count, truth=TRUTH_IMAGES)
         reference.talk.worker.stop(grace=END_SECONDS)
@@ -290,7 +287,7 @@ class _Engine:
         for lane in live:
             lane.talk = self._talk(lane.backend)
         # What one that fails now has measured of small sizes stays.
-        self._started(live, self._start(live), size=ANEW_IMAGES + 1)
+        self._start(live, size=ANEW_IMAGES + 1)
 
     def _talk(self, backend: BackendSpec) -> Conversation:
         arm, asked_for, dataset = Arm(backend=backend), self.settings, self.dataset
@@ -298,15 +295,12 @@ class _Engine:
         self.talks.append(talk)
         return talk
 
-    def _start(self, lanes: Sequence[_Lane]) -> list[Started | Refused | Failed]:
+    def _start(self, lanes: Sequence[_Lane], *, size: int = 0) -> None:
+        """Start the backends of all at once; one that fails does so at a size."""
         hear = [lane.talk.start() for lane in lanes]
         end = workers.end_of_start(self.settings)
-        return [hear_one(end) for hear_one in hear]
-
-    def _started(
-        self, lanes: Sequence[_Lane], replies: Sequence[Started | Refused | Failed], size: int = 0
-    ) -> None:
-        for lane, reply in zip(lanes, replies, strict=True):
+        for lane, hear_lane in zip(lanes, hear, strict=True):
+            reply = hear_lane(end)
             if isinstance(reply, Refused):
                 raise InputError(reply.reason)
             if isinstance(reply, Failed):

@@ -81,6 +81,8 @@ def machine() -> dict[str, Fact]:
         - ``virtual_machine``: whether the CPU says that it runs under a hypervisor (x86 does);
         - ``load_at_start``, ``load_average``: over the last minute; over the last 1, 5 and 15.
     """
+    flags = _of_cpu("flags").split()
+    python = f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})"
     asked: dict[str, Callable[[], Fact | None]] = {
         "system": lambda: f"{platform.system()} {platform.release()}",
         "architecture": platform.machine,
@@ -91,17 +93,13 @@ def machine() -> dict[str, Fact]:
         "affinity": _affinity,
         "cgroup_cpus": cpu_quota,
         "governor": _governor,
-        "virtual_machine": lambda: (
-            "hypervisor" in flags.split() if (flags := _of_cpu("flags")) else None
-        ),
+        "virtual_machine": lambda: "hypervisor" in flags if flags else None,
         "memory_gib": lambda: _gib(psutil.virtual_memory().total),
         "memory_available_gib": lambda: _gib(psutil.virtual_memory().available),
         "cgroup_memory_gib": memory_quota_gib,
         "load_at_start": lambda: round(psutil.getloadavg()[0], 2),
         "load_average": lambda: [round(load, 2) for load in psutil.getloadavg()],
-        "python": lambda: (
-            f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})"
-        ),
+        "python": lambda: python,
     }
     answers = {key: _otherwise(None)(ask)() for key, ask in asked.items()}
     return {key: answer for key, answer in answers.items() if answer is not None}

@@ -7,9 +7,13 @@ import ctypes
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 2**20
 
@@ -24,6 +28,17 @@ def settle() -> None:
         # glibc keeps freed memory for later; other C libraries (musl) may lack the function.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect garbage before, not within: a collection would be charged to whoever comes last."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def warm_allocator() -> None:

@@ -7,7 +7,6 @@ keep copies of their own, which nobody can see or drop from here.
 from __future__ import annotations
 
 import ctypes
-import functools
 import mmap
 import os
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -141,15 +140,20 @@ def check(path: Path) -> None:
 
 def _resident_pages(file: int) -> NDArray[np.bool_]:
     # Whether each page of an open file is in memory.
-    mincore = _mincore()
+    try:
+        mincore = ctypes.CDLL(None, use_errno=True).mincore
+    except (AttributeError, TypeError, OSError):  # Windows has neither the call nor such a library
+        raise InputError(
+            f"cold files: {sys.platform} has no call that tells what is in memory; measure warm"
+        ) from None
     size = os.fstat(file).st_size
     flags = np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
     if size:  # nothing can't be mapped
         # Mapping a file reads none of it. Private, because some file systems refuse shared ones.
         with mmap.mmap(file, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
             # ctypes itself gives no address of what is read-only.
-            start = np.frombuffer(mapped, np.uint8).ctypes.data
-            failed = mincore(start, size, flags.ctypes.data)
+            start = ctypes.c_void_p(np.frombuffer(mapped, np.uint8).ctypes.data)
+            failed = mincore(start, ctypes.c_size_t(size), ctypes.c_void_p(flags.ctypes.data))
         if failed:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return (flags & 1).astype(bool)  # the other bits mean something else on each system
@@ -160,16 +164,3 @@ def _is_told(path: Path) -> bool:
     # what others read (CVE-2019-5489).
     may_write = os.access(path, os.W_OK, effective_ids=True)
     return may_write or os.geteuid() in (0, path.stat().st_uid)
-
-
-@functools.cache
-def _mincore() -> Callable[[int, int, int], int]:
-    try:
-        mincore = ctypes.CDLL(None, use_errno=True).mincore
-    except (AttributeError, TypeError, OSError):  # Windows has neither the call nor such a library
-        raise InputError(
-            f"cold files: {sys.platform} has no call that tells what is in memory; measure warm"
-        ) from None
-    mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
-    mincore.restype = ctypes.c_int
-    return mincore

@@ -11,7 +11,6 @@ All times are those of :func:`time.perf_counter`, whose clock the processes of a
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import tempfile
@@ -32,6 +31,7 @@ import numpy as np
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
 from segbench.backends.schedulers import Scheduler
+from segbench.measure import memory
 from segbench.measure.protocol import Profiled
 from segbench.pipeline import PipelineParams
 from segbench.results.records import PARTS, STAGES
@@ -155,9 +155,7 @@ def profile(request: protocol.Profile) -> Profiled:
         plain, *calls = record(backend, request.pattern, params)
     call = sorted(calls, key=lambda call: call.seconds)[(len(calls) - 1) // 2]
     # Images whose work was repeated count again.
-    images: Counter[str] = Counter()
-    for note in call.notes:
-        images[note.what] += note.images
+    images = Counter(note.what for note in call.notes for _ in range(note.images))
     repeated = {stage: images[stage] for stage in STAGES if stage in images}
     imports, start, first = (later - earlier for earlier, later in pairwise(times))
     tasks = len(plain.tasks)
@@ -381,16 +379,12 @@ def record(backend: Backend, pattern: str, params: PipelineParams) -> list[Call]
         with _watched(journal):
             noted = _noted(backend, journal)
             for each in (backend, *[noted] * CALLS):
-                gc.collect()
-                # As in a timed call, which a collection would be charged to.
-                gc.disable()
-                try:
+                # As in a timed call.
+                with memory.uncollected():
                     # What opens the files builds a graph, or looks for them to be decoded.
                     journal.begin("graph" if backend.reader.uses_dask else "decode")
                     phases.run_pipeline(each, pattern, params)
                     journal.begin("")
-                finally:
-                    gc.enable()
         return _calls(journal)
 
 
@@ -443,18 +437,14 @@ class NotedScheduler(Scheduler):
 
     def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
         """Apply `function` to every item, in order of the items."""
-        begin, notes = self.journal.begin, self.journal.notes
+        during, apply = self.journal.notes.during, super().map
+        # Without a pool there are Dask's tasks, which are noted where they are run.
+        self.journal.begin(WORK if self.workers == 1 or self.pool else "graph")
         if self.workers == 1:
-            begin(WORK)
-            results = notes.during(super().map, function, items)
-        elif self.pool:
-            begin(WORK)
-            results = super().map(partial(notes.during, function), items)
+            results = during(apply, function, items)
         else:
-            # Dask's tasks are noted where they are run.
-            begin("graph")
-            results = super().map(function, items)
-        begin("collect")
+            results = apply(partial(during, function) if self.pool else function, items)
+        self.journal.begin("collect")
         return results
 
 

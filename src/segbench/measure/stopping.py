@@ -64,7 +64,8 @@ def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limit
         return "blocks"
     if blocks < MIN_BLOCKS:
         return ""
-    if _asked_after(blocks) and _all_narrow(ratios, precision=limits.precision):
+    known = (narrow(ratio, precision=limits.precision) for ratio in ratios)
+    if _asked_after(blocks) and next(known, False) and all(known):
         return "precision"
     return "time" if seconds >= limits.seconds else ""
 
@@ -75,15 +76,6 @@ def _asked_after(blocks: int) -> bool:
         return False
     doublings = round(2 * math.log2(blocks / MIN_PRECISE_BLOCKS)) / 2
     return blocks == round(MIN_PRECISE_BLOCKS * 2**doublings)
-
-
-def _all_narrow(ratios: Iterable[Ratio], *, precision: float) -> bool:
-    """Whether there are ratios and all are known well enough."""
-    count = 0
-    for count, ratio in enumerate(ratios, start=1):  # noqa: B007  (how many there were)
-        if not narrow(ratio, precision=precision):
-            return False
-    return count > 0
 
 
 @dataclass

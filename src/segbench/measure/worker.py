@@ -122,14 +122,9 @@ class Server:
             if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
                 # Since its last sample others have filled the caches of the CPU.
                 call()
-            gc.collect()
-            # A collection inside the timed call would be charged to whoever comes last.
-            gc.disable()
-            try:
+            with memory.uncollected():
                 untimed = time.perf_counter() - asked
                 result, seconds = _timed(call, request.calls)
-            finally:
-                gc.enable()
         objects = result.count if isinstance(result, Segmentation) else None
         return Timed(seconds / request.calls, objects, untimed)
 

@@ -101,10 +101,6 @@ class Arm:
 class Worker(Protocol):
     """The other end of a conversation: a process, or what stands in for one in a test."""
 
-    @property
-    def started(self) -> float:
-        """When, on the clock ``time.perf_counter``."""
-
     def send(self, request: Request) -> None:
         """Ask; `receive` has the answer."""
 
@@ -148,6 +144,8 @@ class Conversation:
         self.arm = arm
         self.settings = settings
         self.dataset = dataset
+        # The worker's first moment.
+        self.started = time.perf_counter()
         self.worker = launch(arm)
 
     def start(self) -> Callable[[float], Started | Refused | Failed]:
@@ -225,7 +223,7 @@ class Conversation:
     def profile(self, *, count: int) -> Profiled | Failed:
         """Find out where the time goes, in a worker that was asked nothing before."""
         pattern = datasets.lay_out(self.dataset, count)
-        self.worker.send(protocol.Profile(*self._first(), pattern, count, self.worker.started))
+        self.worker.send(protocol.Profile(*self._first(), pattern, count, self.started))
         limit = START_SECONDS + PROFILE_CALLS * self.settings.time_limit
         return _expected(self.worker.receive(limit=limit), Profiled)
 
@@ -337,14 +335,11 @@ class WorkerProcess:
     ----------
     pid : int
         Of the process.
-    started : float
-        When it was, on the clock ``time.perf_counter``.
     """
 
     def __init__(self, settings: Settings, arm: Arm) -> None:
         self._memory_limit = settings.memory_limit
         self._stopped = False
-        self.started = time.perf_counter()
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         variables = worker_environment(native_threads=settings.native_threads)
