@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +102,6 @@ class ScriptedWorker:
 
     def __init__(self, arm: Arm, script: Script) -> None:
         self.arm = arm
-        self.started = time.perf_counter()
         self.stopped = False
         self._script = script
         self._requests: list[Request] = []

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -272,7 +273,6 @@ def test_platform_without_mincore(
     """A platform that can't tell what is in memory is refused."""
     (path,) = write(disk, [PAGE])
     monkeypatch.setattr(ctypes, "CDLL", library)
-    pagecache._mincore.cache_clear()
     with pytest.raises(InputError, match=r"has no call that tells.*measure warm$"):
         pagecache.check(path)
 
@@ -291,6 +291,7 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str) -> None:
 def test_failed_call_is_an_error(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mincore that fails is not taken for an answer."""
     (path,) = write(disk, [PAGE])
-    monkeypatch.setattr(pagecache, "_mincore", lambda: lambda *_: -1)
+    failing = SimpleNamespace(mincore=lambda *_: -1)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: failing)
     with pytest.raises(OSError):  # noqa: PT011  (its number is the system's)
         pagecache.cached_share([path])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.images import datasets
 from segbench.measure import engine, pagecache, worker, workers
-from segbench.measure.protocol import Checked, Failed, Profiled, Started, Time, Timed
+from segbench.measure.protocol import Checked, Failed, Profiled, Refused, Started, Time, Timed
 from segbench.measure.settings import PHASES, RunSettings
 from segbench.measure.workers import Arm, Conversation, WorkerProcess, end_of_start, launcher
 from segbench.pipeline import PipelineParams
@@ -24,12 +23,9 @@ from tests import plugins
 from tests.scripted import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-    from typing import IO
 
     from segbench.images.datasets import Dataset
-    from segbench.measure.protocol import Refused
 
 
 @pytest.fixture(scope="module")
@@ -329,60 +325,9 @@ def test_a_cpu_is_for_one_sample() -> None:
     assert seen == [{min(before)}, before, {max(before)}]
 
 
-KINDS = [
-    pytest.param(
-        workers.PolledLines,
-        marks=pytest.mark.skipif(sys.platform == "win32", reason="no select there"),
-    ),
-    workers.ThreadedLines,
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_lines_come_one_by_one(kind: Callable[[IO[bytes]], Any]) -> None:
-    """Lines that were written at once, or in parts, are read one by one, and then the end."""
-    source, target = os.pipe()
-    with os.fdopen(source, "rb", buffering=0) as pipe:
-        lines = kind(pipe)
-        assert lines.read(0.01) is None
-        os.write(target, b"one\ntwo\nthr")
-        assert lines.read(5) == b"one\n"
-        assert lines.read(5) == b"two\n"
-        assert lines.read(0.01) is None
-        os.write(target, b"ee\n")
-        assert lines.read(5) == b"three\n"
-        os.close(target)
-        assert lines.read(5) == b""
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_line_is_waited_for(kind: Callable[[IO[bytes]], Any]) -> None:
-    """A line that comes while it is waited for ends the waiting."""
-    source, target = os.pipe()
-    with os.fdopen(source, "rb", buffering=0) as pipe:
-        writer = threading.Timer(0.1, os.write, (target, b"late\n"))
-        writer.start()
-        assert kind(pipe).read(10) == b"late\n"
-        writer.join()
-        os.close(target)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_long_line_is_whole(kind: Callable[[IO[bytes]], Any]) -> None:
-    """A line longer than a pipe holds comes whole."""
-    source, target = os.pipe()
-    line = b"x" * 1_000_000 + b"\n"
-
-    def write() -> None:
-        with os.fdopen(target, "wb") as end:
-            end.write(line)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    with os.fdopen(source, "rb", buffering=0) as pipe:
-        lines = kind(pipe)
-        read, until = None, time.monotonic() + 30
-        while read is None and time.monotonic() < until:
-            read = lines.read(0.1)
-        assert read == line
-    writer.join()
+def test_a_long_answer_is_whole(images: Dataset) -> None:
+    """A request and an answer longer than a pipe holds come whole; what is unknown is refused."""
+    name = "x" * 1_000_000
+    with talking(images, misbehaving(name)) as (_, started):
+        assert isinstance(started, Refused)
+        assert name in started.reason

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import random
 import tempfile
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -20,22 +19,12 @@ from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import machine as machines
-from segbench.measure import pagecache, picture
+from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
-from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+from segbench.measure.protocol import Checked, Failed, Made, Refused
 from segbench.measure.settings import PHASES
 from segbench.measure.stopping import Tally
-from segbench.measure.workers import (
-    END_SECONDS,
-    SAMPLE_SECONDS,
-    Arm,
-    Conversation,
-    cpu_of,
-    end_of_start,
-    launcher,
-    set_variables,
-    stop_all,
-)
+from segbench.measure.workers import END_SECONDS, Arm, Conversation
 from segbench.results import records
 from segbench.results.records import Case, Header, Records, Sample, Writer, sample_of
 
@@ -60,12 +49,6 @@ PROFILE_IMAGES = 20
 ANEW_IMAGES = 50
 
 NOT_TRIED = "not tried: "
-
-# How often is looked at the CPU time that was withheld: a look takes half a millisecond.
-WITHHELD_SECONDS = 1.0
-
-# How often files are dropped from the page cache where somebody else looks at them, too.
-COOL_TRIES = 3
 
 # What a machine may not change in the middle of a run.
 SAME_MACHINE = ("architecture", "cpu", "cpus_available", "memory_gib")
@@ -108,9 +91,16 @@ def resume(folder: Path, *, watcher: Watcher) -> None:
     header = earlier.header
     settings = asked.read(header.settings)
     machine = machines.machine()
-    same = ({name: facts.get(name) for name in SAME_MACHINE} for facts in (machine, header.machine))
-    _refuse_changes(folder, machines.versions(), header.versions)
-    _refuse_changes(folder, *same)
+    now, then = (
+        {**versions, **{name: facts.get(name) for name in SAME_MACHINE}}
+        for versions, facts in ((machines.versions(), machine), (header.versions, header.machine))
+    )
+    for name in sorted(now.keys() | then.keys()):
+        if now.get(name) != then.get(name):
+            raise InputError(
+                f"{folder}: measured with {name} {then.get(name)}, which is {now.get(name)} now; "
+                "start a new run"
+            )
     watcher.step("preparing the images", steps=0)
     dataset = datasets.find(datasets.origin_of(header.dataset), count=settings.sizes[-1])
     if dataset.key != header.dataset.get("key"):
@@ -118,15 +108,6 @@ def resume(folder: Path, *, watcher: Watcher) -> None:
     run(
         dataset, settings, out=folder, watcher=watcher, command="", machine=machine, earlier=earlier
     )
-
-
-def _refuse_changes(folder: Path, now: Mapping[str, object], then: Mapping[str, object]) -> None:
-    for name in sorted(now.keys() | then.keys()):
-        if now.get(name) != then.get(name):
-            raise InputError(
-                f"{folder}: measured with {name} {then.get(name)}, which is {now.get(name)} now; "
-                "start a new run"
-            )
 
 
 def run(
@@ -175,7 +156,8 @@ def run(
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
-        engine = _Engine(dataset, settings, folder, watcher, launch or launcher(settings))
+        launch = launch or workers.launcher(settings)
+        engine = _Engine(dataset, settings, folder, watcher, launch)
         stack.callback(engine.stop)
         reference = engine.start(sizes[-1])
         if earlier:
@@ -193,10 +175,8 @@ def run(
                     "baseline": str(BASELINE),
                     "command": command,
                     "again": asked.command(settings, dataset.origin),
-                    "variables": set_variables(native_threads=settings.native_threads),
-                    "thread_pools": {
-                        str(lane.arm.backend): lane.thread_pools for lane in engine.lanes
-                    },
+                    "variables": workers.set_variables(native_threads=settings.native_threads),
+                    "thread_pools": {str(lane.backend): lane.pools for lane in engine.lanes},
                 },
                 dataset={
                     **datasets.describe(dataset),
@@ -239,51 +219,38 @@ def fitting_sizes(
 
 @dataclass
 class _Lane:
-    """An arm, the conversation with its worker, and what is known of it so far."""
+    """A backend, the conversation with its worker, and what is known of it so far."""
 
-    arm: Arm
+    backend: BackendSpec
     talk: Conversation
-    thread_pools: list[str] = field(default_factory=list)
-    # An arm that failed once is out: nothing more of it is tried. 0: it failed when it started.
+    pools: list[str] = field(default_factory=list)
+    # A backend that failed once is out: nothing more of it is tried. 0: it failed when it started.
     failure: Failed | None = None
     failed_at: int = 0
     # Of the size at hand, by phase.
     ready: dict[str, Checked] = field(default_factory=dict)
 
-    @property
-    def backend(self) -> BackendSpec:
-        """What it measures."""
-        return self.arm.backend
 
-
+@dataclass
 class _Engine:
-    """The arms of a run, side by side."""
+    """The backends of a run, side by side."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        settings: RunSettings,
-        folder: str,
-        watcher: Watcher,
-        launch: Launch,
-    ) -> None:
-        self.dataset = dataset
-        self.settings = settings
-        self.folder = folder
-        self.watcher = watcher
-        self.launch = launch
-        self.talks: list[Conversation] = []
-        self.lanes: list[_Lane] = []
-        self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(
-            lambda: Tally(settings.limits)
-        )
+    dataset: Dataset
+    settings: RunSettings
+    folder: str
+    watcher: Watcher
+    launch: Launch
+    talks: list[Conversation] = field(default_factory=list)
+    lanes: list[_Lane] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        limits = self.settings.limits
+        self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(lambda: Tally(limits))
         # Rows of failures that are written already.
         self.told: set[Case] = set()
-        # Seconds since the start of the run are counted from here.
+        # What has passed of both since the start of the run is counted from here.
         self.origin = time.perf_counter()
-        self.withheld_before = machines.withheld_seconds()
-        self.withheld = 0.0
-        self.looked = -math.inf
+        self.withheld = machines.withheld_seconds() or 0.0
 
     def start(self, count: int) -> Made:
         """Start a worker for every backend, all at once, and run each once on one image.
@@ -299,122 +266,106 @@ class _Engine:
             By one more worker, whose memory is in no figure.
         """
         self.watcher.step("starting the workers", steps=0)
-        reference = self._talk(Arm(backend=BASELINE))
-        hear_reference = reference.start()
-        arms = [Arm(backend=backend) for backend in self.settings.backends]
-        self.lanes = [_Lane(arm, self._talk(arm)) for arm in arms]
-        hear = [lane.talk.start() for lane in self.lanes]
-        end = end_of_start(self.settings)
-        reply = hear_reference(end)
-        if not isinstance(reply, Started):
-            cause = reply.reason if isinstance(reply, Refused) else reply.cause
-            raise InputError(f"the reference {BASELINE} failed: start: {cause}")
-        for lane, hear_lane in zip(self.lanes, hear, strict=True):
-            self._started(lane, hear_lane(end))
+        backends = (BASELINE, *self.settings.backends)
+        reference, *self.lanes = (_Lane(backend, self._talk(backend)) for backend in backends)
+        self._start([reference, *self.lanes])
+        if reference.failure:
+            raise InputError(f"the reference {BASELINE} failed: {reference.failure.cause}")
         self.watcher.step("segmenting with the reference", steps=0)
-        made = reference.make_reference(self.folder, count=count, truth=TRUTH_IMAGES)
-        reference.worker.stop(grace=END_SECONDS)
+        made = reference.talk.make_reference(self.folder, count=count, truth=TRUTH_IMAGES)
+        reference.talk.worker.stop(grace=END_SECONDS)
         if isinstance(made, Failed):
-            raise InputError(
-                f"the reference {BASELINE} failed on {self.dataset.name}: {made.cause}"
-            )
+            name = self.dataset.name
+            raise InputError(f"the reference {BASELINE} failed on {name}: {made.cause}")
         return made
 
     def _start_anew(self) -> None:
-        """End the workers of all arms that are left, and start others."""
+        """End the workers of all that are left, and start others."""
         self.watcher.step("starting the workers anew", steps=0)
         live = self._live()
-        stop_all((lane.talk for lane in live), grace=END_SECONDS)
+        workers.stop_all((lane.talk for lane in live), grace=END_SECONDS)
         for lane in live:
-            lane.talk = self._talk(lane.arm)
-        hear = [lane.talk.start() for lane in live]
-        end = end_of_start(self.settings)
-        for lane, hear_lane in zip(live, hear, strict=True):
-            # What it has measured of small sizes stays.
-            self._started(lane, hear_lane(end), size=ANEW_IMAGES + 1)
+            lane.talk = self._talk(lane.backend)
+        # What one that fails now has measured of small sizes stays.
+        self._start(live, size=ANEW_IMAGES + 1)
 
-    def _started(self, lane: _Lane, reply: Started | Refused | Failed, *, size: int = 0) -> None:
-        if isinstance(reply, Refused):
-            raise InputError(reply.reason)
-        if isinstance(reply, Failed):
-            self._fail(lane, reply, "start", size=size)
-        else:
-            lane.thread_pools = reply.thread_pools
-
-    def _talk(self, arm: Arm) -> Conversation:
-        talk = Conversation(arm, launch=self.launch, settings=self.settings, dataset=self.dataset)
+    def _talk(self, backend: BackendSpec) -> Conversation:
+        arm, asked_for, dataset = Arm(backend=backend), self.settings, self.dataset
+        talk = Conversation(arm, launch=self.launch, settings=asked_for, dataset=dataset)
         self.talks.append(talk)
         return talk
+
+    def _start(self, lanes: Sequence[_Lane], *, size: int = 0) -> None:
+        """Start the backends of all at once; one that fails does so at a size."""
+        hear = [lane.talk.start() for lane in lanes]
+        end = workers.end_of_start(self.settings)
+        for lane, hear_lane in zip(lanes, hear, strict=True):
+            reply = hear_lane(end)
+            if isinstance(reply, Refused):
+                raise InputError(reply.reason)
+            if isinstance(reply, Failed):
+                self._fail(lane, reply, "start: ", size=size)
+            else:
+                lane.pools = reply.thread_pools
 
     def _live(self) -> list[_Lane]:
         return [lane for lane in self.lanes if lane.failure is None]
 
-    def _fail(self, lane: _Lane, failure: Failed, what: str = "", *, size: int = 0) -> None:
-        cause = f"{what}: {failure.cause}" if what else failure.cause
-        lane.failure, lane.failed_at = Failed(failure.status, cause), size
+    def _fail(self, lane: _Lane, failure: Failed, what: str = "", *, size: int) -> None:
+        lane.failure, lane.failed_at = Failed(failure.status, what + failure.cause), size
         # What it holds is not to weigh on the others.
         lane.talk.worker.stop()
-        self.watcher.note(f"{lane.backend}: {failure.status}, {cause}")
+        self.watcher.note(f"{lane.backend}: {failure.status}, {lane.failure.cause}")
 
     def stop(self, *, grace: float = 0.0) -> None:
         """End all workers, after so many seconds in which they may do so themselves."""
-        stop_all(self.talks, grace=grace)
+        workers.stop_all(self.talks, grace=grace)
 
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
         lanes = {lane.backend: lane for lane in self.lanes}
-        withheld = 0.0
         for sample in samples:
             if sample.status == "ok":
                 self.tallies[sample.n_images, sample.phase].add(sample)
-            else:
-                self.told.add(sample.case)
-                lane = lanes.get(sample.backend)
-                if lane and lane.failure is None:
-                    failure = Failed(sample.status, sample.cause)
-                    self._fail(lane, failure, size=sample.n_images)
-            if sample.at is not None:
-                self.origin = min(self.origin, time.perf_counter() - sample.at)
-            withheld = max(withheld, sample.withheld_seconds or 0.0)
-        if self.withheld_before is not None:
-            self.withheld_before -= withheld
+                continue
+            self.told.add(sample.case)
+            lane = lanes.get(sample.backend)
+            if lane and lane.failure is None:
+                self._fail(lane, Failed(sample.status, sample.cause), size=sample.n_images)
+        self.origin -= max((sample.at or 0.0 for sample in samples), default=0.0)
+        self.withheld -= max((sample.withheld_seconds or 0.0 for sample in samples), default=0.0)
 
     def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: Writer) -> None:
         """Time all cases, size by size, each in blocks; small sizes in two rounds."""
+        self.objects, self.writer = objects, writer
         small = [size for size in sizes if size <= ANEW_IMAGES]
-        large = [size for size in sizes if size > ANEW_IMAGES]
         # A step is a comparison, a case, or a profile.
-        visits = 2 * len(small) + len(large)
-        lanes, phases = len(self.lanes), len(self.settings.phases)
+        visits, lanes, phases = len(small) + len(sizes), len(self.lanes), len(self.settings.phases)
         self.watcher.plan(visits * (lanes + phases) + lanes)
         if self.tallies and not any(self._todo(size, 2) for size in sizes):
             self.watcher.note("nothing is left to measure")
         used = any(self._todo(size, 1) for size in small)
         for size in small:
-            self._measure_size(size, 1, sum(objects[:size]), writer)
+            self._measure_size(size, 1)
         if used and any(self._todo(size, 2) for size in small):
             self._start_anew()
-        for size in small:
-            self._measure_size(size, 2, sum(objects[:size]), writer)
-        for size in large:
-            self._measure_size(size, 2 if small else 1, sum(objects[:size]), writer)
+        for size in sizes:
+            self._measure_size(size, 2 if small else 1)
 
-    def _measure_size(self, size: int, number: int, objects: int, writer: Writer) -> None:
+    def _measure_size(self, size: int, number: int) -> None:
         """Take what a size lacks in a round."""
         todo = self._todo(size, number)
         for lane in self.lanes:
             self.watcher.step(f"{size} images: comparing {lane.backend} with the reference")
             if todo and lane.failure is None:
                 self._check(lane, size)
-            # Of a size that was finished earlier, an arm that fails now keeps its samples.
+            # Of a size that was finished earlier, a backend that fails now keeps its samples.
             if lane.failure and todo and size >= lane.failed_at:
-                self._record_failure(lane, size, writer)
+                self._record_failure(lane, size)
         for phase in self.settings.phases:
             self.watcher.step(f"{size} images: {phase}")
             while phase in todo and not self._over(size, phase, number):
-                block = self.tallies[size, phase].next_block()
-                self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
-                self._take_block(size, phase, block, number, objects, writer)
+                self._take_block(size, phase, number)
 
     def _todo(self, size: int, number: int) -> list[str]:
         """The phases of a size that a round has something left to measure of."""
@@ -423,115 +374,82 @@ class _Engine:
     def _over(self, size: int, phase: str, number: int) -> bool:
         """Whether a round of a case is over."""
         tally, live = self.tallies[size, phase], [lane.backend for lane in self._live()]
-        if not live:
-            return True
-        if size > ANEW_IMAGES:
-            return tally.over(live)
-        return tally.half_over(live) if number == 1 else tally.both_over(live)
+        return not live or tally.over(live, number if size <= ANEW_IMAGES else 0)
 
     def _check(self, lane: _Lane, size: int) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
-        lane.ready = {}
         # A warm call is not what is to be timed where the files are to be cold.
-        sample_seconds = SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
+        seconds = workers.SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared. And `process` last: the
         # pixels that it is given would count in the memory of what comes after it.
         phases = [phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}]
         for phase in sorted(phases, key=lambda phase: phase == "process"):
             self._cool(size)
             case = Case(lane.backend, size, phase)
-            reply = lane.talk.check(case, self.folder, sample_seconds=sample_seconds)()
+            reply = lane.talk.check(case, self.folder, sample_seconds=seconds)()
             if isinstance(reply, Failed):
-                self._fail(lane, reply, f"{phase} of {size} images", size=size)
+                self._fail(lane, reply, f"{phase} of {size} images: ", size=size)
                 return
             lane.ready[phase] = reply
 
-    def _take_block(
-        self, size: int, phase: str, block: int, number: int, objects: int, writer: Writer
-    ) -> None:
-        """Time every arm once, in random order."""
+    def _take_block(self, size: int, phase: str, number: int) -> None:
+        """Time every backend once, in random order."""
+        tally = self.tallies[size, phase]
+        block = tally.next_block()
+        self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
         # Seeded by the block, so that a run that goes on later takes the order it would have taken.
         order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
-        withheld = self._withheld()
+        withheld = machines.withheld_seconds()
+        if withheld is not None:
+            withheld = round(withheld - self.withheld, 3)
         for lane in order.sample(self.lanes, len(self.lanes)):
-            sample = None
-            if lane.failure is None:
-                case = Case(lane.backend, size, phase)
-                sample = self._sample(lane, case, block, number, objects, withheld)
+            case = Case(lane.backend, size, phase)
+            sample = None if lane.failure else self._sample(lane, case, block)
             if sample:
-                writer.append(sample)
-                self.tallies[size, phase].add(sample)
+                sample = replace(sample, round=number, withheld_seconds=withheld)
+                self.writer.append(sample)
+                tally.add(sample)
             # One that failed at a larger size keeps what the first round of this one has.
             elif size >= lane.failed_at:
-                self._record_failure(lane, size, writer, phase=phase, block=block)
+                self._record_failure(lane, size, phase=phase, block=block)
 
-    def _sample(
-        self,
-        lane: _Lane,
-        case: Case,
-        block: int,
-        number: int,
-        objects: int,
-        withheld: float | None,
-    ) -> Sample | None:
-        """Take a sample; None where the arm failed."""
-        ready = lane.ready[case.phase]
-        cached = self._cool(case.n_images)
+    def _sample(self, lane: _Lane, case: Case, block: int) -> Sample | None:
+        """Take a sample; None where the backend failed."""
+        ready, cached = lane.ready[case.phase], self._cool(case.n_images)
         reply = lane.talk.time(
             case.phase,
             calls=ready.calls,
-            objects=objects,
-            cpu=cpu_of(case, block),
+            objects=sum(self.objects[: case.n_images]),
+            cpu=workers.cpu_of(case, block),
             warm=self.settings.cache == "warm",
         )
         if isinstance(reply, Failed):
-            what = f"{case.phase} of {case.n_images} images"
+            what = f"{case.phase} of {case.n_images} images: "
             self._fail(lane, reply, what, size=case.n_images)
             return None
         return sample_of(
             case,
             block=block,
-            round=number,
-            seconds=reply.seconds,
             status="ok",
-            objects=reply.objects,
             peak_mib=ready.peak_mib,
             calls=ready.calls,
             first_seconds=ready.seconds,
             idle_mib=ready.idle_mib,
             at=round(time.perf_counter() - self.origin, 6),
             cached=cached,
-            withheld_seconds=withheld,
-            untimed_seconds=reply.untimed_seconds,
+            # Its seconds, those that were not timed, and the objects.
+            **msgspec.structs.asdict(reply),
         )
-
-    def _withheld(self) -> float | None:
-        """CPU time that was withheld since the start of the run."""
-        if self.withheld_before is None:
-            return None
-        now = time.monotonic()
-        if now - self.looked >= WITHHELD_SECONDS:
-            self.looked = now
-            self.withheld = round((machines.withheld_seconds() or 0.0) - self.withheld_before, 3)
-        return self.withheld
 
     def _cool(self, size: int) -> float | None:
         """Drop the files from the page cache, where they are to be cold; the share that stayed."""
         if self.settings.cache == "warm":
             return None
         # What the readers open: copies, where links can't be made.
-        files = datasets.laid_out(self.dataset, size)
-        for _ in range(COOL_TRIES):
-            pagecache.drop(files)
-            cached = pagecache.cached_share(files)
-            if not cached:
-                break
-        return cached
+        return pagecache.cool(datasets.laid_out(self.dataset, size))
 
-    def _record_failure(
-        self, lane: _Lane, size: int, writer: Writer, *, phase: str = "", block: int = 0
-    ) -> None:
-        """Write the failure of an arm as a row of every phase: nothing of this size is ranked."""
+    def _record_failure(self, lane: _Lane, size: int, *, phase: str = "", block: int = 0) -> None:
+        """Write the failure of a backend as a row of every phase: nothing of this size is ranked."""
         assert lane.failure is not None  # noqa: S101  (told to the type checker)
         status, cause = lane.failure.status, lane.failure.cause
         if size > lane.failed_at and status != "unavailable":
@@ -540,11 +458,11 @@ class _Engine:
             case = Case(lane.backend, size, each)
             if case not in self.told:
                 number = block if each == phase else 0
-                writer.append(sample_of(case, block=number, status=status, cause=cause))
+                self.writer.append(sample_of(case, block=number, status=status, cause=cause))
                 self.told.add(case)
 
     def profile(self, sizes: Sequence[int], out: Path) -> None:
-        """Find out where the time of each arm goes, one at a time, in a fresh process."""
+        """Find out where the time of each backend goes, one at a time, in a fresh process."""
         size = max((size for size in sizes if size <= PROFILE_IMAGES), default=sizes[0])
         done = {profile.backend for profile in records.read_profiles(out)}
         for lane in self.lanes:
@@ -552,15 +470,13 @@ class _Engine:
             self.watcher.step(f"where the time of {backend} goes")
             if lane.failure or backend in done:
                 continue
-            talk = self._talk(lane.arm)
+            talk = self._talk(backend)
             reply = talk.profile(count=size)
             talk.worker.stop(grace=END_SECONDS)
             if isinstance(reply, Failed):
-                cause = f"profile: {reply.cause}"
-                found: dict[str, Any] = {"status": reply.status, "cause": cause}
-                self.watcher.note(f"{backend}: {reply.status}, {cause}")
-            else:
-                found = msgspec.structs.asdict(reply)
+                reply = Failed(reply.status, f"profile: {reply.cause}")
+                self.watcher.note(f"{backend}: {reply.status}, {reply.cause}")
+            found = msgspec.structs.asdict(reply)
             profile = records.Profile(**vars(backend), n_images=size, **found)
             records.write_profile(out, profile)
         self.watcher.step("writing the report", steps=0)

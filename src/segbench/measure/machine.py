@@ -81,6 +81,8 @@ def machine() -> dict[str, Fact]:
         - ``virtual_machine``: whether the CPU says that it runs under a hypervisor (x86 does);
         - ``load_at_start``, ``load_average``: over the last minute; over the last 1, 5 and 15.
     """
+    flags = _of_cpu("flags").split()
+    python = f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})"
     asked: dict[str, Callable[[], Fact | None]] = {
         "system": lambda: f"{platform.system()} {platform.release()}",
         "architecture": platform.machine,
@@ -91,17 +93,13 @@ def machine() -> dict[str, Fact]:
         "affinity": _affinity,
         "cgroup_cpus": cpu_quota,
         "governor": _governor,
-        "virtual_machine": lambda: (
-            "hypervisor" in flags.split() if (flags := _of_cpu("flags")) else None
-        ),
+        "virtual_machine": lambda: "hypervisor" in flags if flags else None,
         "memory_gib": lambda: _gib(psutil.virtual_memory().total),
         "memory_available_gib": lambda: _gib(psutil.virtual_memory().available),
         "cgroup_memory_gib": memory_quota_gib,
         "load_at_start": lambda: round(psutil.getloadavg()[0], 2),
         "load_average": lambda: [round(load, 2) for load in psutil.getloadavg()],
-        "python": lambda: (
-            f"{platform.python_implementation()} {platform.python_version()} ({sys.platform})"
-        ),
+        "python": lambda: python,
     }
     answers = {key: _otherwise(None)(ask)() for key, ask in asked.items()}
     return {key: answer for key, answer in answers.items() if answer is not None}
@@ -158,13 +156,10 @@ def commit(package: Path = PACKAGE) -> str:
         Empty where the source does not come from a work tree: an installed package may well lie
         inside somebody's repository, which says nothing about it.
     """
-    try:
-        _git(package, "ls-files", "--error-unmatch", "--", "__init__.py")
-        status = _git(
-            package, "status", "--porcelain=v2", "--branch", "--untracked-files=normal", "--", "."
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""  # no git, no work tree, or one that does not hold the package
+    # An error where there is no git, no work tree, or one that does not hold the package.
+    _git(package, "ls-files", "--error-unmatch", "--", "__init__.py")
+    options = ("--porcelain=v2", "--branch", "--untracked-files=normal")
+    status = _git(package, "status", *options, "--", ".")
     head = re.search(r"^# branch\.oid ([0-9a-f]+)$", status, re.MULTILINE)
     if head is None:
         return ""  # nothing was ever committed
@@ -208,11 +203,8 @@ def withheld_seconds() -> float | None:
 
 def git_variables() -> dict[str, str]:
     """Environment for git: a hook or an editor that runs segbench names its own repository there."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")
-    }
+    own = re.compile("GIT_(?!CONFIG)")
+    return {name: value for name, value in os.environ.items() if not own.match(name)}
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -248,11 +240,9 @@ def _of_cpu(key: str) -> str:
     return line[1].strip() if line else ""
 
 
-def _affinity() -> list[int] | None:
-    # macOS has none.
-    if hasattr(psutil.Process, "cpu_affinity"):
-        return sorted(psutil.Process().cpu_affinity())
-    return None
+@_otherwise(None)
+def _affinity() -> list[int]:
+    return sorted(psutil.Process().cpu_affinity())  # which macOS lacks
 
 
 def _governor() -> str | None:

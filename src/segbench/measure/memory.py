@@ -7,9 +7,13 @@ import ctypes
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 2**20
 
@@ -26,6 +30,17 @@ def settle() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect garbage before, not within: a collection would be charged to whoever comes last."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def warm_allocator() -> None:
     """Bring the C library's allocator to where it comes by itself in a process that lives long.
 
@@ -39,7 +54,7 @@ def warm_allocator() -> None:
 
 def reset_peak() -> None:
     """Forget the peak so far, where the platform can (Linux); elsewhere it is that since start."""
-    for process in _family(psutil.Process()):
+    for process in _family():
         # A child may be gone, a platform may have no such file: the peak then starts earlier.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
@@ -50,22 +65,25 @@ def peak_mib() -> float | None:
 
     The peaks need not have been at the same time, so this is an upper bound.
     """
-    family = _family(psutil.Process())
-    peaks = [peak for process in family if (peak := _peak_bytes(process)) is not None]
+    peaks = [peak for process in _family() if (peak := _peak_bytes(process)) is not None]
     return round(sum(peaks) / MIB, 1) if peaks else None
 
 
-def resident_mib(process: psutil.Process) -> float:
-    """Resident size of a process and its children now, in MiB; pages that they share count in each."""
+def resident_mib(pid: int | None = None) -> float:
+    """Resident size of a process (this one) and its children now, in MiB; 0 where it is gone.
+
+    Pages that they share count in each.
+    """
     total = 0
     with contextlib.suppress(psutil.Error):
-        for member in _family(process):
+        for member in _family(pid):
             with contextlib.suppress(psutil.Error):
                 total += member.memory_info().rss
     return round(total / MIB, 1)
 
 
-def _family(process: psutil.Process) -> list[psutil.Process]:
+def _family(pid: int | None = None) -> list[psutil.Process]:
+    process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 

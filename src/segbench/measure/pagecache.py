@@ -6,9 +6,7 @@ keep copies of their own, which nobody can see or drop from here.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import functools
 import mmap
 import os
 import sys
@@ -20,7 +18,7 @@ import numpy as np
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +48,8 @@ def drop(paths: Iterable[Path]) -> None:
         If the platform has no such call; `check` says so beforehand.
     """
     for path in paths:
-        with _opened(path) as file:
+        with path.open("rb", buffering=0) as opened:
+            file = opened.fileno()
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
             # A page that is not on the disk yet stays. Only then: synchronizing makes the disk
             # empty its own buffers too, also for a file that has nothing to write.
@@ -81,9 +80,9 @@ def cached_share(paths: Iterable[Path]) -> float:
     """
     resident = total = 0
     for path in paths:
-        with _opened(path) as file:
-            pages = _resident_pages(file)
-            if pages.size and pages.all() and not _is_told(path, owner=os.fstat(file).st_uid):
+        with path.open("rb", buffering=0) as file:
+            pages = _resident_pages(file.fileno())
+            if pages.size and pages.all() and not _is_told(path):
                 raise InputError(
                     f"cold files: Linux does not tell who may only read {path} whether it is in "
                     "memory; copy the images to files of your own or measure warm"
@@ -91,6 +90,22 @@ def cached_share(paths: Iterable[Path]) -> float:
         resident += int(np.count_nonzero(pages))
         total += pages.size
     return resident / total if total else 0.0
+
+
+def cool(paths: Sequence[Path]) -> float:
+    """Drop files from memory, several times if need be; the share of their pages that stayed.
+
+    Raises
+    ------
+    OSError, AttributeError, InputError
+        As `drop` and `cached_share` do.
+    """
+    for _ in range(TRIES):
+        drop(paths)
+        if not (stayed := cached_share(paths)):
+            break
+        time.sleep(PAUSE_SECONDS)
+    return stayed
 
 
 def check(path: Path) -> None:
@@ -113,11 +128,8 @@ def check(path: Path) -> None:
                 f"cold files: reading {path} leaves no pages in memory that could be dropped (ZFS "
                 "keeps its own); copy the images to another file system or measure warm"
             )
-        for _ in range(TRIES):
-            drop([path])
-            if not cached_share([path]):
-                return
-            time.sleep(PAUSE_SECONDS)
+        if not cool([path]):
+            return
     except OSError as error:
         raise InputError(f"cold files: {path}: {error.strerror}; measure warm") from error
     raise InputError(
@@ -126,45 +138,29 @@ def check(path: Path) -> None:
     )
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
 def _resident_pages(file: int) -> NDArray[np.bool_]:
     # Whether each page of an open file is in memory.
-    mincore = _mincore()
-    size = os.fstat(file).st_size
-    flags = np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
-    if size:  # nothing can't be mapped
-        # Mapping a file reads none of it. Private, because some file systems refuse shared ones.
-        with mmap.mmap(file, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
-            # ctypes itself gives no address of what is read-only.
-            start = np.frombuffer(mapped, np.uint8).ctypes.data
-            failed = mincore(start, size, flags.ctypes.data)
-        if failed:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return (flags & 1).astype(bool)  # the other bits mean something else on each system
-
-
-def _is_told(path: Path, *, owner: int) -> bool:
-    # Since Linux 5.2 mincore says "resident" of every page of somebody else's file, lest it tell
-    # what others read (CVE-2019-5489).
-    return os.geteuid() in (0, owner) or os.access(path, os.W_OK, effective_ids=True)
-
-
-@functools.cache
-def _mincore() -> Callable[[int, int, int], int]:
     try:
         mincore = ctypes.CDLL(None, use_errno=True).mincore
     except (AttributeError, TypeError, OSError):  # Windows has neither the call nor such a library
         raise InputError(
             f"cold files: {sys.platform} has no call that tells what is in memory; measure warm"
         ) from None
-    mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
-    mincore.restype = ctypes.c_int
-    return mincore
+    size = os.fstat(file).st_size
+    flags = np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
+    if size:  # nothing can't be mapped
+        # Mapping a file reads none of it. Private, because some file systems refuse shared ones.
+        with mmap.mmap(file, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
+            # ctypes itself gives no address of what is read-only.
+            start = ctypes.c_void_p(np.frombuffer(mapped, np.uint8).ctypes.data)
+            failed = mincore(start, ctypes.c_size_t(size), ctypes.c_void_p(flags.ctypes.data))
+        if failed:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return (flags & 1).astype(bool)  # the other bits mean something else on each system
+
+
+def _is_told(path: Path) -> bool:
+    # Since Linux 5.2 mincore says "resident" of every page of somebody else's file, lest it tell
+    # what others read (CVE-2019-5489).
+    may_write = os.access(path, os.W_OK, effective_ids=True)
+    return may_write or os.geteuid() in (0, path.stat().st_uid)

@@ -11,19 +11,16 @@ All times are those of :func:`time.perf_counter`, whose clock the processes of a
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import gc
 import json
 import os
-import statistics
 import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -32,17 +29,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from segbench.backends import phases, registry, schedulers
-from segbench.backends.interface import Backend, Reader
+from segbench.backends.interface import Backend
 from segbench.backends.schedulers import Scheduler
-from segbench.results.records import PARTS, STAGES, Profile
+from segbench.measure import memory
+from segbench.measure.protocol import Profiled
+from segbench.pipeline import PipelineParams
+from segbench.results.records import PARTS, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from segbench.backends.registry import BackendSpec
-    from segbench.pipeline import PipelineParams
+    from segbench.measure import protocol
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -131,70 +130,36 @@ class Call:
         return self.marks[-1].time - self.marks[0].time
 
 
-def profile(
-    spec: BackendSpec,
-    *,
-    workers: int,
-    image: str,
-    pattern: str,
-    n_images: int,
-    params: PipelineParams,
-) -> Profile:
+def profile(request: protocol.Profile) -> Profiled:
     """Profile a backend; to be called once, in a fresh interpreter that does nothing else.
-
-    Parameters
-    ----------
-    spec : BackendSpec
-        Which one.
-    workers : int
-        Threads or processes of its scheduler.
-    image : str
-        Path of a single image, for the first call.
-    pattern : str
-        Glob pattern of the images of the profiled calls, or the path of a single one.
-    n_images : int
-        How many the pattern matches.
-    params : PipelineParams
-        Of the pipeline.
-
-    Returns
-    -------
-    Profile
-        With status ``ok``.
 
     Raises
     ------
     UnavailableError, InputError
         As :func:`segbench.backends.registry.load` does.
     """
-    times = [time.perf_counter()]
+    spec = registry.parse_spec(request.backend)
+    params = PipelineParams(**request.params)  # type: ignore[arg-type]  # JSON's values
     reader, processor = registry.load(spec)
     # Imported by the scheduler otherwise, and charged to its start.
     if spec.scheduler in schedulers.WITH_DASK:
         import_module("distributed" if spec.scheduler == "distributed" else "dask")
-    times.append(time.perf_counter())
-    with schedulers.start(spec.scheduler, workers=workers) as scheduler:
+    # From the interpreter's own start on; numpy was among the imports, too.
+    times = [request.started, time.perf_counter()]
+    with schedulers.start(spec.scheduler, workers=request.workers) as scheduler:
         times.append(time.perf_counter())
         backend = Backend(reader, processor, scheduler)
-        phases.run_pipeline(backend, image, params)
+        phases.run_pipeline(backend, request.image, params)
         times.append(time.perf_counter())
         # The first warms up, and takes no notes: they would be tasks, too.
-        plain, *calls = record(backend, pattern, params)
-    median = statistics.median_low(call.seconds for call in calls)
-    call = next(call for call in calls if call.seconds == median)
-    return Profile(
-        reader=spec.reader,
-        processor=spec.processor,
-        scheduler=spec.scheduler,
-        n_images=n_images,
-        import_seconds=times[1] - times[0],
-        start_seconds=times[2] - times[1],
-        first_seconds=times[3] - times[2],
-        seconds=call.seconds,
-        parts=parts(call),
-        tasks=len(plain.tasks),
-        calls=images_by_stage(call),
-    )
+        plain, *calls = record(backend, request.pattern, params)
+    call = sorted(calls, key=lambda call: call.seconds)[(len(calls) - 1) // 2]
+    # Images whose work was repeated count again.
+    images = Counter(note.what for note in call.notes for _ in range(note.images))
+    repeated = {stage: images[stage] for stage in STAGES if stage in images}
+    imports, start, first = (later - earlier for earlier, later in pairwise(times))
+    tasks = len(plain.tasks)
+    return Profiled(imports, start, first, call.seconds, parts(call), tasks, repeated)
 
 
 # From what was noted to parts
@@ -233,14 +198,6 @@ def parts(call: Call) -> dict[str, float]:
         seconds["scheduling"] += max(0.0, assigned - busy) / call.workers
         seconds["idle"] += (available - assigned) / call.workers
     return seconds
-
-
-def images_by_stage(call: Call) -> dict[str, int]:
-    """How many images each stage had the result of: those whose work was repeated count again."""
-    images: Counter[str] = Counter()
-    for note in call.notes:
-        images[note.what] += note.images
-    return {stage: images[stage] for stage in STAGES if stage in images}
 
 
 def _jobs(notes: Sequence[Note]) -> list[list[Note]]:
@@ -328,6 +285,36 @@ class Notes:
         # At once, so that the lines of several threads don't get into each other.
         os.write(_file(self.folder, process), line.encode())
 
+    def during(self, function: Callable[..., R], *arguments: Any, **options: Any) -> R:
+        """Note the beginning and the end of a job: a call of `function`."""
+        self.add(BEGIN)
+        try:
+            return function(*arguments, **options)
+        finally:
+            self.add(END)
+
+    def step(
+        self, function: Callable[..., Any], before: str, after: str, images: Any, *arguments: Any
+    ) -> Any:
+        """Carry out an operation, or build its part of a graph, between the results of two stages."""
+        return self.result(after, function(self.result(before, images), *arguments))
+
+    def result(self, stage: str, value: Any) -> Any:
+        """Note that there is the result of a stage, if one is named; it is handed on."""
+        if stage and hasattr(value, "map_blocks"):  # a Dask array
+            # With `name` and `meta` Dask need not hash this object, nor try it on an empty image.
+            name, meta = f"{stage}-{value.name}", np.empty((0,) * value.ndim, value.dtype)
+            hand_on = partial(self.block, stage)
+            return value.map_blocks(hand_on, name=name, dtype=value.dtype, meta=meta)
+        if stage:
+            self.add(stage)
+        return value
+
+    def block(self, stage: str, images: NDArray[Any]) -> NDArray[Any]:
+        """Note a block of a Dask array as the result of a stage; it is handed on."""
+        self.add(stage, len(images))
+        return images
+
     def take(self) -> list[Note]:
         """Take all notes, in the process that owns them."""
         notes, _NOTES[:] = _NOTES.copy(), []
@@ -339,7 +326,7 @@ class Notes:
 _NOTES: list[Note] = []
 
 
-@functools.cache
+@cache
 def _file(folder: str, process: int) -> int:
     path = Path(folder) / f"{process}.jsonl"
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode=0o600)
@@ -360,6 +347,15 @@ class Journal:
     def begin(self, doing: str) -> None:
         """Note what the calling thread begins."""
         self.marks.append(Mark(time.perf_counter(), doing, self.after))
+
+    def build(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Note that an operation builds its part of a graph, also after what it computes."""
+        self.after = "graph"
+        self.begin("graph")
+        result = step(*arguments)
+        self.after = "collect"
+        self.begin("graph")
+        return result
 
     def start_work(self, _: object, state: Mapping[str, Any]) -> None:
         """Note that Dask's scheduler begins, and with which graph."""
@@ -383,36 +379,30 @@ def record(backend: Backend, pattern: str, params: PipelineParams) -> list[Call]
         with _watched(journal):
             noted = _noted(backend, journal)
             for each in (backend, *[noted] * CALLS):
-                gc.collect()
-                # As in a timed call, which a collection would be charged to.
-                gc.disable()
-                try:
+                # As in a timed call.
+                with memory.uncollected():
                     # What opens the files builds a graph, or looks for them to be decoded.
                     journal.begin("graph" if backend.reader.uses_dask else "decode")
                     phases.run_pipeline(each, pattern, params)
                     journal.begin("")
-                finally:
-                    gc.enable()
         return _calls(journal)
 
 
 def _calls(journal: Journal) -> list[Call]:
-    notes, calls, begun = journal.notes.take(), [], 0
+    notes, calls = journal.notes.take(), []
     marks = sorted(journal.marks, key=lambda mark: mark.time)
-    for i, mark in enumerate(marks):
-        if mark.doing:
-            continue
-        first = marks[begun].time
-        calls.append(
-            Call(
-                workers=journal.scheduler.workers,
-                marks=marks[begun : i + 1],
-                notes=[note for note in notes if first <= note.time <= mark.time],
-                tasks=[task for task in journal.tasks if first <= task.given <= mark.time],
-                dependents=journal.dependents,
-            )
+    ends = [i for i, mark in enumerate(marks, start=1) if not mark.doing]
+    for begun, end in pairwise([0, *ends]):
+        own = marks[begun:end]
+        first, last = own[0].time, own[-1].time
+        call = Call(
+            workers=journal.scheduler.workers,
+            marks=own,
+            notes=[note for note in notes if first <= note.time <= last],
+            tasks=[task for task in journal.tasks if first <= task.given <= last],
+            dependents=journal.dependents,
         )
-        begun = i + 1
+        calls.append(call)
     return calls
 
 
@@ -425,94 +415,18 @@ def _noted(backend: Backend, journal: Journal) -> Backend:
     one_array = reader.uses_dask and processor.uses_dask
     # A mask is what comes of the threshold.
     before = {"grayscale": "decode" if one_array else "", "label": "threshold"}
-    steps: dict[
-        str, Any
-    ] = {}  # by the names of a processor's fields, which are those of the stages
+    # By the names of a processor's fields, which are those of the stages.
+    steps: dict[str, Any] = {}
     for stage in STAGES[1:]:
         after = "" if stage == "threshold" else stage
-        step = Step(getattr(processor, stage), notes, before.get(stage, ""), after)
-        steps[stage] = _building(step, journal) if processor.uses_dask else step
+        step = partial(notes.step, getattr(processor, stage), before.get(stage, ""), after)
+        steps[stage] = partial(journal.build, step) if processor.uses_dask else step
     if reader.load is not None:
-        reader = Reader(open=reader.open, load=Step(reader.load, notes, after="decode"))
+        reader = replace(reader, load=partial(notes.step, reader.load, "", "decode"))
     elif not one_array:
-        reader = Reader(open=Step(reader.open, notes, after="decode"))
-    scheduler = backend.scheduler
-    return Backend(
-        reader,
-        dataclasses.replace(processor, **steps),
-        NotedScheduler(scheduler.name, scheduler.workers, scheduler.pool, journal=journal),
-    )
-
-
-@dataclass(frozen=True)
-class Step:
-    """An operation that notes when it is given one stage's result, and when it has its own."""
-
-    function: Callable[..., Any]
-    notes: Notes
-    before: str = ""
-    after: str = ""
-
-    def __call__(self, images: Any, *arguments: Any) -> Any:
-        """Carry it out, or build its part of a task graph."""
-        result = self.function(self._note(images, self.before), *arguments)
-        return self._note(result, self.after)
-
-    def _note(self, value: Any, stage: str) -> Any:
-        if not stage:
-            return value
-        if hasattr(value, "map_blocks"):  # a Dask array
-            # With `meta` given Dask needs no trial call on an empty image.
-            meta = np.empty((0,) * value.ndim, value.dtype)
-            return value.map_blocks(Blocks(self.notes, stage), dtype=value.dtype, meta=meta)
-        self.notes.add(stage)
-        return value
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Hands the blocks of a Dask array on, and notes each as the result of a stage."""
-
-    notes: Notes
-    stage: str
-
-    def __call__(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Note a block of images."""
-        self.notes.add(self.stage, len(block))
-        return block
-
-    def __dask_tokenize__(self) -> str:
-        """Tell Dask what makes this function another one, which takes it long to find out."""
-        return self.stage
-
-
-def _building(step: Step, journal: Journal) -> Callable[..., Any]:
-    def build(images: Any, *arguments: Any) -> Any:
-        # An operation that computes goes on to build its graph.
-        journal.after = "graph"
-        journal.begin("graph")
-        result = step(images, *arguments)
-        journal.after = "collect"
-        journal.begin("graph")
-        return result
-
-    return build
-
-
-@dataclass(frozen=True)
-class Job:
-    """A function that notes when it begins and ends."""
-
-    function: Callable[..., Any]
-    notes: Notes
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Call it."""
-        self.notes.add(BEGIN)
-        try:
-            return self.function(*arguments, **options)
-        finally:
-            self.notes.add(END)
+        reader = replace(reader, open=partial(notes.step, reader.open, "", "decode"))
+    scheduler = NotedScheduler(**vars(backend.scheduler), journal=journal)
+    return Backend(reader, replace(processor, **steps), scheduler)
 
 
 @dataclass(frozen=True)
@@ -523,18 +437,14 @@ class NotedScheduler(Scheduler):
 
     def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
         """Apply `function` to every item, in order of the items."""
-        begin, notes = self.journal.begin, self.journal.notes
+        during, apply = self.journal.notes.during, super().map
+        # Without a pool there are Dask's tasks, which are noted where they are run.
+        self.journal.begin(WORK if self.workers == 1 or self.pool else "graph")
         if self.workers == 1:
-            begin(WORK)
-            results: list[R] = Job(super().map, notes)(function, items)
-        elif self.pool:
-            begin(WORK)
-            results = super().map(Job(function, notes), items)
+            results = during(apply, function, items)
         else:
-            # Dask's tasks are noted where they are run.
-            begin("graph")
-            results = super().map(function, items)
-        begin("collect")
+            results = apply(partial(during, function) if self.pool else function, items)
+        self.journal.begin("collect")
         return results
 
 
@@ -544,29 +454,29 @@ class NotedScheduler(Scheduler):
 @contextmanager
 def _watched(journal: Journal) -> Iterator[None]:
     """Note when Dask's scheduler gives tasks and takes them back, and when workers carry them out."""
-    name, workers = journal.scheduler.name, journal.scheduler.workers
-    # Only backends that use Dask pay for importing it.
+    name = journal.scheduler.name
     if name == "distributed":
-        with _watched_cluster(journal):
-            yield
-    elif name in schedulers.WITH_DASK:
-        import dask  # noqa: PLC0415  (as above)
-        from dask.callbacks import Callback  # noqa: PLC0415  (as above)
+        _watch_cluster(journal)
+    if name in ("distributed", *schedulers.WITHOUT_DASK):
+        yield
+        return
+    # Only backends that use Dask pay for importing it.
+    import dask  # noqa: PLC0415
+    from dask.callbacks import Callback  # noqa: PLC0415
+    from dask.local import SynchronousExecutor  # noqa: PLC0415
 
-        callback = Callback(  # type: ignore[no-untyped-call]  # dask is annotated in part
-            start_state=journal.start_work,
-            pretask=journal.give,
-            posttask=lambda key, _value, _graph, _state, worker: journal.take_back(key, worker),
-        )
-        if name == "processes":
-            pool = dask.config.get("pool")
-        else:
-            # What `synchronous` does is the same with a pool that is no other thread.
-            pool = (ThreadPoolExecutor if name == "threads" else InThisThread)(workers)
-            name = "threads"
-        with dask.config.set(scheduler=name, pool=NotedPool(pool, journal.notes)), callback:
-            yield
-    else:
+    callback = Callback(  # type: ignore[no-untyped-call]  # dask is annotated in part
+        start_state=journal.start_work,
+        pretask=journal.give,
+        posttask=lambda key, _value, _graph, _state, worker: journal.take_back(key, worker),
+    )
+    pool: Executor = dask.config.get("pool", None)
+    if name == "threads":
+        pool = ThreadPoolExecutor(journal.scheduler.workers)
+    elif name == "synchronous":
+        # What it does is the same with a pool that is no other thread.
+        name, pool = "threads", SynchronousExecutor()
+    with dask.config.set(scheduler=name, pool=NotedPool(pool, journal.notes)), callback:
         yield
 
 
@@ -579,28 +489,14 @@ class NotedPool:
 
     def submit(self, function: Callable[..., R], *arguments: Any) -> Future[R]:
         """Have a job done."""
-        return self.pool.submit(Job(function, self.notes), *arguments)
+        return self.pool.submit(self.notes.during, function, *arguments)
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else Dask asks of a pool, such as how many workers it has."""
         return getattr(self.pool, name)
 
 
-class InThisThread(ThreadPoolExecutor):
-    """A pool whose jobs are done by who submits them."""
-
-    def submit(self, function: Callable[..., R], /, *arguments: Any, **options: Any) -> Future[R]:
-        """Do a job."""
-        done: Future[R] = Future()
-        try:
-            done.set_result(function(*arguments, **options))
-        except BaseException as error:  # noqa: BLE001  (it is the caller's, as that of any pool)
-            done.set_exception(error)
-        return done
-
-
-@contextmanager
-def _watched_cluster(journal: Journal) -> Iterator[None]:
+def _watch_cluster(journal: Journal) -> None:
     from distributed import SchedulerPlugin, Worker, get_client  # noqa: PLC0415  (as above)
 
     client, notes = get_client(), journal.notes
@@ -628,4 +524,3 @@ def _watched_cluster(journal: Journal) -> Iterator[None]:
     assert client.cluster is not None  # noqa: S101  (the client was started with it)
     scheduler = client.cluster.scheduler
     scheduler.add_plugin(Watch(), name="segbench")
-    yield

@@ -18,7 +18,19 @@ class Message(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
     """What either side says; of a field that the other's version does not know it reads nothing."""
 
 
-class Start(Message, frozen=True):
+class First(Message, frozen=True):
+    """What the first request to a worker says: which backend, and what it is tried on.
+
+    `image` is the path of a single image, for the first call.
+    """
+
+    backend: str
+    workers: int
+    image: str
+    params: dict[str, str | int | float]
+
+
+class Start(First, frozen=True):
     """Load a backend, start its scheduler, and run the pipeline once on the image of a path.
 
     The first call imports what a library imports late, in the worker and in every process of its
@@ -26,10 +38,6 @@ class Start(Message, frozen=True):
     a comparison sees. Answered by `Started`, `Refused` or `Failed`.
     """
 
-    backend: str
-    workers: int
-    image: str
-    params: dict[str, str | int | float]
     slowdown: float = 0.0
 
 
@@ -72,18 +80,15 @@ class Time(Message, frozen=True):
     cpu: int | None
 
 
-class Profile(Message, frozen=True):
+class Profile(First, frozen=True):
     """Profile a backend in this process, which has done nothing else; answered by `Profiled`.
 
-    `started` is when the process was, on the clock ``time.perf_counter``.
+    `pattern` and `n_images` are of the images of the profiled calls; `started` is when the process
+    was, on the clock ``time.perf_counter``.
     """
 
-    backend: str
-    workers: int
-    image: str
     pattern: str
     n_images: int
-    params: dict[str, str | int | float]
     started: float
 
 

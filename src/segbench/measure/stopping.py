@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,8 @@ def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limit
         return "blocks"
     if blocks < MIN_BLOCKS:
         return ""
-    if _asked_after(blocks) and _all_narrow(ratios, precision=limits.precision):
+    known = (narrow(ratio, precision=limits.precision) for ratio in ratios)
+    if _asked_after(blocks) and next(known, False) and all(known):
         return "precision"
     return "time" if seconds >= limits.seconds else ""
 
@@ -77,25 +78,13 @@ def _asked_after(blocks: int) -> bool:
     return blocks == round(MIN_PRECISE_BLOCKS * 2**doublings)
 
 
-def _all_narrow(ratios: Iterable[Ratio], *, precision: float) -> bool:
-    """Whether there are ratios and all are known well enough."""
-    known = False
-    for ratio in ratios:
-        if not narrow(ratio, precision=precision):
-            return False
-        known = True
-    return known
-
-
 @dataclass
 class Tally:
     """What the samples of a phase and a size amount to so far."""
 
     limits: Limits
     # By backend, then by block.
-    seconds: defaultdict[BackendSpec, dict[int, float]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
+    seconds: dict[BackendSpec, dict[int, float]] = field(default_factory=dict)
     # Of each block.
     rounds: dict[int, int] = field(default_factory=dict)
     spent: float = 0.0
@@ -103,7 +92,7 @@ class Tally:
     def add(self, sample: Sample) -> None:
         """Take a sample that is ok into account."""
         assert sample.seconds is not None  # noqa: S101  (told to the type checker)
-        self.seconds[sample.backend][sample.block] = sample.seconds
+        self.seconds.setdefault(sample.backend, {})[sample.block] = sample.seconds
         self.rounds[sample.block] = sample.round
         self.spent += sample.seconds * sample.calls
 
@@ -111,38 +100,27 @@ class Tally:
         """Number of the block that comes after all that have samples."""
         return max(self.rounds, default=0) + 1
 
-    def over(self, backends: Sequence[BackendSpec]) -> bool:
-        """Whether some backends have been measured enough."""
-        return bool(self._ended(backends, share=1))
+    def over(self, backends: Sequence[BackendSpec], number: int = 0) -> bool:
+        """Whether some backends have been measured enough: at all, or in a round of two.
 
-    def half_over(self, backends: Sequence[BackendSpec]) -> bool:
-        """Whether the first of two rounds is over: twice as much would be enough."""
-        return 2 in self.rounds.values() or bool(self._ended(backends, share=2))
-
-    def both_over(self, backends: Sequence[BackendSpec]) -> bool:
-        """Whether both rounds are: the second has as many blocks as the first, but for one."""
-        if self._blocks(backends) >= self.limits.blocks:
+        The first round is over when twice as much would be enough, the second when it has as many
+        blocks as the first, but for one.
+        """
+        blocks = min(len(self.seconds.get(backend, ())) for backend in backends)
+        taken = Counter(self.rounds.values())
+        if number == 1 and taken[2]:
             return True
-        count = Counter(self.rounds.values())
-        return count[2] + 1 >= count[1] and self.over(backends)
-
-    def _ended(self, backends: Sequence[BackendSpec], *, share: int) -> str:
-        return ended(
-            self._ratios(backends),
-            blocks=share * self._blocks(backends),
-            seconds=share * self.spent,
-            limits=self.limits,
-        )
-
-    def _blocks(self, backends: Sequence[BackendSpec]) -> int:
-        """How many samples each of some backends has at the least."""
-        return min(len(self.seconds[backend]) for backend in backends)
+        if number == 2 and taken[2] + 1 < taken[1] and blocks < self.limits.blocks:
+            return False
+        share = 2 if number == 1 else 1
+        ratios, seconds = self._ratios(backends), share * self.spent
+        return bool(ended(ratios, blocks=share * blocks, seconds=seconds, limits=self.limits))
 
     def _ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
         """Those of some backends to the baseline, one after the other as they are asked for."""
-        baseline = self.seconds[BASELINE]
+        baseline = self.seconds.get(BASELINE, {})
         for backend in backends:
-            own = self.seconds[backend]
+            own = self.seconds.get(backend, {})
             blocks = [block for block in own if block in baseline]
             if backend != BASELINE and blocks:
                 yield paired_ratio([own[b] for b in blocks], [baseline[b] for b in blocks])

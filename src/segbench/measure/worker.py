@@ -11,6 +11,7 @@ import time
 import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,26 +22,8 @@ from segbench import agreement
 from segbench.backends import phases, registry
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import memory
-from segbench.measure.protocol import (
-    NUMBER,
-    Check,
-    Checked,
-    Failed,
-    Made,
-    Profile,
-    Profiled,
-    Reference,
-    Refused,
-    Reply,
-    Request,
-    Start,
-    Started,
-    Time,
-    Timed,
-    decode,
-    encode,
-)
+from segbench.measure import memory, protocol
+from segbench.measure.protocol import Check, Checked, Failed, Made, Reference, Refused, Time, Timed
 from segbench.measure.workers import kill_family
 from segbench.pipeline import PipelineParams, Segmentation
 
@@ -50,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segbench.backends.interface import Backend
+    from segbench.measure.protocol import Reply, Start
 
 # Warming up ends when a call is no longer faster than the best before it by this share ...
 WARM_SHARE = 0.05
@@ -84,7 +68,7 @@ class Server:
         self.paces: dict[str, tuple[float, int]] = {}
         # Before any call that is looked at: what those leave behind is theirs.
         memory.settle()
-        self.idle_mib = memory.resident_mib(psutil.Process())
+        self.idle_mib = memory.resident_mib()
 
     def check(self, request: Check) -> Checked:
         """Make a case ready."""
@@ -116,8 +100,8 @@ class Server:
     def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
         """Call until calls do not get faster; how many of them make a sample."""
         best = spent = first
-        before = self.paces.get(request.phase, (0.0, 1))
-        expected = before[0] / before[1] * request.n_images
+        before, count = self.paces.get(request.phase, (0.0, 1))
+        expected = before / count * request.n_images
         # A first call that takes long for its images has paid for something else, too.
         if first < WARM_SECONDS or first > WARM_EXCESS * expected:
             for _ in range(WARM_CALLS):
@@ -138,30 +122,22 @@ class Server:
             if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
                 # Since its last sample others have filled the caches of the CPU.
                 call()
-            gc.collect()
-            # A collection inside the timed call would be charged to whoever comes last.
-            gc.disable()
-            try:
-                started = time.perf_counter()
-                for _ in range(request.calls):
-                    result = call()
-                seconds = time.perf_counter() - started
-            finally:
-                gc.enable()
+            with memory.uncollected():
+                untimed = time.perf_counter() - asked
+                result, seconds = _timed(call, request.calls)
         objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds / request.calls, objects, started - asked)
+        return Timed(seconds / request.calls, objects, untimed)
 
     def _call(self, request: Check) -> Callable[[], Any]:
         """What a phase does, ready to be called."""
         backend, pattern, params = self.backend, request.pattern, self.params
         if request.phase == "open":
-            return lambda: phases.open_images(backend, pattern)
+            return partial(phases.open_images, backend, pattern)
         if request.phase == "read":
-            return lambda: phases.read_images(backend, pattern)
+            return partial(phases.read_images, backend, pattern)
         if request.phase == "process":
-            pixels = _load_pixels(request)
-            return lambda: phases.process_images(backend, pixels, params)
-        return lambda: phases.run_pipeline(backend, pattern, params)
+            return partial(phases.process_images, backend, _load_pixels(request), params)
+        return partial(phases.run_pipeline, backend, pattern, params)
 
     def make_reference(self, request: Reference) -> Made:
         """Segment the images that all are compared with."""
@@ -176,15 +152,6 @@ class Server:
             true = datasets.read_labels(request.truth)
             truth = asdict(agreement.truth_agreement(found.labels[: len(true)], true))
         return Made([len(rows) for rows in found.objects], truth)
-
-    def answer(self, request: Request) -> Reply:
-        """Do what is asked."""
-        if isinstance(request, Check):
-            return self.check(request)
-        if isinstance(request, Time):
-            return self.time(request)
-        assert isinstance(request, Reference)  # noqa: S101  (Start came first, and only once)
-        return self.make_reference(request)
 
 
 @contextmanager
@@ -201,9 +168,11 @@ def _on(cpu: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(call: Callable[[], Any], calls: int = 1) -> tuple[Any, float]:
+    """What the last of some calls returns, and the seconds of all."""
     started = time.perf_counter()
-    result = call()
+    for _ in range(calls):
+        result = call()
     return result, time.perf_counter() - started
 
 
@@ -228,10 +197,7 @@ def _calls_of_a_sample(call: Callable[[], Any], seconds: float, least: float) ->
     while seconds < RESERVE * least:
         # In a loop a call is faster than alone, so it has to be tried.
         calls = max(2 * calls, math.ceil(calls * RESERVE * least / max(seconds, 1e-9)))
-        started = time.perf_counter()
-        for _ in range(calls):
-            call()
-        seconds = time.perf_counter() - started
+        _, seconds = _timed(call, calls)
     return calls
 
 
@@ -259,75 +225,56 @@ def _thread_pools() -> list[str]:
     return sorted(pools)
 
 
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 def _failed(error: Exception) -> Refused | Failed:
-    """What a backend raised, as a reply."""
+    """What was raised, as a reply."""
+    if isinstance(error, InputError):
+        return Refused(str(error))
     if isinstance(error, registry.UnavailableError):
         return Failed("unavailable", str(error))
-    if isinstance(error, MemoryError):
-        return Failed("memory", _one_line(error))
-    return Failed("error", _one_line(error))
+    lines = [type(error).__name__, *str(error).strip().splitlines()]
+    return Failed("memory" if isinstance(error, MemoryError) else "error", ": ".join(lines[:2]))
 
 
-def _profile(request: Profile) -> Reply:
-    from segbench.measure import profile  # noqa: PLC0415  (a worker that times has no use for it)
-
-    # The interpreter's own start, and the imports of this module: numpy is one of them. The clock is
-    # that of the engine's process, too.
-    before = time.perf_counter() - request.started
-    try:
-        found = profile.profile(
-            registry.parse_spec(request.backend),
-            workers=request.workers,
-            image=request.image,
-            pattern=request.pattern,
-            n_images=request.n_images,
-            params=PipelineParams(**request.params),  # type: ignore[arg-type]  # JSON's values
-        )
-    except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
-        return _failed(error)
-    values = {name: getattr(found, name) for name in Profiled.__struct_fields__}
-    return Profiled(**{**values, "import_seconds": before + found.import_seconds})
+def _started(request: Start, stack: ExitStack) -> Server:
+    """Start a backend, which is stopped with the stack."""
+    params = PipelineParams(**request.params)  # type: ignore[arg-type]  # JSON's values
+    spec = registry.parse_spec(request.backend)
+    backend = stack.enter_context(
+        phases.started(spec, workers=request.workers, image=request.image, params=params)
+    )
+    server = Server(backend, params, request.slowdown)
+    memory.warm_allocator()
+    # What the libraries made when they were imported stays: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    return server
 
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    def reply(message: Reply) -> None:
-        replies.write(encode(message))
-        replies.flush()
-
-    first = decode(requests.readline())
-    if isinstance(first, Profile):
-        reply(_profile(first))
-        return
-    assert isinstance(first, Start)  # noqa: S101  (the engine's other first request)
-    params = PipelineParams(**first.params)  # type: ignore[arg-type]  # JSON's values
+    reply: Reply
     with ExitStack() as stack:
-        try:
-            spec = registry.parse_spec(first.backend)
-            backend = stack.enter_context(
-                phases.started(spec, workers=first.workers, image=first.image, params=params)
-            )
-        except InputError as error:
-            reply(Refused(str(error)))
-            return
-        except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
-            reply(_failed(error))
-            return
-        worker = Server(backend, params, first.slowdown)
-        memory.warm_allocator()
-        # What the libraries made when they were imported stays: no collection need look at it again.
-        gc.collect()
-        gc.freeze()
-        reply(Started(_thread_pools(), NUMBER))
         for line in requests:
             try:
-                reply(worker.answer(decode(line)))  # type: ignore[arg-type]  # the engine sends requests
-            except Exception as error:  # noqa: BLE001  # as above
-                reply(_failed(error))
+                match protocol.decode(line):
+                    case protocol.Start() as request:
+                        server = _started(request, stack)
+                        reply = protocol.Started(_thread_pools(), protocol.NUMBER)
+                    case Check() as request:
+                        reply = server.check(request)
+                    case Time() as request:
+                        reply = server.time(request)
+                    case Reference() as request:
+                        reply = server.make_reference(request)
+                    case protocol.Profile() as request:
+                        from segbench.measure import profile  # noqa: PLC0415  (for this alone)
+
+                        reply = profile.profile(request)
+                    case other:
+                        raise TypeError(f"{type(other).__name__} is no request")  # noqa: TRY301  (answered below)
+            except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
+                reply = _failed(error)
+            replies.write(protocol.encode(reply))
+            replies.flush()
 
 
 def has_ended(engine: int) -> bool:

@@ -10,7 +10,6 @@ import dataclasses
 import math
 import os
 import queue
-import select
 import signal
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import psutil
 
@@ -27,39 +27,26 @@ from segbench.backends.registry import BASELINE
 from segbench.images import datasets
 from segbench.measure import protocol
 from segbench.measure.memory import resident_mib
-from segbench.measure.protocol import (
-    Checked,
-    Failed,
-    Made,
-    Profiled,
-    Refused,
-    Reply,
-    Request,
-    Started,
-    Timed,
-)
+from segbench.measure.protocol import Checked, Failed, Made, Profiled, Refused, Started, Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
-    from typing import IO
 
     from segbench.backends.registry import BackendSpec
     from segbench.images.datasets import Dataset
+    from segbench.measure.protocol import Reply, Request
     from segbench.measure.settings import Settings
     from segbench.results.records import Case
 
 # Set to 1 these keep the pools of the native libraries from multiplying with the scheduler's own
 # threads; each library reads its own when it is loaded.
 NATIVE_POOLS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "OPENCV_FOR_THREADS_NUM",
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"),
 )
+
+R = TypeVar("R", bound=protocol.Message)
 
 # Where this interpreter finds modules: another one is to find its own.
 OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME")
@@ -114,10 +101,6 @@ class Arm:
 class Worker(Protocol):
     """The other end of a conversation: a process, or what stands in for one in a test."""
 
-    @property
-    def started(self) -> float:
-        """When, on the clock ``time.perf_counter``."""
-
     def send(self, request: Request) -> None:
         """Ask; `receive` has the answer."""
 
@@ -136,11 +119,7 @@ Launch: TypeAlias = "Callable[[Arm], Worker]"
 
 def launcher(settings: Settings) -> Launch:
     """How the workers of a run or a gate are started: each as a process."""
-    return lambda arm: WorkerProcess(
-        native_threads=settings.native_threads,
-        memory_limit=settings.memory_limit,
-        python=arm.python,
-    )
+    return partial(WorkerProcess, settings)
 
 
 class Conversation:
@@ -165,25 +144,26 @@ class Conversation:
         self.arm = arm
         self.settings = settings
         self.dataset = dataset
+        # The worker's first moment.
+        self.started = time.perf_counter()
         self.worker = launch(arm)
 
     def start(self) -> Callable[[float], Started | Refused | Failed]:
         """Ask the worker to start its backend; the answer comes by a time of the monotonic clock."""
-        self.worker.send(
-            protocol.Start(
-                backend=str(self.arm.backend),
-                workers=self.settings.workers,
-                image=datasets.lay_out(self.dataset, 1),
-                params=dataclasses.asdict(self.settings.params),
-                slowdown=self.arm.slowdown,
-            )
-        )
+        backend, workers, image, params = self._first()
+        self.worker.send(protocol.Start(backend, workers, image, params, self.arm.slowdown))
 
         def hear(end: float) -> Started | Refused | Failed:
-            reply = self._receive(max(0.0, end - time.monotonic()))
-            return reply if isinstance(reply, Started | Refused) else _failure(reply)
+            reply = self.worker.receive(limit=max(0.0, end - time.monotonic()))
+            return reply if isinstance(reply, Refused) else _expected(reply, Started)
 
         return hear
+
+    def _first(self) -> tuple[str, int, str, dict[str, str | int | float]]:
+        """What the first request says, whichever it is."""
+        params = dataclasses.asdict(self.settings.params)
+        image = datasets.lay_out(self.dataset, 1)
+        return str(self.arm.backend), self.settings.workers, image, params
 
     def make_reference(self, folder: str, *, count: int, truth: int = 0) -> Made | Failed:
         """Have so many images segmented, which all are compared with.
@@ -193,8 +173,7 @@ class Conversation:
         """
         files = [str(file) for file in self.dataset.truth[: min(count, truth)]]
         self.worker.send(protocol.Reference(datasets.lay_out(self.dataset, count), folder, files))
-        reply = self._receive(None)
-        return reply if isinstance(reply, Made) else _failure(reply)
+        return _expected(self.worker.receive(limit=None), Made)
 
     def check(
         self, case: Case, folder: str, *, sample_seconds: float = SAMPLE_SECONDS
@@ -212,15 +191,16 @@ class Conversation:
         self.worker.send(protocol.Check(case.phase, pattern, case.n_images, folder, sample_seconds))
 
         def hear() -> Checked | Failed:
-            reply = self._receive(max(0.0, end - time.monotonic()))
-            if not isinstance(reply, Checked):
-                return _failure(reply)
-            held = (reply.peak_mib or 0.0) / 1024
-            if reply.seconds > settings.time_limit:
+            reply = self.worker.receive(limit=max(0.0, end - time.monotonic()))
+            checked = _expected(reply, Checked)
+            if isinstance(checked, Failed):
+                return checked
+            if checked.seconds > settings.time_limit:
                 return _too_long(settings.time_limit)
+            held = (checked.peak_mib or 0.0) / 1024
             if held > settings.memory_limit:
                 return _too_large(held, settings.memory_limit)
-            return Failed("wrong-result", reply.difference) if reply.difference else reply
+            return Failed("wrong-result", checked.difference) if checked.difference else checked
 
         return hear
 
@@ -230,33 +210,22 @@ class Conversation:
         """Take a sample of a phase that was checked; `objects` is how many are there to be found."""
         limit = self.settings.time_limit
         self.worker.send(protocol.Time(phase, calls, warm, cpu))
-        reply = self._receive(SAMPLE_EXTRA_SECONDS + calls * limit)
-        if not isinstance(reply, Timed):
-            return _failure(reply)
-        if reply.seconds > limit:
+        reply = self.worker.receive(limit=SAMPLE_EXTRA_SECONDS + calls * limit)
+        timed = _expected(reply, Timed)
+        if isinstance(timed, Failed):
+            return timed
+        if timed.seconds > limit:
             return _too_long(limit)
-        if reply.objects not in (None, objects):
-            return Failed("wrong-result", f"{reply.objects} objects, other than when compared")
-        return reply
+        if timed.objects not in (None, objects):
+            return Failed("wrong-result", f"{timed.objects} objects, other than when compared")
+        return timed
 
     def profile(self, *, count: int) -> Profiled | Failed:
         """Find out where the time goes, in a worker that was asked nothing before."""
-        self.worker.send(
-            protocol.Profile(
-                backend=str(self.arm.backend),
-                workers=self.settings.workers,
-                image=datasets.lay_out(self.dataset, 1),
-                pattern=datasets.lay_out(self.dataset, count),
-                n_images=count,
-                params=dataclasses.asdict(self.settings.params),
-                started=self.worker.started,
-            )
-        )
-        reply = self._receive(START_SECONDS + PROFILE_CALLS * self.settings.time_limit)
-        return reply if isinstance(reply, Profiled) else _failure(reply)
-
-    def _receive(self, limit: float | None) -> Reply:
-        return self.worker.receive(limit=limit)
+        pattern = datasets.lay_out(self.dataset, count)
+        self.worker.send(protocol.Profile(*self._first(), pattern, count, self.started))
+        limit = START_SECONDS + PROFILE_CALLS * self.settings.time_limit
+        return _expected(self.worker.receive(limit=limit), Profiled)
 
 
 def end_of_start(settings: Settings) -> float:
@@ -294,9 +263,9 @@ def cpu_of(case: Case, turn: int) -> int | None:
     return cpus[turn % len(cpus)]
 
 
-def _failure(reply: Reply) -> Failed:
-    """An answer that is not the one hoped for, as a status and its cause."""
-    if isinstance(reply, Failed):
+def _expected(reply: Reply, kind: type[R]) -> R | Failed:
+    """An answer of the kind that was hoped for, or any other as a status and its cause."""
+    if isinstance(reply, kind | Failed):
         return reply
     if isinstance(reply, Refused):
         return Failed("error", reply.reason)
@@ -338,21 +307,17 @@ def kill_family(leader: int) -> None:
     leader : int
         Process id; where the platform has groups, it leads one.
     """
-    family: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(leader)
-        family = [*process.children(recursive=True), process]
+        for child in psutil.Process(leader).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
     # The leader last, since it may be the one that calls this.
-    for member in family[:-1]:
-        with contextlib.suppress(psutil.Error):
-            member.kill()
     if hasattr(os, "killpg"):
         # Members whose parents are gone are no longer anybody's children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
-    for member in family[-1:]:
-        with contextlib.suppress(psutil.Error):
-            member.kill()
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(leader).kill()
 
 
 class WorkerProcess:
@@ -360,55 +325,56 @@ class WorkerProcess:
 
     Parameters
     ----------
-    native_threads : bool
-        Leave the thread pools of native libraries as they are.
-    memory_limit : float
-        GiB that the worker and its children may hold; beyond it they are killed.
-    python : Path, optional
-        Another interpreter than this one, in whose environment segbench is installed.
+    settings : Settings
+        Whether the thread pools of native libraries stay as they are, and the GiB that the worker
+        and its children may hold; beyond it they are killed.
+    arm : Arm
+        With the interpreter, where it is another one than this.
 
     Attributes
     ----------
     pid : int
         Of the process.
-    started : float
-        When it was, on the clock ``time.perf_counter``.
     """
 
-    def __init__(
-        self, *, native_threads: bool, memory_limit: float, python: Path | None = None
-    ) -> None:
-        self._memory_limit = memory_limit
+    def __init__(self, settings: Settings, arm: Arm) -> None:
+        self._memory_limit = settings.memory_limit
         self._stopped = False
-        self.started = time.perf_counter()
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        variables = worker_environment(native_threads=native_threads)
-        interpreter = str(python or sys.executable)
+        variables = worker_environment(native_threads=settings.native_threads)
+        interpreter = str(arm.python or sys.executable)
         self._process = subprocess.Popen(  # noqa: S603  (an interpreter, on segbench's own module)
             # -P: what lies in the working folder is not to be taken for a library.
             [interpreter, "-P", "-m", "segbench.measure.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            bufsize=0,
-            env=foreign_environment(variables) if python else variables,
+            env=foreign_environment(variables) if arm.python else variables,
             # Ctrl-C is for the engine, which then stops its workers.
             start_new_session=True,
         )
         self.pid = self._process.pid
         assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
+        self._requests = self._process.stdin
+        # Heard by a thread, since Windows can't wait for a pipe in any other way.
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  (as above)
-        self._requests, self._replies = self._process.stdin, self._process.stdout
-        # Handing a line from a thread to another takes longer than the line's way through the pipe,
-        # but Windows can't wait for a pipe in any other way.
-        self._lines = (ThreadedLines if sys.platform == "win32" else PolledLines)(self._replies)
+        # Closed here: a process that outlives the worker may hold the pipe open.
+        with self._process.stdout as replies:
+            for line in replies:
+                self._lines.put(line)
+        self._lines.put(b"")
 
     def send(self, request: Request) -> None:
         """Ask the worker; `receive` has its answer."""
         # A worker that died has no answer: `receive` says so.
         with contextlib.suppress(BrokenPipeError):
             self._requests.write(protocol.encode(request))
+            self._requests.flush()
 
     def receive(self, *, limit: float | None) -> Reply:
         """Wait for the answer.
@@ -427,8 +393,10 @@ class WorkerProcess:
         end = math.inf if limit is None else time.monotonic() + limit
         while True:
             left = end - time.monotonic()
+            line = None
             # Most answers come before the first look, which would disturb them.
-            line = self._lines.read(max(0.0, min(LOOK_SECONDS, left)))
+            with contextlib.suppress(queue.Empty):
+                line = self._lines.get(timeout=max(0.0, min(LOOK_SECONDS, left)))
             if line:
                 return protocol.decode(line)  # type: ignore[return-value]  # a worker sends replies
             # It is gone; perhaps a child of its own holds the pipe open.
@@ -437,7 +405,7 @@ class WorkerProcess:
                 failure = Failed("crashed", self._cause_of_death())
             elif limit is not None and time.monotonic() >= end:
                 failure = _too_long(limit)
-            elif (held := self._resident_gib()) > self._memory_limit:
+            elif (held := resident_mib(self.pid) / 1024) > self._memory_limit:
                 failure = _too_large(held, self._memory_limit)
             else:
                 continue
@@ -468,15 +436,6 @@ class WorkerProcess:
         kill_family(self.pid)
         self._process.wait()
         self._errors.close()
-        with contextlib.suppress(OSError):
-            self._replies.close()
-
-    def _resident_gib(self) -> float:
-        """Resident size of the worker and its children now; 0 where it is gone."""
-        try:
-            return resident_mib(psutil.Process(self.pid)) / 1024
-        except psutil.NoSuchProcess:
-            return 0.0
 
     def _cause_of_death(self) -> str:
         self._errors.seek(0)
@@ -484,46 +443,3 @@ class WorkerProcess:
         code = self._process.returncode
         cause = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         return f"{cause}: {lines[-1]}" if lines else cause
-
-
-class PolledLines:
-    """Lines of a pipe: the next; empty at its end, None where none came within `timeout` s."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self._begun = b""
-
-    def read(self, timeout: float) -> bytes | None:
-        """The next line."""
-        while b"\n" not in self._begun:
-            if not select.select([self._pipe], [], [], timeout)[0]:
-                return None
-            more = os.read(self._pipe.fileno(), 1 << 16)
-            if not more:
-                return b""
-            self._begun += more
-        line, _, self._begun = self._begun.partition(b"\n")
-        return line + b"\n"
-
-
-class ThreadedLines:
-    """The same, heard by a thread."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def read(self, timeout: float) -> bytes | None:
-        """The next line."""
-        try:
-            return self._lines.get(timeout=timeout)
-        except queue.Empty:
-            return None
-
-    def _listen(self) -> None:
-        # The pipe may be closed while this thread reads it.
-        with contextlib.suppress(ValueError, OSError):
-            while line := self._pipe.readline():
-                self._lines.put(line)
-        self._lines.put(b"")
