@@ -8,7 +8,7 @@ from segbench.report import costs
 from segbench.report.page import make_tables
 from segbench.report.summary import summarize
 from segbench.results.records import PARTS, STAGES, Profile, Sample
-from segbench.results.sources import Source, tidy
+from segbench.results.sources import Descriptions, Source, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,9 @@ def make_source(*cases: Sequence[Sample], **other: Any) -> Source:
         "settings": {"blocks": 3, "sizes_left_out": []},
         "dataset": {"name": "smear", "images": 50, "shape": [8, 9, 3], "dtype": "uint8"},
     }
-    return Source(**{**described, **other}, samples=tidy([one for many in cases for one in many]))
+    described |= other
+    described["backends"] = Descriptions(described.get("backends", {}))
+    return Source(**described, samples=tidy([one for many in cases for one in many]))
 
 
 def ordinary(**other: Any) -> Source:

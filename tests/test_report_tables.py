@@ -155,8 +155,8 @@ def test_what_the_run_did_not_reach_is_left_out() -> None:
     )
     assert rows_of(source, "left-out") == [
         (SERIAL, "read, pipeline", "20 images", "not tried", "the run ended before"),
-        (POOL, "read", "20 images", "not tried", "the run ended before"),
-        (POOL, "pipeline", "1 and 20 images", "not tried", "the run ended before"),
+        (POOL, "pipeline", "1 image", "not tried", "the run ended before"),
+        (POOL, "read, pipeline", "20 images", "not tried", "the run ended before"),
     ]
     assert tables_of(source)["left-out"].note == ""
 
