@@ -200,21 +200,18 @@ def _contests(source: Source, ok: Sequence[Case], pairs: Pairs) -> dict[str, dic
     return found
 
 
-def _best_with_dask(cases: Iterable[Case], pairs: Pairs) -> Pair | None:
+def _best_with_dask(cases: Sequence[Case], pairs: Pairs) -> Pair | None:
     """The best with Dask of some cases of one size, beside the one that it does worst against.
 
     None where none has an interval beside one without.
     """
     ordered = sorted(cases, key=lambda case: case.seconds_median)
-    rivals = [
-        [
-            pairs[own.backend, other.backend, own.n_images]
-            for other in ordered
-            if not uses_dask(other.backend)
-        ]
-        for own in ordered
-        if uses_dask(own.backend)
-    ]
+    size = ordered[0].n_images
+    with_dask, without = (
+        [case.backend for case in ordered if uses_dask(case.backend) == dask]
+        for dask in (True, False)
+    )
+    rivals = [[pairs[own, other, size] for other in without] for own in with_dask]
     if not any(pair.known for own in rivals for pair in own):
         return None
     hardest = (

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from segbench.stats import Ratio
 
     Run: TypeAlias = tuple[Source, pd.DataFrame]
+    # A case in the first and in the second; its time and its ratio to the baseline in the second as
+    # multiples of those in the first, nothing where either has none.
+    Change: TypeAlias = tuple[tuple[Case, Case], Cell, Cell]
 
 # What a machine is like for a moment, and what is told among the versions.
 PASSING = ("load_at_start", "load_average", "memory_available_gib", "python")
@@ -82,25 +85,6 @@ class SideBySide:
     tables: tuple[Table, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A case that was timed in one of two sources at least, and is in the other.
-
-    Attributes
-    ----------
-    cases : tuple of (Case, Case)
-        What it is in each.
-    time, ratio : Cell
-        Time and ratio to the baseline in the second, as multiples of those in the first; nothing
-        where either has none, and for the ratio of the baseline. Without a verdict where the
-        samples of either source are not paired.
-    """
-
-    cases: tuple[Case, Case]
-    time: Cell
-    ratio: Cell
-
-
 def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tuple[SideBySide, ...]:
     """Each source beside the first.
 
@@ -138,10 +122,11 @@ def _beside(first: Run, second: Run, number: int) -> SideBySide:
         "the load, and settings that say what is measured and for how long are left out.",
         layout="words",
     )
+    by_phase = collected((change[0][0].phase, change) for change in changes)
     phases = (
-        _phase_table(phase, changes, names, sources)
+        _phase_table(phase, by_phase[phase], names, sources, of=len(changes))
         for phase in PHASES
-        if any(change.cases[0].phase == phase for change in changes)
+        if phase in by_phase
     )
     return SideBySide(
         title=f"{number} beside 1: {two} beside {one}",
@@ -156,7 +141,7 @@ def _counted(facts: int, changes: Sequence[Change], names: tuple[str, str]) -> I
     first, second = names
     template = OTHER_FACTS if facts else SAME_FACTS
     yield template.format(first=first, second=second, count=facts)
-    times, ratios = [one.time for one in changes], [one.ratio for one in changes]
+    times, ratios = [time for _, time, _ in changes], [ratio for *_, ratio in changes]
     if all(cell.value is None for cell in times):
         yield NOTHING_SHARED
     elif not any(cell.verdict for cell in times):
@@ -206,28 +191,18 @@ def _facts(source: Source) -> dict[str, dict[str, Any]]:
 def _changes(first: Run, second: Run) -> list[Change]:
     """The cases of both runs, as the first has them, a backend's together."""
     there = {case.id: case for case in cases_in(second[1])}
-    own = collected((case.backend, case) for case in cases_in(first[1]))
-    pairs = [(case, there[case.id]) for cases in own.values() for case in cases if case.id in there]
-    shown = [cases for cases in pairs if any(case.ok for case in cases)]
-    paired = first[0].paired and second[0].paired
+    by_backend = collected((case.backend, case) for case in cases_in(first[1]))
+    own = [case for cases in by_backend.values() for case in cases if case.id in there]
+    shown = [(one, there[one.id]) for one in own if one.ok or there[one.id].ok]
+    times, ratios = [], []
+    for one, later in shown:
+        times.append(ratio_of_ratios(_level(second[0], later), _level(first[0], one)))
+        baseline = one.backend == str(BASELINE)
+        ratios.append(UNKNOWN if baseline else ratio_of_ratios(ratio_of(later), ratio_of(one)))
     # Those of the times and those of the ratios are a family each.
-    times = _findings(
-        [ratio_of_ratios(_level(second[0], later), _level(first[0], own)) for own, later in shown],
-        paired=paired,
-    )
-    ratios = _findings(
-        [
-            UNKNOWN
-            if own.backend == str(BASELINE)
-            else ratio_of_ratios(ratio_of(later), ratio_of(own))
-            for own, later in shown
-        ],
-        paired=paired,
-    )
-    return [
-        Change(cases=cases, time=time, ratio=ratio)
-        for cases, time, ratio in zip(shown, times, ratios, strict=True)
-    ]
+    paired = first[0].paired and second[0].paired
+    cells = _findings(times, paired=paired), _findings(ratios, paired=paired)
+    return list(zip(shown, *cells, strict=True))
 
 
 def _findings(ratios: Sequence[Ratio], *, paired: bool) -> list[Cell]:
@@ -245,7 +220,12 @@ def _level(source: Source, case: Case) -> Ratio:
 
 
 def _phase_table(
-    phase: str, changes: Sequence[Change], names: tuple[str, str], sources: tuple[Source, Source]
+    phase: str,
+    changes: Sequence[Change],
+    names: tuple[str, str],
+    sources: tuple[Source, Source],
+    *,
+    of: int,
 ) -> Table:
     """The cases of a phase in both sources."""
     first, second = names
@@ -258,30 +238,26 @@ def _phase_table(
             *(f"Ratio in {first}", f"Ratio in {second}", f"Ratio, {second} over {first}"),
             "Libraries that differ",
         ),
-        rows=tuple(
-            _row(change, names, sources) for change in changes if change.cases[0].phase == phase
-        ),
+        rows=tuple(_row(change, names, sources) for change in changes),
         note=f"{phase}: {PHASES[phase]}. A ratio is that to {BASELINE} in the same run: it stays the "
         "same where all times grow alike. In brackets 95% intervals; those of a change take both "
         "runs to be independent (Zou and Donner 2008). A change is shown where its interval lies "
         f"beyond {RUNS_MARGIN:.0%}, since either run may be off by {MARGIN:.0%}, and chance does not "
-        f"explain it, corrected for the {len(changes)} cases of the two.",
+        f"explain it, corrected for the {of} cases of the two.",
         layout="ratios",
     )
 
 
 def _row(change: Change, names: tuple[str, str], sources: tuple[Source, Source]) -> Row:
-    case = change.cases[0]
+    cases, time, ratio = change
+    backend, n_images = cases[0].backend, cases[0].n_images
     times, ratios = (
-        [
-            case_cell(one, show, prefix=f"{name}-")
-            for one, name in zip(change.cases, names, strict=True)
-        ]
+        [case_cell(one, show, prefix=f"{name}-") for one, name in zip(cases, names, strict=True)]
         for show in (time_cell, ratio_cell)
     )
-    libraries = ", ".join(_other_libraries(case.backend, *sources)) or NOTHING
-    shown = (*times, change.time, *ratios, change.ratio, libraries)
-    return row(case.backend, Cell(str(case.n_images), case.n_images), *shown, backend=case.backend)
+    libraries = ", ".join(_other_libraries(backend, *sources)) or NOTHING
+    shown = Cell(str(n_images), n_images), *times, time, *ratios, ratio, libraries
+    return row(backend, *shown, backend=backend)
 
 
 def _other_libraries(backend: str, first: Source, second: Source) -> list[str]:
