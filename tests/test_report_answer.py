@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,14 +23,23 @@ from segbench.report.answer import (
 )
 from segbench.report.pairs import Pairs, pairs_of
 from segbench.stats import paired_ratio, verdicts
-from tests.made_up import DASK, IMREAD, NOISE, PIMS, POOL, SERIAL, case, make_source, sample
+from tests.made_up import (
+    DASK,
+    IMREAD,
+    NOISE,
+    PIMS,
+    POOL,
+    SERIAL,
+    case,
+    make_source,
+    mixtures,
+    sample,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segbench.results.records import Sample
-
-ROOT = Path(__file__).parents[1]
 
 CV = "skimage/opencv/serial"
 CV_DASK = "dask-image/opencv/threads"
@@ -563,20 +571,6 @@ def test_verdicts_of_pairs_agree(levels: list[float], noise: float, seed: int) -
             assert not (told[one, size] == "slower" != told[other, size])
 
 
-MIXED = st.lists(
-    st.builds(
-        sample,
-        st.sampled_from([SERIAL, POOL, DASK, PIMS, CV]),
-        st.sampled_from(["read", "pipeline"]),
-        st.sampled_from([1, 20, 50]),
-        st.integers(1, 7),
-        seconds=st.floats(1e-3, 1e2),
-        status=st.sampled_from(["ok"] * 30 + ["timeout", "memory", "wrong-result"]),
-        cause=st.just("cause"),
-    ),
-    max_size=150,
-)
-
 # Every case has six blocks; the baseline fails with the most images.
 FAILING = [
     *(one for name in (SERIAL, POOL, DASK, PIMS, CV) for one in by_size(name, {1: 1.0, 20: 1.0})),
@@ -585,18 +579,14 @@ FAILING = [
 
 
 @settings(max_examples=60, deadline=None)
-@given(samples=MIXED)
+@given(samples=mixtures(SERIAL, POOL, DASK, PIMS, CV))
 @example(samples=FAILING)
 @example(samples=[*FAILING, *failed(POOL, 1, "wrong-result")])
 def test_no_answer_ranks_what_is_wrong(samples: list[Sample]) -> None:
     """Whatever was sampled, a backend that was wrong anywhere is named only among those left out."""
     said = answered(samples).sentences
     assert said
-    wrong = {
-        f"{one.reader}/{one.processor}/{one.scheduler}"
-        for one in samples
-        if one.status == "wrong-result"
-    }
+    wrong = {str(one.backend) for one in samples if one.status == "wrong-result"}
     for sentence in said:
         if not sentence.startswith(("Not ranked: ", NOTHING_RANKED)):
             assert not [backend for backend in wrong if backend in sentence]

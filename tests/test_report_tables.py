@@ -22,6 +22,7 @@ from tests.made_up import (
     POOL,
     SERIAL,
     case,
+    line,
     make_source,
     ordinary,
     profile,
@@ -356,11 +357,6 @@ def test_cost_table() -> None:
 
 
 Seconds = dict[int, float]
-
-
-def line(fixed: float, marginal: float) -> Seconds:
-    """Times on a straight line."""
-    return {size: fixed + marginal * size for size in (1, 10, 100)}
 
 
 def multiples(*ratios: float, sizes: tuple[int, ...] = (1, 20, 50, 200, 500)) -> Seconds:
