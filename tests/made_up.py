@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import strategies as st
+
 from segbench.report import costs
 from segbench.report.page import make_tables
 from segbench.report.summary import summarize
 from segbench.results.records import PARTS, STAGES, Profile, Sample
-from segbench.results.sources import Source, tidy
+from segbench.results.sources import Descriptions, Source, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +53,24 @@ def case(backend: str, phase: str, n_images: int, *seconds: float, **other: Any)
     ]
 
 
+def mixtures(*backends: str) -> st.SearchStrategy[list[Sample]]:
+    """Samples of some backends in any mixture, with gaps, failures and wrong results."""
+    return st.lists(
+        st.builds(
+            sample,
+            st.sampled_from(backends),
+            st.sampled_from(["read", "pipeline"]),
+            st.sampled_from([1, 20, 50]),
+            st.integers(1, 7),
+            seconds=st.floats(1e-6, 1e4),
+            status=st.sampled_from(["ok"] * 30 + ["timeout", "memory", "wrong-result"]),
+            cause=st.just("cause"),
+            objects=st.none() | st.integers(0, 3),
+        ),
+        max_size=150,
+    )
+
+
 def make_source(*cases: Sequence[Sample], **other: Any) -> Source:
     """A source with what a run's has, unless told otherwise."""
     described: dict[str, Any] = {
@@ -63,7 +83,9 @@ def make_source(*cases: Sequence[Sample], **other: Any) -> Source:
         "settings": {"blocks": 3, "sizes_left_out": []},
         "dataset": {"name": "smear", "images": 50, "shape": [8, 9, 3], "dtype": "uint8"},
     }
-    return Source(**{**described, **other}, samples=tidy([one for many in cases for one in many]))
+    described |= other
+    described["backends"] = Descriptions(described.get("backends", {}))
+    return Source(**described, samples=tidy([one for many in cases for one in many]))
 
 
 def ordinary(**other: Any) -> Source:
@@ -79,15 +101,20 @@ def ordinary(**other: Any) -> Source:
 
 def three_sizes(**other: Any) -> Source:
     """Fixed and marginal cost: 1 s and 1 s, 4 s and 0.5 s, 0.5 s and 1.1 s, 3 s and 2 s."""
-    costs = {SERIAL: (1, 1), POOL: (4, 0.5), DASK: (0.5, 1.1), PIMS: (3, 2)}
+    times = {SERIAL: line(1, 1), POOL: line(4, 0.5), DASK: line(0.5, 1.1), PIMS: line(3, 2)}
     return make_source(
         *(
-            case(backend, "read", size, *[fixed + marginal * size] * 5)
-            for backend, (fixed, marginal) in costs.items()
-            for size in (1, 10, 100)
+            case(backend, "read", size, *[seconds] * 5)
+            for backend, own in times.items()
+            for size, seconds in own.items()
         ),
         **other,
     )
+
+
+def line(fixed: float, marginal: float) -> dict[int, float]:
+    """Seconds by number of images, on a straight line."""
+    return {size: fixed + marginal * size for size in (1, 10, 100)}
 
 
 def profile(backend: str, **other: Any) -> Profile:

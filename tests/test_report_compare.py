@@ -14,7 +14,7 @@ from segbench.backends.interface import Description
 from segbench.report import summary as summary_of
 from segbench.report.side_by_side import SideBySide, compare
 from segbench.stats import VERDICTS
-from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source, sample
+from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source, mixtures, sample
 
 if TYPE_CHECKING:
     from segbench.report.cells import Cell
@@ -259,20 +259,7 @@ def test_same_images(
     assert facts(beside(two, one)) == differ
 
 
-MIXED = st.lists(
-    st.builds(
-        sample,
-        st.sampled_from([SERIAL, POOL, DASK]),
-        st.sampled_from(["read", "pipeline"]),
-        st.sampled_from([1, 20]),
-        st.integers(1, 7),
-        seconds=st.floats(1e-6, 1e4),
-        status=st.sampled_from(["ok"] * 20 + ["timeout", "wrong-result"]),
-        cause=st.just("cause"),
-        objects=st.none() | st.integers(0, 3),
-    ),
-    max_size=80,
-)
+MIXED = mixtures(SERIAL, POOL, DASK)
 
 
 @settings(max_examples=40, deadline=None)

@@ -22,6 +22,7 @@ from tests.made_up import (
     POOL,
     SERIAL,
     case,
+    line,
     make_source,
     ordinary,
     profile,
@@ -155,8 +156,8 @@ def test_what_the_run_did_not_reach_is_left_out() -> None:
     )
     assert rows_of(source, "left-out") == [
         (SERIAL, "read, pipeline", "20 images", "not tried", "the run ended before"),
-        (POOL, "read", "20 images", "not tried", "the run ended before"),
-        (POOL, "pipeline", "1 and 20 images", "not tried", "the run ended before"),
+        (POOL, "pipeline", "1 image", "not tried", "the run ended before"),
+        (POOL, "read, pipeline", "20 images", "not tried", "the run ended before"),
     ]
     assert tables_of(source)["left-out"].note == ""
 
@@ -356,11 +357,6 @@ def test_cost_table() -> None:
 
 
 Seconds = dict[int, float]
-
-
-def line(fixed: float, marginal: float) -> Seconds:
-    """Times on a straight line."""
-    return {size: fixed + marginal * size for size in (1, 10, 100)}
 
 
 def multiples(*ratios: float, sizes: tuple[int, ...] = (1, 20, 50, 200, 500)) -> Seconds:

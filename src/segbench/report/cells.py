@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from segbench.stats import Ratio
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -103,30 +106,48 @@ class Table:
         return [list(rows) for _, rows in groups]
 
 
-def words(*texts: str) -> tuple[Cell, ...]:
-    """Cells without a number."""
-    return tuple(Cell(text) for text in texts)
+def collected(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, both in their order."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def row(*cells: Cell | str, backend: str = "", id: str = "") -> Row:
+    """A row of cells; words are cells without a number."""
+    made = tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells)
+    return Row(made, id, backend)
+
+
+def number_cell(number: float | None, show: Callable[[float], str]) -> Cell:
+    """A number as a function writes it; nothing where it is not known."""
+    return NOTHING if number is None or math.isnan(number) else Cell(show(number), number)
 
 
 def seconds_cell(seconds: float | None) -> Cell:
     """A time; nothing where it is not known."""
-    if seconds is None or math.isnan(seconds):
-        return NOTHING
-    return Cell(format_seconds(seconds), seconds)
+    return number_cell(seconds, format_seconds)
 
 
 def multiple_cell(ratio: float | None) -> Cell:
     """A ratio by itself; nothing where it is not known."""
-    if ratio is None or math.isnan(ratio):
-        return NOTHING
-    return Cell(format_multiple(ratio), ratio)
+    return number_cell(ratio, format_multiple)
 
 
 def finding_cell(ratio: Ratio | None, verdict: str, *, case: str = "") -> Cell:
     """A ratio, its interval where it has one, and what that shows; nothing where it is not known."""
     if ratio is None or math.isnan(ratio.median):
         return NOTHING
-    return Cell(format_finding(ratio, ""), ratio.median, verdict, case=case)
+    text = format_multiple(ratio.median)
+    if not math.isnan(ratio.low):
+        text += f" ({format_interval(ratio.low, ratio.high)})"
+    return Cell(text, ratio.median, verdict, case=case)
+
+
+def status_cell(status: str) -> Cell:
+    """How something ended, in place of a number."""
+    return Cell("", verdict=status)
 
 
 def images_cell(sizes: Sequence[int]) -> Cell:
@@ -172,14 +193,6 @@ def format_all_seconds(times: Sequence[float]) -> str:
     """Several times, one at least, in the unit and with the decimals that suit their middle one."""
     unit, scale, decimals = _unit(sorted(times)[len(times) // 2])
     return f"{', '.join(f'{seconds * scale:.{decimals}f}' for seconds in times)} {unit}"
-
-
-def format_finding(ratio: Ratio, verdict: str) -> str:
-    """A ratio, its interval where it has one, and what that shows."""
-    text = format_multiple(ratio.median)
-    if not math.isnan(ratio.low):
-        text += f" ({format_interval(ratio.low, ratio.high)})"
-    return f"{text} {verdict}".rstrip()
 
 
 def format_multiple(ratio: float) -> str:

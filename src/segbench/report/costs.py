@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES
 from segbench.report.cells import (
     NOTHING,
     Cell,
-    Row,
     Table,
+    collected,
     format_seconds,
+    row,
     seconds_cell,
     sizes_in_words,
-    words,
+    status_cell,
 )
 from segbench.report.summary import Case, cases_in, wrong_backends
 from segbench.report.tables import heads, pivot
@@ -27,8 +30,7 @@ from segbench.stats import MIN_BLOCKS, cost_model, crossings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import pandas as pd
-
+    from segbench.report.cells import Row
     from segbench.results.records import Profile
     from segbench.results.sources import Source
     from segbench.stats import CostModel, Crossing
@@ -57,26 +59,23 @@ AT_EVERY_SIZE = {
 }
 
 # Seconds by block, by number of images.
-Times = dict[int, "pd.Series[float]"]
+Times: TypeAlias = "dict[int, pd.Series[float]]"
 
 
 @dataclass(frozen=True)
 class Against:
-    """Where along the sizes a backend is faster than another.
+    """Where along the sizes a backend is faster than the baseline.
 
     Attributes
     ----------
     words : str
-        That, or why it is not known.
+        That, or why it is not known; a dash where too few sizes were measured of both.
     crossing : Crossing, optional
         Where one overtakes the other, with both ends; None where no such number is named.
-    faster_beyond : bool
-        With a crossing: faster beyond it; otherwise faster only up to it.
     """
 
     words: str
     crossing: Crossing | None = None
-    faster_beyond: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ class Line:
         The line.
     off : float
         Share by which a median is away from it at the most.
-    against : Against, optional
-        Beside the baseline; None for itself, and where too little is known.
+    against : Against
+        Beside the baseline.
     """
 
     phase: str
@@ -102,7 +101,7 @@ class Line:
     sizes: tuple[int, ...]
     model: CostModel
     off: float
-    against: Against | None
+    against: Against
 
 
 def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
@@ -112,21 +111,31 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
     """
     found = []
     for phase in PHASES if source.paired else ():
-        times = times_by_size(source, summary, phase)
-        verdicts: dict[str, dict[int, str]] = {}
-        for case in cases_in(summary, phase):
-            if case.ok:
-                verdicts.setdefault(case.backend, {})[case.n_images] = case.verdict
+        ok = [case for case in cases_in(summary, phase) if case.ok]
+        cases = collected((case.backend, case) for case in ok)
+        times = {backend: _times(source, own) for backend, own in cases.items()}
         baseline = times.get(str(BASELINE), {})
         for backend, own in times.items():
-            if len(own) < MIN_SIZES:
-                continue
-            medians = {size: float(own[size].median()) for size in sorted(own)}
-            model = cost_model(list(medians), list(medians.values()))
-            said = verdicts[backend]
-            beside = None if backend == str(BASELINE) else against(own, baseline, said)
-            found.append(Line(phase, backend, tuple(medians), model, _off(model, medians), beside))
+            if len(own) >= MIN_SIZES:
+                beside = Against("the baseline")
+                if backend != str(BASELINE):
+                    said = {case.n_images: case.verdict for case in cases[backend]}
+                    beside = _against(own, baseline, said)
+                found.append(Line(phase, backend, tuple(own), *_fitted(own), beside))
     return found
+
+
+def _times(source: Source, cases: Iterable[Case]) -> Times:
+    """The times of a backend's cases that a line may be drawn through, sizes ascending."""
+    times = {case.n_images: source.times[case.phase, case.n_images][case.backend] for case in cases}
+    return {size: own for size, own in times.items() if len(own) >= MIN_BLOCKS}
+
+
+def _fitted(times: Times) -> tuple[CostModel, float]:
+    """The line through the median times, and by what share one is away from it at the most."""
+    medians = {size: float(own.median()) for size, own in times.items()}
+    model = cost_model(list(medians), list(medians.values()))
+    return model, max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
 
 
 def cost_table(lines: Sequence[Line]) -> Table | None:
@@ -137,7 +146,16 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
         name="costs",
         title="What a call costs, and each image",
         columns=("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
-        rows=tuple(_cost_row(line) for line in lines),
+        rows=tuple(
+            row(
+                *(line.phase, line.backend),
+                *(_cost(cost) for cost in (line.model.fixed, line.model.marginal)),
+                Cell(f"{line.off:.0%}", line.off),
+                line.against.words,
+                backend=line.backend,
+            )
+            for line in lines
+        ),
         note="A straight line through the median times of the sizes: what a call takes however few "
         "images it has, and what each image adds. Not seen: the times fit best without that cost. "
         "Off: by how much a median is away from the line at the most. The numbers of images from or "
@@ -148,94 +166,59 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
     )
 
 
-def _cost_row(line: Line) -> Row:
-    beside = line.against.words if line.against else NOTHING.text
-    return Row(
-        (
-            *words(line.phase, line.backend),
-            _cost(line.model.fixed),
-            _cost(line.model.marginal),
-            Cell(f"{line.off:.0%}", line.off),
-            Cell("the baseline" if line.backend == str(BASELINE) else beside),
-        ),
-        backend=line.backend,
-    )
-
-
 def _cost(seconds: float) -> Cell:
     return Cell("not seen") if seconds < NOT_SEEN else seconds_cell(seconds)
 
 
-def times_by_size(source: Source, summary: pd.DataFrame, phase: str) -> dict[str, Times]:
-    """By backend and number of images the times of a phase that a line may be drawn through."""
-    times: dict[str, Times] = {}
-    for case in cases_in(summary, phase):
-        if case.ok:
-            own = times.setdefault(case.backend, {})
-            seconds = source.times[phase, case.n_images][case.backend]
-            if len(seconds) >= MIN_BLOCKS:
-                own[case.n_images] = seconds
-    return times
+def _against(own: Times, baseline: Times, verdicts: Mapping[int, str]) -> Against:
+    """Where along the sizes a backend is faster than the baseline.
 
-
-def _off(model: CostModel, medians: dict[int, float]) -> float:
-    """Share by which a median is away from the line at the most."""
-    return max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
-
-
-def against(own: Times, other: Times, verdicts: Mapping[int, str]) -> Against | None:
-    """Where along the sizes a backend is faster than another; None where too few are known of both.
-
-    Parameters
-    ----------
-    own, other : dict of int to Series
-        Seconds by block, by number of images.
-    verdicts : mapping of int to str
-        What the ratio of the two shows at each size.
+    `verdicts` are those of the ratio at each size, also at sizes with too few blocks for a line.
     """
-    pairs = {}
-    for size in own.keys() & other.keys():
-        blocks = own[size].index.intersection(other[size].index)
-        if len(blocks) >= MIN_BLOCKS:
-            pairs[size] = own[size].loc[blocks], other[size].loc[blocks]
-    if len(pairs) < MIN_SIZES:
-        return None
+    shared = {
+        size: pd.concat([own[size], baseline[size]], axis="columns", join="inner")
+        for size in own
+        if size in baseline
+    }
+    shared = {size: blocks for size, blocks in shared.items() if len(blocks) >= MIN_BLOCKS}
+    if len(shared) < MIN_SIZES:
+        return Against(NOTHING.text)
     said = set(verdicts.values())
     if len(said) == 1 and said <= AT_EVERY_SIZE.keys():
         return Against(f"never in range: {AT_EVERY_SIZE[said.pop()]}")
-    first = {size: seconds for size, (seconds, _) in pairs.items()}
-    second = {size: seconds for size, (_, seconds) in pairs.items()}
-    medians = [
-        {size: float(times[size].median()) for size in sorted(pairs)} for times in (first, second)
+    first, second = (
+        {size: blocks.iloc[:, side] for size, blocks in shared.items()} for side in (0, 1)
+    )
+    (line, off), (other, others_off) = _fitted(first), _fitted(second)
+    sides = [
+        *zip(crossings(first, second), ("faster", "slower"), ("slower", "faster"), strict=True)
     ]
-    lines = [cost_model(list(one), list(one.values())) for one in medians]
-    if any(_off(line, one) > FITS for line, one in zip(lines, medians, strict=True)):
+    if max(off, others_off) > FITS or any(_contradicted(*side, verdicts) for side in sides):
         return Against(UNEVEN)
-    overtakes, overtaken = crossings(first, second)
-    sides = ((overtakes, "faster", "slower"), (overtaken, "slower", "faster"))
-    if any(_contradicted(found, after, before, verdicts) for found, after, before in sides):
-        return Against(UNEVEN)
-    if _shown(overtakes, "faster", "slower", verdicts):
-        return Against(f"faster from {crossover(overtakes)}", overtakes, faster_beyond=True)
-    if _shown(overtaken, "slower", "faster", verdicts):
-        return Against(f"faster only up to {crossover(overtaken)}", overtaken)
+    for (found, after, before), since in zip(sides, ("from", "only up to"), strict=True):
+        # Verdicts say on both sides of a crossing what its lines do.
+        if found.images is not None and {(after, True), (before, False)} <= {
+            (verdict, size > found.images) for size, verdict in verdicts.items()
+        }:
+            number, low, high = map(_count, (found.images, found.low, found.high))
+            return Against(f"faster {since} {number} images ({low}–{high})", found)
     # One end alone, where a verdict says the same of some size.
     for found, after, before in sides:
         if found.high is not None and after in said:
             return Against(f"{after} from {_count(found.high)} images at the latest")
         if found.low is not None and before in said:
             return Against(f"{after}, if at all, from more than {_count(found.low)} images")
-    return Against(_without_crossing(lines, sorted(pairs), verdicts))
-
-
-def _shown(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
-    """Whether verdicts say on both sides of a crossing what its lines do."""
-    return found.images is not None and all(
-        any(
-            verdict == one and (size > found.images) == beyond for size, verdict in verdicts.items()
-        )
-        for one, beyond in ((after, True), (before, False))
+    decided = collected(
+        (verdict, size) for size, verdict in verdicts.items() if verdict in ("faster", "slower")
     )
+    # A side that changed from one size to another, though no line did, is nothing a line can tell.
+    if len(decided) > 1:
+        return Against(UNEVEN)
+    above = {line.seconds(size) > other.seconds(size) for size in (min(shared), max(shared))}
+    if decided and len(above) == 1:
+        ((verdict, sizes),) = decided.items()
+        return Against(f"never in range: {verdict} at {sizes_in_words(sizes)}")
+    return Against("no crossover shown")
 
 
 def _contradicted(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
@@ -245,25 +228,6 @@ def _contradicted(found: Crossing, after: str, before: str, verdicts: Mapping[in
         or (found.low is not None and size < found.low and verdict == after)
         for size, verdict in verdicts.items()
     )
-
-
-def _without_crossing(lines: list[CostModel], sizes: list[int], verdicts: Mapping[int, str]) -> str:
-    """In words, that two lines do not cross, where the verdicts are all on one side."""
-    first, last = (
-        lines[0].seconds(size) - lines[1].seconds(size) for size in (sizes[0], sizes[-1])
-    )
-    decided = {size: one for size, one in verdicts.items() if one in ("faster", "slower")}
-    sides = set(decided.values())
-    if first * last > 0 and len(sides) == 1:
-        return f"never in range: {sides.pop()} at {sizes_in_words(list(decided))}"
-    # A side that changed from one size to another, though no line did, is nothing a line can tell.
-    return UNEVEN if len(sides) > 1 else "no crossover shown"
-
-
-def crossover(found: Crossing) -> str:
-    """A number of images that is named, with its interval."""
-    number, low, high = (_count(end) for end in (found.images, found.low, found.high))
-    return f"{number} images ({low}–{high})"
 
 
 def _count(images: float | None) -> str:
@@ -297,24 +261,22 @@ def _profile_rows(
     source: Source, cells: Callable[[str, Profile], Iterable[Cell]], *, columns: int
 ) -> tuple[Row, ...]:
     """A row a profile; the status of one that is not ok stands in each of its columns."""
-    return tuple(
-        Row(
-            (
-                Cell(backend),
-                *(
-                    cells(backend, profile)
-                    if profile.status == "ok"
-                    else [Cell("", verdict=profile.status)] * columns
-                ),
-            ),
-            backend=backend,
-        )
-        for backend, profile in profiles_by_backend(source).items()
-    )
+    shown = {
+        backend: cells(backend, one) if one.status == "ok" else [status_cell(one.status)] * columns
+        for backend, one in profiles_by_backend(source).items()
+    }
+    return tuple(row(backend, *own, backend=backend) for backend, own in shown.items())
 
 
 def first_calls_table(summary: pd.DataFrame) -> Table | None:
     """The first call of the pipeline at each size, and as a multiple of a warm one."""
+
+    def show(case: Case) -> Cell:
+        first, times = case.first_seconds, case.first_seconds / case.seconds_median
+        if math.isnan(first):
+            return NOTHING
+        return Cell(f"{format_seconds(first)} ({times:.1f}×)", first)
+
     cases = cases_in(summary, "pipeline")
     if all(math.isnan(case.first_seconds) for case in cases):
         return None
@@ -322,7 +284,7 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
         name="pipeline-first-calls",
         title="pipeline: the first call",
         columns=("Backend", *heads(cases)),
-        rows=pivot(cases, _first_call),
+        rows=pivot(cases, show),
         note="The first call of the pipeline with so many images, in a process that has worked on "
         "fewer, and as a multiple of the median of the samples, before which it is called again "
         "unless it took more than a second. Up to 50 images it is that of two processes, in the "
@@ -330,33 +292,23 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
     )
 
 
-def _first_call(case: Case) -> Cell:
-    first = case.first_seconds
-    if math.isnan(first):
-        return NOTHING
-    return Cell(f"{format_seconds(first)} ({first / case.seconds_median:.1f}×)", first)
-
-
 def profiles_by_backend(source: Source) -> dict[str, Profile]:
     """Profiles by the backend's name; one whose result was wrong has that status and no times."""
-    wrong = wrong_backends(source)
-    found = {}
-    for profile in source.profiles:
-        backend = f"{profile.reader}/{profile.processor}/{profile.scheduler}"
-        bad = dataclasses.replace(profile, status="wrong-result", cause=wrong.get(backend, ""))
-        found[backend] = bad if backend in wrong else profile
-    return found
+    profiles = {str(profile.backend): profile for profile in source.profiles}
+    for backend, cause in wrong_backends(source).items():
+        if backend in profiles:
+            profiles[backend] = dataclasses.replace(
+                profiles[backend], status="wrong-result", cause=cause
+            )
+    return profiles
 
 
 def _not_profiled(source: Source) -> str:
     """A sentence on the backends that have no profile; empty where all have."""
     profiled = profiles_by_backend(source)
-    missing = [one for one in source.samples["backend"].unique() if one not in profiled]
-    if not missing:
-        return ""
-    return (
-        f" Not looked at, since they had failed or the run was interrupted: {', '.join(missing)}."
-    )
+    missing = ", ".join(one for one in source.samples["backend"].unique() if one not in profiled)
+    words = " Not looked at, since they had failed or the run was interrupted: "
+    return f"{words}{missing}." if missing else ""
 
 
 def parts_off(profile: Profile) -> bool:
@@ -393,15 +345,14 @@ def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
         title=f"Where the time goes: one call of the pipeline, {sizes}",
         columns=("Backend", "Median sample", "Wall time", *parts, "Tasks"),
         rows=_profile_rows(source, cells, columns=len(parts) + 3),
-        note="Watched in a process of its own, beside no other backend: its wall time is not that of "
-        "the samples, which are taken in turn with other backends, whose work has filled the caches "
-        "in between. What several workers do at once is divided by their number, so that the parts "
-        f"add up to the wall time (here to within {gap:.1%}). graph: building and optimising Dask's "
-        "task graph; scheduling: handing out tasks and taking back results; idle: workers with "
-        "nothing to do; collect: putting results together. After the share: how often the stage was "
-        "carried out for each image, where not once. What Dask does inside a task counts to the "
-        "task's stage; docs/method.md says how it was looked at. Under a wall time: what the parts "
-        f"add up to, where they miss it by more than {PARTS_OFF:.0%}.{_not_profiled(source)}",
+        note="Watched in a process of its own, beside no other backend, whose work would fill the "
+        "caches: its wall time is not that of the samples. What several workers do at once is "
+        f"divided by their number: the parts add up to the wall time (here to within {gap:.1%}). "
+        "graph: building and optimising Dask's task graph; scheduling: handing out tasks and taking "
+        "back results; idle: workers with nothing to do; collect: putting results together. After "
+        "the share: how often a stage was carried out for each image, where not once. Under a wall "
+        f"time: what the parts add up to, where they miss it by more than {PARTS_OFF:.0%}. "
+        f"docs/method.md says how it was looked at.{_not_profiled(source)}",
         layout="dense",
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES, Limits
@@ -16,10 +16,11 @@ from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
 from segbench.report.cells import (
     NOTHING,
     Cell,
-    Row,
     Table,
+    collected,
     images,
     known_number,
+    row,
     sizes_in_words,
 )
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
@@ -27,12 +28,12 @@ from segbench.report.summary import grouped, listed_in, within_blocks
 from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pandas as pd
-    from numpy.typing import ArrayLike
+    from collections.abc import Iterable, Iterator
 
     from segbench.results.sources import Source
+
+# Phase and number of images.
+Key: TypeAlias = tuple[str, int]
 
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
 BUSY = 0.5
@@ -57,37 +58,20 @@ WITHHELD = 0.02
 CUT = "interrupted"
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a phase at a size ended.
+def _endings(source: Source) -> dict[Key, tuple[int, str]]:
+    """How many blocks each phase has at each size in which all are ok, and the reason for its end.
 
-    Attributes
-    ----------
-    blocks : int
-        Blocks in which every backend has a sample that was measured to the end.
-    reason : str
-        One of :data:`segbench.measure.stopping.REASONS`; empty where it had not ended.
-    """
-
-    blocks: int
-    reason: str
-
-
-def endings(source: Source) -> dict[tuple[str, int], Ending]:
-    """How each phase at each size ended, by phase and number of images.
-
+    The reason is one of :data:`segbench.measure.stopping.REASONS`; empty where it had not ended.
     What was to be measured and has no sample counts as not ended. A backend that failed has a row
     in every phase of the size: one that has all blocks of a phase failed in another, and counts
     there as the engine counted it. A case that was given up since every backend failed is left
     out, and so are all where the source does not know its limits.
     """
     limits = _limits(source)
-    if limits is None:
-        return {}
-    found = {}
-    for case, own in _cases(source).items():
-        if own is None:
-            found[case] = Ending(0, "")
+    found: dict[Key, tuple[int, str]] = {}
+    for case, own in _cases(source).items() if limits else ():
+        if own is None or limits is None:
+            found[case] = 0, ""
             continue
         times = source.times.get(case, {})
         ok = own[own["status"] == "ok"]
@@ -96,28 +80,26 @@ def endings(source: Source) -> dict[tuple[str, int], Ending]:
         live = {name for name in times if name not in failed or every <= set(times[name].index)}
         if not live:
             continue
-        baseline = times.get(str(BASELINE))
-        ratios = [
-            ratio
-            for backend in live - {str(BASELINE)}
-            if baseline is not None and (ratio := within_blocks(times[backend], baseline))
-        ]
+        baseline = times.get(str(BASELINE), pd.Series(dtype=float))
+        ratios = [within_blocks(times[name], baseline) for name in live - {str(BASELINE)}]
         blocks = len(set.intersection(*(set(times[name].index) for name in live)))
         seconds = float((ok["seconds"] * ok["calls"]).sum())
-        reason = ended(ratios, blocks=blocks, seconds=seconds, limits=limits)
+        known = [ratio for ratio in ratios if ratio.count]
+        reason = ended(known, blocks=blocks, seconds=seconds, limits=limits)
         if reason or set(own["backend"]) - failed:
-            found[case] = Ending(blocks, reason)
+            found[case] = blocks, reason
     return found
 
 
 def blocks_table(source: Source) -> Table | None:
     """How many blocks each phase took at each size, and why it ended."""
-    found, limits = endings(source), _limits(source)
+    found, limits = _endings(source), _limits(source)
     if not found or limits is None:
         return None
     sizes = sorted({n_images for _, n_images in found})
     cells = {
-        case: Cell(f"{one.blocks} ({one.reason or CUT})", one.blocks) for case, one in found.items()
+        case: Cell(f"{blocks} ({reason or CUT})", blocks)
+        for case, (blocks, reason) in found.items()
     }
     anew = (
         " Of few images the second half of the blocks was taken in new processes (round 2)."
@@ -129,7 +111,7 @@ def blocks_table(source: Source) -> Table | None:
         title="Blocks taken, and why they ended",
         columns=("Phase", *(images(size) for size in sizes)),
         rows=tuple(
-            Row((Cell(phase), *(cells.get((phase, size), NOTHING) for size in sizes)))
+            row(phase, *(cells.get((phase, size), NOTHING) for size in sizes))
             for phase in dict.fromkeys(phase for phase, _ in found)
         ),
         note="Blocks go on until the 95% interval of every ratio is within "
@@ -142,34 +124,53 @@ def blocks_table(source: Source) -> Table | None:
 
 def warnings(source: Source) -> list[str]:
     """What disturbed a run, as far as its source tells, and what that means for its figures."""
-    found = [f"{source.name}: {note}." for note in source.notes]
-    found.extend(_interruption(source))
+    return [
+        *(f"{source.name}: {note}." for note in source.notes),
+        *_interruption(source),
+        *_load(source),
+        *_noise(source),
+        *_trend(source),
+        *_withheld(source),
+        *_unknown_parts(source),
+        *_warm_files(source),
+    ]
+
+
+def _interruption(source: Source) -> Iterator[str]:
+    """What had not ended, and what was not measured at all."""
+    missing = [case for case, own in _cases(source).items() if own is None]
+    cut = [
+        case for case, (_, reason) in _endings(source).items() if not reason and case not in missing
+    ]
+    parts = [
+        *([f"{_named(cut)} had not ended"] if cut else []),
+        *([f"nothing was measured of {_named(missing)}"] if missing else []),
+    ]
+    if parts:
+        yield (
+            f"The run was interrupted: {', and '.join(parts)}. What was measured until then is as "
+            "good as its intervals say."
+        )
+
+
+def _named(cases: Iterable[Key]) -> str:
+    """Phases at their sizes, in words; sizes with the same phases together."""
+    phases = collected((n_images, phase) for phase, n_images in cases)
+    sizes = collected((", ".join(phases[n_images]), n_images) for n_images in sorted(phases))
+    return "; ".join(f"{own} of {sizes_in_words(counts)}" for own, counts in sizes.items())
+
+
+def _load(source: Source) -> Iterator[str]:
+    """How busy others kept the machine at the start, where it is more than little."""
     load, cpus = (
         known_number(source.machine.get(name)) for name in ("load_at_start", "cpus_available")
     )
     if load is not None and cpus and load > BUSY * cpus:
-        found.append(
+        yield (
             f"The machine was busy when the run started (load {load:g} on {cpus:g} CPUs). If the "
             "other work went on, times in seconds are too long; ratios suffer less, since they are "
             "formed within blocks."
         )
-    found.extend(_noise(source))
-    found.extend(_trend(source))
-    found.extend(_withheld(source))
-    profiles = profiles_by_backend(source).items()
-    off = [name for name, one in profiles if one.status == "ok" and parts_off(one)]
-    if off:
-        found.append(
-            f"Where the time goes is known in part only for {', '.join(off)}: the parts miss the wall "
-            f"time by more than {PARTS_OFF:.0%}. Take their shares as a rough guide."
-        )
-    cached = source.samples["cached"].max()
-    if source.settings.get("cache") == "cold" and cached > 0:
-        found.append(
-            f"Files were to be cold, but up to {cached:.0%} of their pages were in memory before a "
-            "call: open, read and pipeline may be faster here than from a cold disk."
-        )
-    return found
 
 
 def _withheld(source: Source) -> Iterator[str]:
@@ -188,44 +189,34 @@ def _withheld(source: Source) -> Iterator[str]:
         )
 
 
-def _interruption(source: Source) -> Iterator[str]:
-    missing = [case for case, own in _cases(source).items() if own is None]
-    found = endings(source)
-    cut = [case for case in found if not found[case].reason and case not in missing]
-    parts = []
-    if cut:
-        parts.append(f"{_named(cut)} had not ended")
-    if missing:
-        parts.append(f"nothing was measured of {_named(missing)}")
-    if parts:
+def _unknown_parts(source: Source) -> Iterator[str]:
+    """Backends the parts of whose time do not add up."""
+    profiles = profiles_by_backend(source).items()
+    off = [name for name, one in profiles if one.status == "ok" and parts_off(one)]
+    if off:
         yield (
-            f"The run was interrupted: {', and '.join(parts)}. What was measured until then is as "
-            "good as its intervals say."
+            f"Where the time goes is known in part only for {', '.join(off)}: the parts miss the wall "
+            f"time by more than {PARTS_OFF:.0%}. Take their shares as a rough guide."
         )
 
 
-def _named(cases: list[tuple[str, int]]) -> str:
-    """Phases at their sizes, in words; sizes with the same phases together."""
-    phases: dict[int, list[str]] = {}
-    for phase, n_images in cases:
-        phases.setdefault(n_images, []).append(phase)
-    sizes: dict[str, list[int]] = {}
-    for n_images in sorted(phases):
-        sizes.setdefault(", ".join(phases[n_images]), []).append(n_images)
-    return "; ".join(f"{own} of {sizes_in_words(counts)}" for own, counts in sizes.items())
+def _warm_files(source: Source) -> Iterator[str]:
+    """How much of the files was in memory where nothing was to be."""
+    cached = source.samples["cached"].max()
+    if source.settings.get("cache") == "cold" and cached > 0:
+        yield (
+            f"Files were to be cold, but up to {cached:.0%} of their pages were in memory before a "
+            "call: open, read and pipeline may be faster here than from a cold disk."
+        )
 
 
 def _noise(source: Source) -> Iterator[str]:
     """In how many cases the baseline's times spread, where it is more than a few."""
-    spreads = [
-        relative_spread(case["seconds"])
-        for case in _baseline_cases(source)
-        if len(case) >= MIN_BLOCKS
-    ]
-    wide = [spread for spread in spreads if spread > WIDE]
-    if len(wide) > RESTLESS_CASES * len(spreads):
+    cases = [case["seconds"] for case in _baseline_cases(source) if len(case) >= MIN_BLOCKS]
+    wide = [one for one in map(relative_spread, cases) if one > WIDE]
+    if len(wide) > RESTLESS_CASES * len(cases):
         yield (
-            f"The machine was restless in {len(wide)} of {len(spreads)} cases: the middle half of the "
+            f"The machine was restless in {len(wide)} of {len(cases)} cases: the middle half of the "
             f"baseline's times spans more than {WIDE:.0%} of their median, typically "
             f"{median(wide):.0%}. Ratios are formed within blocks, and their "
             "intervals show what noise is left; a time in seconds is uncertain by about as much."
@@ -245,15 +236,17 @@ def _trend(source: Source) -> Iterator[str]:
     """
     drifts, rises, variance = [], 0.0, 0.0
     for case in _baseline_cases(source):
+        count = len(case)
         # As where a source does not say when its samples were taken.
-        if len(case) < DRIFT_BLOCKS or case["at"].nunique(dropna=False) < len(case):
+        if count < DRIFT_BLOCKS or case["at"].nunique(dropna=False) < count:
             continue
         moved = drift(case["at"], case["seconds"])
-        if math.isnan(moved):
-            continue
-        drifts.append(moved)
-        rises += _rises(case.sort_values("at")["seconds"])
-        variance += len(case) * (len(case) - 1) * (2 * len(case) + 5) / 18
+        if not math.isnan(moved):
+            ordered = case.sort_values("at")["seconds"].to_numpy()
+            first, last = np.triu_indices(count, k=1)
+            drifts.append(moved)
+            rises += float(np.sign(ordered[last] - ordered[first]).sum())
+            variance += count * (count - 1) * (2 * count + 5) / 18
     if not drifts or abs(rises) <= TREND * math.sqrt(variance):
         return
     share = median(drifts)
@@ -274,31 +267,25 @@ def _baseline_cases(source: Source) -> list[pd.DataFrame]:
     ]
 
 
-def _rises(values: ArrayLike) -> float:
-    """Pairs of values of which the later is larger, less those of which it is smaller."""
-    array = np.asarray(values, dtype=float)
-    first, last = np.triu_indices(array.size, k=1)
-    return float(np.sign(array[last] - array[first]).sum())
-
-
 def _limits(source: Source) -> Limits | None:
     """The limits of a case; None where the settings lack one, as those of older runs do."""
     precision, blocks, seconds = (
-        known_number(source.settings.get(name)) for name in ("precision", "blocks", "case_seconds")
+        known_number(source.settings.get(name)) or 0.0
+        for name in ("precision", "blocks", "case_seconds")
     )
-    if precision is None or blocks is None or seconds is None:
-        return None
-    if precision <= 0:
+    if min(precision, blocks, seconds) <= 0:
         return None
     return Limits(precision=precision, blocks=int(blocks), seconds=seconds)
 
 
-def _cases(source: Source) -> dict[tuple[str, int], pd.DataFrame | None]:
+def _cases(source: Source) -> dict[Key, pd.DataFrame | None]:
     """Samples by phase and number of images; None for what, by the settings, was to be measured."""
     asked = itertools.product(listed_in(source, "phases", str), listed_in(source, "sizes", int))
-    cases: dict[tuple[str, int], pd.DataFrame | None] = dict.fromkeys(asked)
-    for _, own in source.samples.groupby(["phase", "n_images"]):
-        cases[str(own["phase"].iloc[0]), int(own["n_images"].iloc[0])] = own
-    order = {phase: place for place, phase in enumerate(PHASES)}
-    known = (case for case in cases if case[0] in order)
-    return {case: cases[case] for case in sorted(known, key=lambda one: (order[one[0]], one[1]))}
+    groups = source.samples.groupby(["phase", "n_images"])
+    found = {(str(own["phase"].iloc[0]), int(own["n_images"].iloc[0])): own for _, own in groups}
+    order = list(PHASES)
+    known = (case for case in {*asked, *found} if case[0] in order)
+    return {
+        case: found.get(case)
+        for case in sorted(known, key=lambda case: (order.index(case[0]), case[1]))
+    }

@@ -82,7 +82,7 @@ def _time_figure(
             " Lines are the cost of a call and of each image, fitted to the medians; where no such "
             "line fits, thin ones join the points."
         )
-    if any(line.against and line.against.crossing for line in fitted.values()):
+    if any(line.against.crossing for line in fitted.values()):
         caption += (
             " Rings: the number of images at which a backend and the baseline take the same time, "
             "with its interval of about 95%."
@@ -100,7 +100,7 @@ def _time_figure(
             x = np.geomspace(line.sizes[0], line.sizes[-1], CURVE_POINTS)
             y = [line.model.seconds(size) for size in x]
             axes.plot(x, y, **{**look.drawn, "marker": ""})
-        if line and line.against and line.against.crossing:
+        if line and line.against.crossing:
             told += f", {line.against.words}"
             ends = line.against.crossing
             at, low, high = (float(end or 0) for end in (ends.images, ends.low, ends.high))

@@ -8,8 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 from segbench.backends.registry import BASELINE
-from segbench.report.summary import ratio_of, within_blocks
-from segbench.stats import Ratio, verdicts
+from segbench.report.cells import collected
+from segbench.report.summary import cases_in, ratio_of, within_blocks
+from segbench.stats import verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segbench.results.sources import Source
+    from segbench.stats import Ratio
 
 OPPOSITE = {"faster": "slower", "slower": "faster"}
 
-NO_BLOCK_IN_COMMON = Ratio(math.nan, math.nan, math.nan, 0, math.nan)
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Pair:
     """A backend beside another, at one number of images.
 
@@ -50,12 +50,8 @@ class Pair:
     def turned(self) -> Pair:
         """The other beside this one: the same finding, seen from there."""
         own = self.ratio
-        return Pair(
-            backend=self.other,
-            other=self.backend,
-            ratio=replace(own, median=1 / own.median, low=1 / own.high, high=1 / own.low),
-            verdict=OPPOSITE.get(self.verdict, self.verdict),
-        )
+        ratio = replace(own, median=1 / own.median, low=1 / own.high, high=1 / own.low)
+        return Pair(self.other, self.backend, ratio, OPPOSITE.get(self.verdict, self.verdict))
 
 
 # By backend, other backend and number of images; each pair both ways round.
@@ -72,25 +68,21 @@ def pairs_of(source: Source, summary: pd.DataFrame, phase: str) -> Pairs:
     baseline = str(BASELINE)
     found: dict[tuple[str, str, int], Pair] = {}
     others: dict[tuple[str, str, int], Ratio] = {}
-    rows = summary[(summary["phase"] == phase) & (summary["status"] == "ok")]
-    for n_images in sorted({int(size) for size in rows["n_images"]}):
-        at = {str(row["backend"]): row for _, row in rows[rows["n_images"] == n_images].iterrows()}
+    sizes = collected((case.n_images, case) for case in cases_in(summary, phase) if case.ok)
+    for n_images, cases in sizes.items():
+        at = {case.backend: case for case in cases}
         names = [name for name in at if name != baseline]
         for name in names if baseline in at else ():
-            found[name, baseline, n_images] = Pair(
-                backend=name,
-                other=baseline,
-                ratio=ratio_of(at[name]),
-                # Without a block in common with the baseline there is no verdict.
-                verdict=at[name]["verdict"] or "undecided",
-            )
+            # Without a block in common with the baseline there is no verdict.
+            verdict = at[name].verdict or "undecided"
+            pair = Pair(name, baseline, ratio_of(at[name]), verdict)
+            found[name, baseline, n_images] = pair
         times = source.times[phase, n_images]
         for one, other in combinations(names, 2):
-            ratio = within_blocks(times[one], times[other])
-            others[one, other, n_images] = ratio or NO_BLOCK_IN_COMMON
+            others[one, other, n_images] = within_blocks(times[one], times[other])
     said = verdicts(list(others.values()))
     for (one, other, size), ratio, verdict in zip(others, others.values(), said, strict=True):
-        pair = Pair(backend=one, other=other, ratio=ratio, verdict=verdict)
+        pair = Pair(one, other, ratio, verdict)
         beside_baseline = (found.get((name, baseline, size)) for name in (one, other))
         found[one, other, size] = _held_back(pair, *beside_baseline)
     turned = {(other, one, size): pair.turned() for (one, other, size), pair in found.items()}

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from segbench.backends.registry import BASELINE
 from segbench.report.cells import (
     NOTHING,
-    Cell,
-    Row,
     Table,
+    collected,
     finding_cell,
     format_multiple,
     format_range,
     format_seconds,
     images,
     multiple_cell,
-    words,
+    number_cell,
+    row,
 )
 from segbench.report.summary import case_id, cases_in, uses_dask, within_blocks
-from segbench.stats import MARGIN, MIN_BLOCKS, VERDICTS, verdicts
+from segbench.stats import MARGIN, MIN_BLOCKS, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
+    from segbench.report.cells import Row
     from segbench.results.sources import Source
     from segbench.stats import Ratio
 
@@ -62,7 +64,7 @@ ABOUT = 0.25
 WITHOUT_DASK = (str(BASELINE), "skimage/skimage/thread-pool")
 
 # Seconds by number of images.
-Times = dict[int, float]
+Times: TypeAlias = dict[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +75,17 @@ class Reading:
     ----------
     name : str
         As the presentation has it.
-    presented : dict of int to float
-        Its seconds by number of images.
     backend : str
         Whose reader was measured.
+    presented : dict of int to float
+        The presentation's seconds by number of images.
     open, read : dict of int to float
         This run's, as far as it has them.
     """
 
     name: str
-    presented: Times
     backend: str
+    presented: Times
     open: Times
     read: Times
 
@@ -118,38 +120,41 @@ def read_table(source: Source, summary: pd.DataFrame) -> Table | None:
 def _read_rows(one: Reading, ends: tuple[int, int]) -> Iterator[Row]:
     """The presentation's figures, this run's, and how many times as long as opening reading took."""
     for phase, times in (("", one.presented), ("open", one.open), ("read", one.read)):
-        cells = [
-            Cell(
-                _milliseconds(times[size]),
-                times[size],
-                case=case_id(phase, size, one.backend) if phase else "",
-            )
-            if size in times
-            else NOTHING
-            for size in SIZES
-        ]
         which = f"this run, {phase}" if phase else "presentation"
-        yield Row((*words(one.name, which), *cells, multiple_cell(_growth(times, ends))))
+        cells = [number_cell(times.get(size), _milliseconds) for size in SIZES]
+        if phase:
+            cells = [
+                replace(cell, case=case_id(phase, size, one.backend)) if size in times else cell
+                for cell, size in zip(cells, SIZES, strict=True)
+            ]
+        yield row(one.name, which, *cells, multiple_cell(_growth(times, ends)))
     ratios = {size: one.read[size] / one.open[size] for size in one.read.keys() & one.open}
     over = [multiple_cell(ratios.get(size)) for size in SIZES]
-    yield Row((*words(one.name, "this run, read / open"), *over, NOTHING))
+    yield row(one.name, "this run, read / open", *over, NOTHING)
+
+
+def _milliseconds(seconds: float) -> str:
+    """As the presentation has them."""
+    return f"{seconds * 1e3:.3f} ms"
 
 
 def _readings(summary: pd.DataFrame) -> Iterator[Reading]:
     """The rows whose reader was measured, each with the first backend under its usual scheduler."""
-    cases = [
-        case for case in cases_in(summary, "open", "read") if case.ok and case.n_images in SIZES
-    ]
+    times = collected(
+        (case.backend, (case.phase, case.n_images, case.seconds_median))
+        for case in cases_in(summary, "open", "read")
+        if case.ok and case.n_images in SIZES
+    )
     for name, (reader, milliseconds) in READ_TABLE.items():
-        own = [case.backend for case in cases if case.backend.startswith(f"{reader}/")]
+        own = [backend for backend in times if backend.startswith(f"{reader}/")]
         usual = [backend for backend in own if backend.endswith(("/serial", "/threads"))]
         for backend in (usual or own)[:1]:
-            times: dict[str, Times] = {"open": {}, "read": {}}
-            for case in cases:
-                if case.backend == backend:
-                    times[case.phase][case.n_images] = case.seconds_median
+            opened, read = (
+                {size: seconds for phase, size, seconds in times[backend] if phase == which}
+                for which in ("open", "read")
+            )
             presented = {size: ms / 1e3 for size, ms in zip(SIZES, milliseconds, strict=True)}
-            yield Reading(name=name, presented=presented, backend=backend, **times)
+            yield Reading(name=name, backend=backend, presented=presented, open=opened, read=read)
 
 
 def _explained(rows: list[Reading], ends: tuple[int, int], *, alike: bool) -> Iterator[str]:
@@ -157,42 +162,37 @@ def _explained(rows: list[Reading], ends: tuple[int, int], *, alike: bool) -> It
 
     `alike`: this run's images are as large as the presentation's.
     """
-    for row in rows:
-        if row.name == LAZY and (both := row.open.keys() & row.read):
+    for one in rows:
+        if one.name == LAZY and (both := one.open.keys() & one.read):
             size = max(both)
             yield (
                 f"The presentation's {LAZY} can only have been a lazy collection: this run opens "
-                f"{images(size)} so in {format_seconds(row.open[size])} and reads them in "
-                f"{format_seconds(row.read[size])}, {format_multiple(row.read[size] / row.open[size])} as "
+                f"{images(size)} so in {format_seconds(one.open[size])} and reads them in "
+                f"{format_seconds(one.read[size])}, {format_multiple(one.read[size] / one.open[size])} as "
                 "long."
             )
             if alike:
                 yield (
-                    f"The presentation's {_milliseconds(row.presented[size])} for {images(size)} "
-                    f"would be {format_seconds(row.presented[size] / size)} for each, which takes "
-                    f"{format_seconds(row.read[size] / size)} to decode here."
+                    f"The presentation's {_milliseconds(one.presented[size])} for {images(size)} "
+                    f"would be {format_seconds(one.presented[size] / size)} for each, which takes "
+                    f"{format_seconds(one.read[size] / size)} to decode here."
                 )
+    first, last = ends
     grown = {
-        "the presentation's figures grow": [_growth(row.presented, ends) for row in rows],
-        "this run's open grows": [_growth(row.open, ends) for row in rows],
-        "its read grows": [_growth(row.read, ends) for row in rows],
+        "the presentation's figures grow": [_growth(one.presented, ends) for one in rows],
+        "this run's open grows": [_growth(one.open, ends) for one in rows],
+        "its read grows": [_growth(one.read, ends) for one in rows],
     }
-    known = {what: [one for one in values if one] for what, values in grown.items()}
-    if ends[0] < ends[1] and all(known.values()):
-        words = [f"{what} {format_range(values)} times" for what, values in known.items()]
-        times = f"{ends[1] / ends[0]:g} times as many"
-        yield f"From {ends[0]} to {images(ends[1])}, {times}, {', '.join(words)}."
+    known = {what: [factor for factor in factors if factor] for what, factors in grown.items()}
+    if first < last and all(known.values()):
+        told = [f"{what} {format_range(factors)} times" for what, factors in known.items()]
+        yield f"From {first} to {images(last)}, {last / first:g} times as many, {', '.join(told)}."
 
 
 def _growth(times: Times, ends: tuple[int, int]) -> float | None:
     """Time at the last size over that at the first; None where one is missing or both are one."""
     first, last = ends
     return times[last] / times[first] if first < last and {*ends} <= times.keys() else None
-
-
-def _milliseconds(seconds: float) -> str:
-    """With as many decimals as the presentation has."""
-    return f"{seconds * 1e3:.3f} ms"
 
 
 def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
@@ -204,26 +204,22 @@ def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
         return None
     shown = dict(zip(ratios, verdicts(list(ratios.values()), margin=ABOUT), strict=True))
     sizes = sorted({size for *_, size in ratios})
-
-    def cell(backend: str, phase: str, other: str, size: int) -> Cell:
-        key = (backend, phase, other, size)
-        if key not in ratios:
-            return NOTHING
-        return finding_cell(ratios[key], shown[key], case=case_id(phase, size, backend))
-
+    cells = {
+        key: finding_cell(ratios[key], verdict, case=case_id(key[1], key[3], key[0]))
+        for key, verdict in shown.items()
+    }
     rows = tuple(
-        Row((*words(*names), *(cell(*names, size) for size in sizes)), backend=names[0])
+        row(*names, *(cells.get((*names, size), NOTHING) for size in sizes), backend=names[0])
         for names in dict.fromkeys(key[:3] for key in ratios)
     )
-    counts = {verdict: list(shown.values()).count(verdict) for verdict in VERDICTS}
+    counts = Counter(shown.values())
     return Table(
         name="presentation-claim",
         title="Does Dask take about as long as scikit-image on one machine?",
         columns=("With Dask", "Phase", "Without", *(images(size) for size in sizes)),
         rows=rows,
-        note=f"The presentation's “{CLAIM}”, tested: the time with Dask as a multiple of that of "
-        "plain scikit-image in the same block, one image after the other (serial) and on as many "
-        f"threads (thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} "
+        note=f"The presentation's “{CLAIM}”, tested against plain scikit-image in the same block, one "
+        f"image after the other (serial) and on as many threads (thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} "
         f"and faster in {counts['faster']}; about the same (no difference) in "
         f"{counts['no difference']}, and {counts['undecided']} are undecided. About the same: the "
         f"whole 95% interval lies within a factor of {1 + ABOUT:g}. Slower and faster: the whole "
@@ -235,17 +231,14 @@ def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
 
 def _ratios(source: Source, summary: pd.DataFrame) -> dict[tuple[str, str, str, int], Ratio]:
     """By backend with Dask, phase, backend without, and size, where both are ok."""
-    measured: dict[tuple[str, int], list[str]] = {}
-    for case in cases_in(summary, "process", "pipeline"):
-        if case.ok:
-            measured.setdefault((case.phase, case.n_images), []).append(case.backend)
-    found = {
+    cases = cases_in(summary, "process", "pipeline")
+    ok = [(case.backend, case.phase, case.n_images) for case in cases if case.ok]
+    return {
         (backend, phase, other, size): ratio
-        for (phase, size), backends in measured.items()
-        for backend in filter(uses_dask, backends)
+        for backend in filter(uses_dask, summary["backend"].unique())
+        for own, phase, size in ok
         for other in WITHOUT_DASK
-        if other in backends
-        and (ratio := within_blocks(*(source.times[phase, size][one] for one in (backend, other))))
+        if own == backend and (other, phase, size) in ok
+        for times in [source.times[phase, size]]
+        if (ratio := within_blocks(times[backend], times[other])).count
     }
-    ordered = list(summary["backend"].unique())
-    return {key: found[key] for key in sorted(found, key=lambda key: ordered.index(key[0]))}

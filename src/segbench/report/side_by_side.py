@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,37 +10,42 @@ import numpy as np
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES
-from segbench.report.answer import described
 from segbench.report.cells import (
+    NOTHING,
     Cell,
-    Row,
     Table,
+    collected,
     finding_cell,
     format_value,
     images,
-    seconds_cell,
-    words,
+    row,
 )
-from segbench.report.summary import case_id, ratio_of
-from segbench.report.tables import ratio_cell
-from segbench.stats import MARGIN, RUNS_MARGIN, Ratio, paired_ratio, ratio_of_ratios, verdicts
+from segbench.report.summary import UNKNOWN, cases_in, ratio_of
+from segbench.report.tables import case_cell, ratio_cell, time_cell
+from segbench.stats import MARGIN, RUNS_MARGIN, paired_ratio, ratio_of_ratios, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
+    from segbench.report.cells import Row
+    from segbench.report.summary import Case
     from segbench.results.sources import Source
+    from segbench.stats import Ratio
 
     Run: TypeAlias = tuple[Source, pd.DataFrame]
-    # A row of a summary.
-    Case: TypeAlias = pd.Series[Any]
+    # A case in the first and in the second; its time and its ratio to the baseline in the second as
+    # multiples of those in the first, nothing where either has none.
+    Change: TypeAlias = tuple[tuple[Case, Case], Cell, Cell]
 
 # What a machine is like for a moment, and what is told among the versions.
 PASSING = ("load_at_start", "load_average", "memory_available_gib", "python")
 
 # Settings that a time depends on; the others say what is measured, and for how long.
 SETTINGS = ("params", "workers", "native_threads", "cache")
+
+IMAGES = ("shape", "dtype")
 
 NOT_KNOWN = "not known"
 
@@ -80,29 +85,6 @@ class SideBySide:
     tables: tuple[Table, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A case that was timed in one of two sources at least, and is in the other.
-
-    Attributes
-    ----------
-    rows : tuple of (Series, Series)
-        Its rows in the two summaries.
-    seconds, ratio : Ratio, optional
-        Time and ratio to the baseline in the second, as multiples of those in the first; None where
-        either has none, and for the ratio of the baseline.
-    moved, verdict : str
-        What the two show, of `segbench.stats.VERDICTS`; empty where they are None, and where the
-        samples of either source are not paired.
-    """
-
-    rows: tuple[Case, Case]
-    seconds: Ratio | None
-    ratio: Ratio | None
-    moved: str = ""
-    verdict: str = ""
-
-
 def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tuple[SideBySide, ...]:
     """Each source beside the first.
 
@@ -127,10 +109,10 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
 
 
 def _beside(first: Run, second: Run, number: int) -> SideBySide:
-    names = ("1", str(number))
-    facts = tuple(_facts_that_differ(first[0], second[0]))
-    changes = changes_of(first, second)
-    one, two = (f"{source.name} ({source.started})" for source, _ in (first, second))
+    names, sources = ("1", str(number)), (first[0], second[0])
+    facts = tuple(_facts_that_differ(*sources))
+    changes = _changes(first, second)
+    one, two = (f"{source.name} ({source.started})" for source in sources)
     facts_table = Table(
         name="environments",
         title="What differs between the two",
@@ -140,14 +122,17 @@ def _beside(first: Run, second: Run, number: int) -> SideBySide:
         "the load, and settings that say what is measured and for how long are left out.",
         layout="words",
     )
+    by_phase = collected((change[0][0].phase, change) for change in changes)
+    phases = (
+        _phase_table(phase, by_phase[phase], names, sources, of=len(changes))
+        for phase in PHASES
+        if phase in by_phase
+    )
     return SideBySide(
         title=f"{number} beside 1: {two} beside {one}",
         prefix=f"{number}-beside-1-",
         sentences=tuple(_counted(len(facts), changes, names)),
-        tables=(
-            *([facts_table] if facts else []),
-            *_phase_tables(changes, names, (first[0], second[0])),
-        ),
+        tables=(*([facts_table] if facts else []), *phases),
     )
 
 
@@ -156,22 +141,17 @@ def _counted(facts: int, changes: Sequence[Change], names: tuple[str, str]) -> I
     first, second = names
     template = OTHER_FACTS if facts else SAME_FACTS
     yield template.format(first=first, second=second, count=facts)
-    if not any(change.seconds for change in changes):
+    times, ratios = [time for _, time, _ in changes], [ratio for *_, ratio in changes]
+    if all(cell.value is None for cell in times):
         yield NOTHING_SHARED
-    elif not any(change.moved for change in changes):
+    elif not any(cell.verdict for cell in times):
         yield NO_VERDICTS.format(first=first, second=second)
-    times = [change.moved for change in changes if change.moved]
-    ratios = [change.verdict for change in changes if change.verdict]
-    for what, said in (("times", times), (f"ratios to {BASELINE}", ratios)):
-        if said:
-            same, undecided = said.count("no difference"), said.count("undecided")
-            yield COUNTED.format(
-                count=len(said),
-                what=what,
-                changed=len(said) - same - undecided,
-                same=same,
-                undecided=undecided,
-            )
+    for what, cells in (("times", times), (f"ratios to {BASELINE}", ratios)):
+        said = Counter(cell.verdict for cell in cells if cell.verdict)
+        if count := said.total():
+            same, undecided = said["no difference"], said["undecided"]
+            numbers = {"count": count, "same": same, "undecided": undecided}
+            yield COUNTED.format(what=what, changed=count - same - undecided, **numbers)
 
 
 def _facts_that_differ(first: Source, second: Source) -> Iterator[Row]:
@@ -183,11 +163,11 @@ def _facts_that_differ(first: Source, second: Source) -> Iterator[Row]:
     for part, facts in parts.items():
         shared = [name for name in facts if name in others[part]]
         if not shared:
-            yield Row(words(part, "all", NOT_KNOWN, NOT_KNOWN))
+            yield row(part, "all", NOT_KNOWN, NOT_KNOWN)
         for name in shared:
             values = facts[name], others[part][name]
             if values[0] != values[1]:
-                yield Row(words(part, name.replace("_", " "), *map(format_value, values)))
+                yield row(part, name.replace("_", " "), *map(format_value, values))
 
 
 def _facts(source: Source) -> dict[str, dict[str, Any]]:
@@ -203,131 +183,91 @@ def _facts(source: Source) -> dict[str, dict[str, Any]]:
         "machine": {name: one for name, one in source.machine.items() if name not in PASSING},
         "versions": source.versions,
         "settings": {name: one for name, one in source.settings.items() if name in SETTINGS},
-        "images": {
-            name: source.dataset[name] for name in ("shape", "dtype") if name in source.dataset
-        },
+        "images": {name: one for name, one in source.dataset.items() if name in IMAGES},
         "objects": {f"in {images(size)}": count for size, count in found.items()},
     }
 
 
-def changes_of(first: Run, second: Run) -> list[Change]:
+def _changes(first: Run, second: Run) -> list[Change]:
     """The cases of both runs, as the first has them, a backend's together."""
-    key = ["phase", "backend", "n_images"]
-    there = {tuple(row[key]): row for _, row in second[1].iterrows()}
-    backends = list(first[1]["backend"].unique())
-    pairs = [
-        (row, there[case]) for _, row in first[1].iterrows() if (case := tuple(row[key])) in there
-    ]
-    pairs.sort(
-        key=lambda rows: backends.index(rows[0]["backend"])
-    )  # phases and sizes stay in order
-    changes = [
-        Change(rows=rows, seconds=_of_times(first[0], second[0], rows), ratio=_of_ratios(rows))
-        for rows in pairs
-        if any(row["status"] == "ok" for row in rows)
-    ]
-    if not (first[0].paired and second[0].paired):
-        return changes
+    there = {case.id: case for case in cases_in(second[1])}
+    by_backend = collected((case.backend, case) for case in cases_in(first[1]))
+    own = [case for cases in by_backend.values() for case in cases if case.id in there]
+    shown = [(one, there[one.id]) for one in own if one.ok or there[one.id].ok]
+    times, ratios = [], []
+    for one, later in shown:
+        times.append(ratio_of_ratios(_level(second[0], later), _level(first[0], one)))
+        baseline = one.backend == str(BASELINE)
+        ratios.append(UNKNOWN if baseline else ratio_of_ratios(ratio_of(later), ratio_of(one)))
     # Those of the times and those of the ratios are a family each.
-    moved = iter(verdicts([one.seconds for one in changes if one.seconds], margin=RUNS_MARGIN))
-    said = iter(verdicts([one.ratio for one in changes if one.ratio], margin=RUNS_MARGIN))
-    return [
-        replace(
-            change,
-            moved=next(moved) if change.seconds else "",
-            verdict=next(said) if change.ratio else "",
-        )
-        for change in changes
-    ]
+    paired = first[0].paired and second[0].paired
+    cells = _findings(times, paired=paired), _findings(ratios, paired=paired)
+    return list(zip(shown, *cells, strict=True))
 
 
-def _of_times(first: Source, second: Source, rows: tuple[Case, Case]) -> Ratio | None:
-    """How many times as long a case took in the second source."""
-    if any(row["status"] != "ok" for row in rows):
-        return None
-    own, later = (_level(source, row) for source, row in zip((first, second), rows, strict=True))
-    return ratio_of_ratios(later, own)
+def _findings(ratios: Sequence[Ratio], *, paired: bool) -> list[Cell]:
+    """Ratios with their verdicts, where their samples are paired."""
+    said = verdicts(ratios, margin=RUNS_MARGIN) if paired else [""] * len(ratios)
+    return [finding_cell(ratio, verdict) for ratio, verdict in zip(ratios, said, strict=True)]
 
 
-def _level(source: Source, row: Case) -> Ratio:
+def _level(source: Source, case: Case) -> Ratio:
     """Median time of a case as a ratio to one second, with its interval."""
-    if not source.paired:
-        return Ratio(row["seconds_median"], math.nan, math.nan, 1, math.nan)
-    times = source.times[row["phase"], row["n_images"]][row["backend"]]
+    if not (case.ok and source.paired):
+        return replace(UNKNOWN, median=case.seconds_median)
+    times = source.times[case.phase, case.n_images][case.backend]
     return paired_ratio(times, np.ones(len(times)))
 
 
-def _of_ratios(rows: tuple[Case, Case]) -> Ratio | None:
-    """Ratio to the baseline in the second source, as a multiple of that in the first."""
-    if rows[0]["backend"] == str(BASELINE) or any(math.isnan(row["ratio_median"]) for row in rows):
-        return None
-    return ratio_of_ratios(ratio_of(rows[1]), ratio_of(rows[0]))
-
-
-def _phase_tables(
-    changes: Sequence[Change], names: tuple[str, str], sources: tuple[Source, Source]
-) -> Iterator[Table]:
-    """For each phase its cases in both sources."""
-    for phase, meaning in PHASES.items():
-        own = [change for change in changes if change.rows[0]["phase"] == phase]
-        if own:
-            yield Table(
-                name=f"{phase}-compared",
-                title=f"{phase} in {names[0]} and in {names[1]}",
-                columns=(
-                    *("Backend", "Images"),
-                    *(f"Time in {name}" for name in names),
-                    f"Time, {names[1]} over {names[0]}",
-                    *(f"Ratio in {name}" for name in names),
-                    f"Ratio, {names[1]} over {names[0]}",
-                    "Libraries that differ",
-                ),
-                rows=tuple(_row(change, names, sources) for change in own),
-                note=f"{phase}: {meaning}. Times are those of two machines or moments. A ratio is that "
-                f"to {BASELINE} in the same run: it stays the same where all times grow alike. In "
-                "brackets 95% intervals; those of a change take both runs to be independent (Zou and "
-                "Donner 2008). A change is shown where its interval lies beyond "
-                f"{RUNS_MARGIN:.0%}, since either run may be off by {MARGIN:.0%}, and chance does not "
-                f"explain it, corrected for the {len(changes)} cases of the two.",
-                layout="ratios",
-            )
+def _phase_table(
+    phase: str,
+    changes: Sequence[Change],
+    names: tuple[str, str],
+    sources: tuple[Source, Source],
+    *,
+    of: int,
+) -> Table:
+    """The cases of a phase in both sources."""
+    first, second = names
+    return Table(
+        name=f"{phase}-compared",
+        title=f"{phase} in {first} and in {second}",
+        columns=(
+            *("Backend", "Images"),
+            *(f"Time in {first}", f"Time in {second}", f"Time, {second} over {first}"),
+            *(f"Ratio in {first}", f"Ratio in {second}", f"Ratio, {second} over {first}"),
+            "Libraries that differ",
+        ),
+        rows=tuple(_row(change, names, sources) for change in changes),
+        note=f"{phase}: {PHASES[phase]}. A ratio is that to {BASELINE} in the same run: it stays the "
+        "same where all times grow alike. In brackets 95% intervals; those of a change take both "
+        "runs to be independent (Zou and Donner 2008). A change is shown where its interval lies "
+        f"beyond {RUNS_MARGIN:.0%}, since either run may be off by {MARGIN:.0%}, and chance does not "
+        f"explain it, corrected for the {of} cases of the two.",
+        layout="ratios",
+    )
 
 
 def _row(change: Change, names: tuple[str, str], sources: tuple[Source, Source]) -> Row:
-    row = change.rows[0]
-    backend, n_images = str(row["backend"]), int(row["n_images"])
-    case = case_id(row["phase"], n_images, backend)
-    times, ratios = zip(
-        *(_case_cells(one, f"{name}-{case}") for one, name in zip(change.rows, names, strict=True)),
-        strict=True,
+    cases, time, ratio = change
+    backend, n_images = cases[0].backend, cases[0].n_images
+    times, ratios = (
+        [case_cell(one, show, prefix=f"{name}-") for one, name in zip(cases, names, strict=True)]
+        for show in (time_cell, ratio_cell)
     )
-    return Row(
-        (
-            Cell(backend),
-            Cell(str(n_images), n_images),
-            *times,
-            finding_cell(change.seconds, change.moved),
-            *ratios,
-            finding_cell(change.ratio, change.verdict),
-            Cell(", ".join(_other_libraries(backend, sources)) or "–"),
-        ),
-        backend=backend,
-    )
+    libraries = ", ".join(_other_libraries(backend, *sources)) or NOTHING
+    shown = Cell(str(n_images), n_images), *times, time, *ratios, ratio, libraries
+    return row(backend, *shown, backend=backend)
 
 
-def _case_cells(row: Case, case: str) -> tuple[Cell, Cell]:
-    """Time and ratio of a case in one source, or its status in their place."""
-    if row["status"] != "ok":
-        failed = Cell("", verdict=row["status"], case=case)
-        return failed, failed
-    time = replace(seconds_cell(row["seconds_median"]), case=case)
-    return time, replace(ratio_cell(row), case=case)
-
-
-def _other_libraries(backend: str, sources: tuple[Source, Source]) -> list[str]:
+def _other_libraries(backend: str, first: Source, second: Source) -> list[str]:
     """The libraries of a backend whose versions both sources tell, and tell differently."""
     used = dict.fromkeys(
-        name for source in sources for name in described(source, backend).libraries
+        name for source in (first, second) for name in source.backends[backend].libraries
     )
-    one, two = (source.versions for source in sources)
-    return [name for name in used if name in one and name in two and one[name] != two[name]]
+    return [
+        name
+        for name in used
+        if name in first.versions
+        and first.versions[name] != second.versions.get(name, first.versions[name])
+    ]

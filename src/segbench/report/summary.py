@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 CASE = ["phase", "n_images", "backend"]
 
+UNKNOWN = Ratio(math.nan, math.nan, math.nan, 0, math.nan)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -108,7 +110,7 @@ def summarize(source: Source) -> pd.DataFrame:
     groups = grouped(source)
     # What a case holds that did not end well is neither shown nor compared with.
     baselines = {
-        (phase, n_images): own.set_index("block")
+        (phase, n_images): own.set_index("block")["seconds"]
         for (phase, n_images, backend), own in groups.items()
         if backend == str(BASELINE) and backend not in wrong and own["status"].eq("ok").all()
     }
@@ -139,7 +141,7 @@ def _case(
     samples: pd.DataFrame,
     *,
     wrong: dict[str, str],
-    baseline: pd.DataFrame | None,
+    baseline: pd.Series[float] | None,
 ) -> Case:
     """A case without its verdict, from its samples and those of the baseline beside it."""
     phase, n_images, backend = key
@@ -153,15 +155,13 @@ def _case(
         return dataclasses.replace(case, status=last["status"], cause=last["cause"])
     seconds = spread(times["seconds"])
     if baseline is None:
-        ratio = None
+        ratio = UNKNOWN
     elif not source.paired:
-        middle = seconds.median / float(baseline["seconds"].median())
-        ratio = Ratio(middle, math.nan, math.nan, 1, math.nan)
+        ratio = dataclasses.replace(UNKNOWN, median=seconds.median / float(baseline.median()))
     elif backend == str(BASELINE):
         ratio = Ratio(1.0, 1.0, 1.0, len(times), math.nan)
     else:
-        ratio = within_blocks(times["seconds"], baseline["seconds"])
-    ratio = ratio or Ratio(math.nan, math.nan, math.nan, 0, math.nan)
+        ratio = within_blocks(times["seconds"], baseline)
     # Of two rounds the one with the higher peak counts.
     highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
     return dataclasses.replace(
@@ -201,18 +201,15 @@ def grouped(source: Source) -> dict[tuple[str, int, str], pd.DataFrame]:
 def _in_order(source: Source, *columns: str) -> pd.DataFrame:
     """All samples by phase, size, backend and columns."""
     samples = source.samples
-    listed = [*listed_in(source, "backends", str), *samples["backend"].unique()]
-    phases = dict.fromkeys([*PHASES, *samples["phase"].unique()])
-    ranks = {
-        name: {one: rank for rank, one in enumerate(dict.fromkeys(ordered))}
-        for name, ordered in (("phase", phases), ("backend", listed))
-    }
-    return samples.sort_values(
-        [*CASE, *columns],
-        kind="stable",
-        key=lambda column: column.map(ranks[column.name]) if column.name in ranks else column,
-        ignore_index=True,
-    )
+    first = {"phase": PHASES, "backend": listed_in(source, "backends", str)}
+
+    def ranks(column: pd.Series[Any]) -> pd.Series[Any]:
+        if column.name not in first:
+            return column
+        ordered = dict.fromkeys([*first[column.name], *column.unique()])
+        return column.map({one: rank for rank, one in enumerate(ordered)})
+
+    return samples.sort_values([*CASE, *columns], kind="stable", key=ranks, ignore_index=True)
 
 
 def samples_frame(source: Source) -> pd.DataFrame:
@@ -243,11 +240,11 @@ def ratio_of(case: Case | pd.Series[Any]) -> Ratio:
     )
 
 
-def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio | None:
-    """Ratio in the blocks that both have; None without one. Both are indexed by block."""
+def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio:
+    """Ratio in the blocks that both have; `UNKNOWN` without one. Both are indexed by block."""
     own, others = by_block(seconds), by_block(other)
     _, here, there = np.intersect1d(own.index, others.index, return_indices=True)
-    return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else None
+    return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else UNKNOWN
 
 
 def scheduler_of(backend: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,18 @@ from segbench.report.cells import (
     Cell,
     Row,
     Table,
+    collected,
     finding_cell,
     format_all_seconds,
     images,
     images_cell,
     known_number,
     multiple_cell,
+    number_cell,
+    row,
     seconds_cell,
+    status_cell,
     value_cell,
-    words,
 )
 from segbench.report.summary import (
     Case,
@@ -46,21 +50,28 @@ if TYPE_CHECKING:
 # In place of a status: a case that has no sample, not even one that failed.
 NOT_REACHED = "not tried"
 
+TRUTH = {
+    "images": "Images",
+    "rand_error": "Adapted Rand error",
+    "rand_precision": "Precision",
+    "rand_recall": "Recall",
+    "true_objects": "True cells",
+    "found_objects": "Objects found",
+}
+
+
+def case_cell(case: Case, show: Callable[[Case], Cell], *, prefix: str = "") -> Cell:
+    """What is shown of a case, or its status in its place; either leads to its samples."""
+    cell = show(case) if case.ok else status_cell(case.status)
+    return dataclasses.replace(cell, case=f"{prefix}{case.id}")
+
 
 def pivot(cases: Sequence[Case], show: Callable[[Case], Cell]) -> tuple[Row, ...]:
     """A row a backend and a cell a size; a case that is not ok is shown by its status."""
-    shown = {
-        (case.backend, case.n_images): dataclasses.replace(
-            show(case) if case.ok else Cell("", verdict=case.status), case=case.id
-        )
-        for case in cases
-    }
+    shown = collected((case.backend, (case.n_images, case_cell(case, show))) for case in cases)
     return tuple(
-        Row(
-            (Cell(backend), *(shown.get((backend, size), NOTHING) for size in sizes_of(cases))),
-            backend=backend,
-        )
-        for backend in dict.fromkeys(case.backend for case in cases)
+        row(backend, *(dict(own).get(size, NOTHING) for size in sizes_of(cases)), backend=backend)
+        for backend, own in shown.items()
     )
 
 
@@ -72,6 +83,11 @@ def sizes_of(cases: Iterable[Case]) -> list[int]:
 def heads(cases: Iterable[Case]) -> tuple[str, ...]:
     """Headings of the columns of a `pivot` after its first."""
     return tuple(images(size) for size in sizes_of(cases))
+
+
+def time_cell(case: Case) -> Cell:
+    """Median time of a case."""
+    return seconds_cell(case.seconds_median)
 
 
 def ratio_cell(case: Case | pd.Series[Any]) -> Cell:
@@ -89,25 +105,23 @@ def format_ratio(row: pd.Series[Any]) -> str:
 def phase_tables(source: Source, summary: pd.DataFrame) -> Iterator[Table]:
     """For each phase a table of the times and one of the ratios to the baseline."""
     for phase, meaning in PHASES.items():
-        cases = cases_in(summary, phase)
-        if not cases:
-            continue
-        columns = ("Backend", *heads(cases))
-        yield Table(
-            name=f"{phase}-times",
-            title=f"{phase}: time",
-            columns=columns,
-            rows=pivot(cases, lambda case: seconds_cell(case.seconds_median)),
-            note=f"{phase}: {meaning}. Median of the samples.",
-        )
-        yield Table(
-            name=f"{phase}-ratios",
-            title=f"{phase}: time as a multiple of {BASELINE}",
-            columns=columns,
-            rows=pivot(cases, ratio_cell),
-            note=f"Below 1 is faster than the baseline. {_ratio_note(source, summary)}",
-            layout="ratios",
-        )
+        if cases := cases_in(summary, phase):
+            columns = ("Backend", *heads(cases))
+            yield Table(
+                name=f"{phase}-times",
+                title=f"{phase}: time",
+                columns=columns,
+                rows=pivot(cases, time_cell),
+                note=f"{phase}: {meaning}. Median of the samples.",
+            )
+            yield Table(
+                name=f"{phase}-ratios",
+                title=f"{phase}: time as a multiple of {BASELINE}",
+                columns=columns,
+                rows=pivot(cases, ratio_cell),
+                note=f"Below 1 is faster than the baseline. {_ratio_note(source, summary)}",
+                layout="ratios",
+            )
 
 
 def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
@@ -116,75 +130,64 @@ def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
             "Ratio of two medians: the samples were not taken side by side, so it has no interval "
             "and shows no difference for certain."
         )
+    comparisons = ((summary["verdict"] != "") & summary["ratio_p"].notna()).sum()
     return (
         "Median of the ratios formed within a block; in brackets its 95% interval, for which it "
         f"takes {MIN_BLOCKS} blocks. Faster and slower: by more than {MARGIN:.0%} and by more than "
-        f"chance explains, corrected for the {comparisons(summary)} comparisons of this source. "
+        f"chance explains, corrected for the {comparisons} comparisons of this source. "
         f"No difference: the interval lies within {MARGIN:.0%} of 1. Undecided: neither was shown."
     )
 
 
-def comparisons(summary: pd.DataFrame) -> int:
-    """How many comparisons with the baseline the verdicts are corrected for."""
-    return int(((summary["verdict"] != "") & summary["ratio_p"].notna()).sum())
-
-
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
-    """What has no figure, and why."""
-    # A backend that is out is so in every phase and at every larger size: one row says it.
-    phases: dict[tuple[str, str, str, int], list[str]] = {}
-    for case in cases_in(summary):
-        if not case.ok:
-            key = case.backend, case.status, case.cause, case.n_images
-            phases.setdefault(key, []).append(case.phase)
-    sizes: dict[tuple[str, ...], list[int]] = {}
-    for (backend, status, cause, n_images), own in phases.items():
-        sizes.setdefault((backend, ", ".join(own), status, cause), []).append(n_images)
-    rows = [
-        _left_out(backend, own, counts, Cell("", verdict=status), cause)
-        for (backend, own, status, cause), counts in sizes.items()
-    ]
-    rows += _not_reached(source)
-    if left_out := listed_in(source, "sizes_left_out", int):
-        count = source.dataset.get("images")
-        held = images(count) if isinstance(count, int) else "fewer"
-        cause = f"the dataset holds {held}"
-        rows.append(_left_out("all", "all", left_out, Cell("left out"), cause))
-    if not rows:
+    """What has no figure, and why; one row for what is so in several phases or at several sizes."""
+    phases = collected(
+        ((backend, status, cause, size), phase)
+        for backend, phase, size, status, cause in _left_out(source, summary)
+    )
+    sizes = collected(
+        ((backend, ", ".join(own), status, cause), size)
+        for (backend, status, cause, size), own in phases.items()
+    )
+    if not sizes:
         return None
     told = sorted({status for _, _, status, _ in sizes} & STATUSES.keys())
     meanings = "; ".join(f"{status}: {STATUSES[status]}" for status in told)
-    if meanings:
-        meanings += (
-            ". A backend that fails in one phase is out at that size: what it had finished there in "
-            "other phases is neither shown nor ranked."
-        )
+    out = (
+        ". A backend that fails in one phase is out at that size: what it had finished there in "
+        "other phases is neither shown nor ranked."
+    )
     return Table(
         name="left-out",
         title="Left out, and why",
         columns=("Backend", "Phase", "Size", "Status", "Cause"),
-        rows=tuple(rows),
-        note=meanings,
+        rows=tuple(
+            row(backend, own, images_cell(counts), status_cell(status), cause, backend=backend)
+            for (backend, own, status, cause), counts in sizes.items()
+        ),
+        note=meanings and meanings + out,
         layout="words",
     )
 
 
-def _left_out(backend: str, phases: str, sizes: Sequence[int], status: Cell, cause: str) -> Row:
-    return Row((*words(backend, phases), images_cell(sizes), status, Cell(cause)), backend=backend)
-
-
-def _not_reached(source: Source) -> Iterator[Row]:
-    """Rows on what the settings ask for and no sample is of, though none says why."""
-    there = {(backend, phase, size) for phase, size, backend in grouped(source)}
-    for backend in listed_in(source, "backends", str):
-        phases: dict[tuple[int, ...], list[str]] = {}
-        for phase in listed_in(source, "phases", str):
-            asked = listed_in(source, "sizes", int)
-            if sizes := tuple(size for size in asked if (backend, phase, size) not in there):
-                phases.setdefault(sizes, []).append(phase)
-        for sizes, own in phases.items():
-            cause = "the run ended before"
-            yield _left_out(backend, ", ".join(own), sizes, Cell(NOT_REACHED), cause)
+def _left_out(source: Source, summary: pd.DataFrame) -> Iterator[tuple[str, str, int, str, str]]:
+    """Backend, phase, size, status and cause of what failed, was not reached or was not asked for."""
+    there = set()
+    for case in cases_in(summary):
+        there.add((case.backend, case.phase, case.n_images))
+        if not case.ok:
+            yield case.backend, case.phase, case.n_images, case.status, case.cause
+    for backend, size, phase in itertools.product(
+        listed_in(source, "backends", str),
+        listed_in(source, "sizes", int),
+        listed_in(source, "phases", str),
+    ):
+        if (backend, phase, size) not in there:
+            yield backend, phase, size, NOT_REACHED, "the run ended before"
+    count = source.dataset.get("images")
+    held = images(count) if isinstance(count, int) else "fewer"
+    for size in listed_in(source, "sizes_left_out", int):
+        yield "all", "all", size, "left out", f"the dataset holds {held}"
 
 
 def memory_table(summary: pd.DataFrame) -> Table | None:
@@ -200,20 +203,18 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
         note="Largest resident size of the worker, with its libraries and, where segbench measured, "
         "the sum of its child processes'.",
     )
-    idle: dict[str, float] = {}
-    for case in cases:
-        if not math.isnan(case.idle_mib):
-            idle[case.backend] = min(case.idle_mib, idle.get(case.backend, case.idle_mib))
+    idle = collected((case.backend, case.idle_mib) for case in cases if case.idle_mib >= 0)
     if not idle:
         return table
+    rows = pivot(cases, lambda case: _mib(case.above_idle_mib))
+    least = [_mib(min(idle.get(row.backend, [math.nan]))) for row in rows]
     return dataclasses.replace(
         table,
         title="pipeline: peak memory above that of an idle worker",
         columns=("Backend", "Idle worker", *heads(cases)),
         rows=tuple(
-            dataclasses.replace(row, cells=(name, _mib(idle.get(row.backend, math.nan)), *above))
-            for row in pivot(cases, lambda case: _mib(case.above_idle_mib))
-            for name, *above in [row.cells]
+            dataclasses.replace(above, cells=(above.cells[0], held, *above.cells[1:]))
+            for above, held in zip(rows, least, strict=True)
         ),
         note="How far the resident size of the worker and of its child processes rose, at the first "
         "call of a size, above what they held when they had started and segmented one image: "
@@ -222,7 +223,7 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
 
 
 def _mib(size: float) -> Cell:
-    return NOTHING if math.isnan(size) else Cell(f"{size:.0f} MiB", size)
+    return number_cell(size, "{:.0f} MiB".format)
 
 
 def truth_table(source: Source) -> Table | None:
@@ -230,15 +231,7 @@ def truth_table(source: Source) -> Table | None:
     truth = source.dataset.get("truth")
     if not isinstance(truth, dict) or not truth:
         return None
-    columns = {
-        "images": "Images",
-        "rand_error": "Adapted Rand error",
-        "rand_precision": "Precision",
-        "rand_recall": "Recall",
-        "true_objects": "True cells",
-        "found_objects": "Objects found",
-    }
-    values = [truth.get(name) for name in columns]
+    values = [truth.get(name) for name in TRUTH]
     cells = (
         Cell(f"{value:.3f}", known_number(value)) if isinstance(value, float) else value_cell(value)
         for value in values
@@ -246,8 +239,8 @@ def truth_table(source: Source) -> Table | None:
     return Table(
         name="truth",
         title="The reference against the true cells",
-        columns=tuple(columns.values()),
-        rows=(Row(tuple(cells)),),
+        columns=tuple(TRUTH.values()),
+        rows=(row(*cells),),
         note="Mean over the images. The adapted Rand error is 0 where every cell is found as it is. "
         "It belongs to the pipeline, not to a backend: all that are timed find the same.",
     )
@@ -260,7 +253,7 @@ def environment_table(source: Source) -> Table:
         title="Environment",
         columns=("Part", "What", "Value"),
         rows=tuple(
-            Row((*words(part, key.replace("_", " ")), value_cell(value)))
+            row(part, key.replace("_", " "), value_cell(value))
             for part in ("machine", "versions", "settings", "dataset")
             for key, value in getattr(source, part).items()
             if key != "truth"
@@ -277,10 +270,10 @@ def cases_table(source: Source) -> Table | None:
     for (phase, n_images, backend), samples in grouped(source).items():
         last = line + len(samples) - 1
         lines = f"{line}" if last == line else f"{line} to {last}"
-        refused = Cell("not shown: its result was wrong")
-        times = refused if backend in wrong else _times_cell(samples)
-        cells = (*words(backend, phase), images_cell([n_images]), Cell(lines, line), times)
-        rows.append(Row(cells, case_id(phase, n_images, backend), backend))
+        times = "not shown: its result was wrong" if backend in wrong else _times_cell(samples)
+        own = images_cell([n_images]), Cell(lines, line), times
+        case = case_id(phase, n_images, backend)
+        rows.append(row(backend, phase, *own, backend=backend, id=case))
         line = last + 1
     if not rows:
         return None
@@ -298,11 +291,11 @@ def cases_table(source: Source) -> Table | None:
 def _times_cell(samples: pd.DataFrame) -> Cell:
     """Times of a case's samples that are ok, and how the others ended."""
     ordered = samples.sort_values("block", kind="stable")
-    ok = ordered["status"] == "ok"
-    times = list(ordered["seconds"][ok])
+    times = list(ordered[ordered["status"] == "ok"]["seconds"])
     failed = [
-        f"{status} in block {block}" if block else str(status)
-        for status, block in zip(ordered["status"][~ok], ordered["block"][~ok], strict=True)
+        f"{status} in block {block}" if block else status
+        for status, block in zip(ordered["status"], ordered["block"], strict=True)
+        if status != "ok"
     ]
     told = [*([format_all_seconds(times)] if times else []), *failed]
     return Cell("; ".join(told), median(times) if times else None)
