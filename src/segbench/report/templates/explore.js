@@ -79,7 +79,7 @@
         high: ends(drawn, 2),
         place: places,
         colour: looks.map((look) => look.colour),
-        marker: looks.map((look) => look.marker),
+        shape: looks.map((look) => look.shape),
       });
       return;
     }
