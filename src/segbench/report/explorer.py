@@ -19,11 +19,12 @@ from segbench.report.cells import (
     format_seconds,
     multiple_cell,
     seconds_cell,
+    value_cell,
 )
 from segbench.report.summary import Case, cases_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from bokeh.models import ColumnDataSource
@@ -34,20 +35,34 @@ if TYPE_CHECKING:
     from segbench.report.styles import Styles
     from segbench.results.sources import Source
 
-# By the name of a cell: its heading in the table, and what it is called beside a point.
-COLUMNS = {
-    "backend": ("Backend", "Backend"),
-    "images": ("Images", "Images"),
-    "status": ("Status", ""),
-    "time": ("Median", "Time"),
-    "reach": ("Lowest to highest", "Lowest to highest"),
-    "ratio": ("Ratio", "Of the baseline's"),
-    "interval": ("95% interval", "Interval"),
-    "verdict": ("Verdict", ""),
-    "samples": ("Samples", "Samples"),
-}
-
 EDGE = 70  # pixels, for the labels of an axis
+
+
+def _reach(case: Case) -> Cell:
+    if not case.ok:
+        return NOTHING
+    ends = case.seconds_low, case.seconds_high
+    return Cell(" to ".join(map(format_seconds, ends)), case.seconds_low)
+
+
+def _interval(case: Case) -> Cell:
+    if math.isnan(case.ratio_low):
+        return NOTHING
+    return Cell(format_interval(case.ratio_low, case.ratio_high), case.ratio_low)
+
+
+# By the name of a cell: its heading in the table, what it is called beside a point, what it holds.
+COLUMNS: dict[str, tuple[str, str, Callable[[Case], Cell]]] = {
+    "backend": ("Backend", "Backend", lambda case: Cell(case.backend)),
+    "images": ("Images", "Images", lambda case: Cell(str(case.n_images), case.n_images)),
+    "status": ("Status", "", lambda case: Cell(case.status)),
+    "time": ("Median", "Time", lambda case: seconds_cell(case.seconds_median)),
+    "reach": ("Lowest to highest", "Lowest to highest", _reach),
+    "ratio": ("Ratio", "Of the baseline's", lambda case: multiple_cell(case.ratio_median)),
+    "interval": ("95% interval", "Interval", _interval),
+    "verdict": ("Verdict", "", lambda case: Cell(case.verdict or NOTHING.text)),
+    "samples": ("Samples", "Samples", lambda case: value_cell(case.samples or None)),
+}
 
 
 def explorer_data(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -> Markup:
@@ -89,29 +104,14 @@ def _row(case: Case) -> dict[str, object]:
     These are the median, low and high of its time in seconds and of its ratio; none where it has
     none.
     """
-    seconds = case.seconds_median, case.seconds_low, case.seconds_high
-    ratio = case.ratio_median, case.ratio_low, case.ratio_high
-    reach = " to ".join(format_seconds(end) for end in seconds[1:]) if case.ok else ""
-    bounded = not math.isnan(case.ratio_low)
-    cells = (
-        Cell(case.backend),
-        Cell(str(case.n_images), case.n_images),
-        Cell(case.status),
-        seconds_cell(case.seconds_median),
-        Cell(reach, case.seconds_low) if reach else NOTHING,
-        multiple_cell(case.ratio_median),
-        Cell(format_interval(*ratio[1:]), case.ratio_low) if bounded else NOTHING,
-        Cell(case.verdict) if case.verdict else NOTHING,
-        Cell(str(case.samples), case.samples) if case.samples else NOTHING,
-    )
-    shown = [{"text": cell.text, "value": cell.value} for cell in cells]
+    cells = {name: cell(case) for name, (_, _, cell) in COLUMNS.items()}
     return {
         "phase": case.phase,
         "backend": case.backend,
         "images": case.n_images,
-        "cells": dict(zip(COLUMNS, shown, strict=True)),
-        "seconds": _numbers(*seconds),
-        "multiple": _numbers(*ratio),
+        "cells": {name: {"text": cell.text, "value": cell.value} for name, cell in cells.items()},
+        "seconds": _numbers(case.seconds_median, case.seconds_low, case.seconds_high),
+        "multiple": _numbers(case.ratio_median, case.ratio_low, case.ratio_high),
     }
 
 
@@ -171,7 +171,7 @@ def _chart(style: Styles) -> object:
     one.xaxis.name = "one-axis"
     for axis in (sizes.xaxis, sizes.yaxis, one.xaxis):
         axis.formatter = models.BasicTickFormatter(use_scientific=False)
-    told = [(words, f"@{name}") for name, (_, words) in COLUMNS.items() if words]
+    told = [(words, f"@{name}") for name, (_, words, _) in COLUMNS.items() if words]
     for chart, own in ((sizes, points[:-1]), (one, points[-1:])):
         hover = models.HoverTool(renderers=own, tooltips=told, point_policy="snap_to_data")
         chart.add_tools(hover)

@@ -354,8 +354,6 @@ def found_picture(source: Source) -> Drawing | None:
             words = picture.info.get("Description", "")
     except (OSError, SyntaxError, ValueError):  # no picture, or a damaged one
         return None
-    if not isinstance(words, str):
-        words = ""
     return Drawing(
         name="found",
         title="What is found",

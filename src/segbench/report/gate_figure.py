@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from segbench.report.drawing import Drawing
     from segbench.results.outcome import Comparison, Estimate
+
+    Look: TypeAlias = tuple[str, str, str]
+    # By the height at which each is drawn.
+    Estimates: TypeAlias = Sequence[tuple[float, Estimate | None]]
 
 # With more rows nobody finds one; the table has them all.
 MOST_ROWS = 120
@@ -126,14 +130,7 @@ def _ends(estimate: Estimate | None) -> tuple[float, ...]:
     return (estimate.ratio, *(ends if all(0 < end < math.inf for end in ends) else ()))
 
 
-def _draw(
-    axes: Axes,
-    estimates: Sequence[tuple[float, Estimate | None]],
-    look: tuple[str, str, str],
-    *,
-    size: float,
-    name: str,
-) -> None:
+def _draw(axes: Axes, estimates: Estimates, look: Look, *, size: float, name: str) -> None:
     """Draw those estimates that there are, at their heights, with an entry in the legend."""
     places = {height: ends for height, one in estimates if (ends := _ends(one))}
     if not places:
@@ -143,9 +140,10 @@ def _draw(
         if interval:
             low, high = interval
             axes.hlines(height, low, high, color=colour, linewidth=1.2, zorder=3)
-    points = axes.plot([ends[0] for ends in places.values()], list(places), label=name, zorder=4)
-    drawn = {"linestyle": "none", "marker": marker, "markersize": size, "color": colour}
-    points[0].set(**drawn, markerfacecolor=filling)
+    ratios = [ratio for ratio, *_ in places.values()]
+    points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": size}
+    points |= {"color": colour, "markerfacecolor": filling, "label": name, "zorder": 4}
+    axes.plot(ratios, list(places), **points)
 
 
 def _ratio_axis(axes: Axes, ends: Iterable[float], threshold: float) -> None:

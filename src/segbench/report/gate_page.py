@@ -53,10 +53,8 @@ WORDS = {
     "not compared": "not compared",
 }
 
-COLUMNS = (
-    *("Verdict", "Phase", "Images", "Backend"),
-    *("Base", "Head", "Ratio", "95% interval", "Second look"),
-)
+CASE = ("Verdict", "Phase", "Images", "Backend")
+COLUMNS = (*CASE, "Base", "Head", "Ratio", "95% interval", "Second look")
 
 
 def summary(outcome: Outcome) -> list[str]:
@@ -87,14 +85,12 @@ def headline(outcome: Outcome) -> str:
 
 def _details(outcome: Outcome) -> list[str]:
     """The sentences under the verdict."""
-    failing = [case for case in _worst_first(outcome) if case.verdict in FAILING]
+    failing = [case for case in sorted(outcome.comparisons, key=order) if case.verdict in FAILING]
     more = len(failing) - MOST_NAMED
     minutes, seconds = divmod(round(outcome.seconds), 60)
-    compared = (
-        f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
-        f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
-        f"{f'{minutes} min ' if minutes else ''}{seconds} s."
-    )
+    compared = f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
+    compared += f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
+    compared += f"{minutes} min {seconds} s." if minutes else f"{seconds} s."
     changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
     if changed:
         compared += f" The {' and the '.join(changed)} had changes that are in no commit."
@@ -159,7 +155,7 @@ def terminal_table(outcome: Outcome) -> Table | None:
         None where there was nothing to compare. The cases of a verdict are either all there, or
         counted in one row.
     """
-    cases = _worst_first(outcome)
+    cases = sorted(outcome.comparisons, key=order)
     rows: list[Row] = []
     for verdict in VERDICTS:
         own = [case for case in cases if case.verdict == verdict]
@@ -244,7 +240,7 @@ def _shown(outcome: Outcome) -> dict[str, object]:
         "sentences": _details(outcome),
         "notes": list(map(one_line, outcome.notes)),
         "columns": COLUMNS,
-        "rows": [_row(case) for case in _worst_first(outcome)],
+        "rows": [_row(case) for case in sorted(outcome.comparisons, key=order)],
         "sides": [one_line(side.what) for side in sides],
         "versions": [list(map(one_line, row)) for row in rows],
         "facts": [(one_line(name.replace("_", " ")), one_line(one)) for name, one in facts.items()],
@@ -253,10 +249,6 @@ def _shown(outcome: Outcome) -> dict[str, object]:
         "threshold": _percent(outcome.threshold),
         "verdicts": VERDICTS,
     }
-
-
-def _worst_first(outcome: Outcome) -> list[Comparison]:
-    return sorted(outcome.comparisons, key=order)
 
 
 def _row(case: Comparison) -> Row:

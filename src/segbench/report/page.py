@@ -109,7 +109,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "baseline": str(BASELINE),
         "method": method(sources),
         "method_link": METHOD_LINK,
-        "explored": [heading for heading, _ in explorer.COLUMNS.values()],
+        "explored": [heading for heading, *_ in explorer.COLUMNS.values()],
         "data": explorer.explorer_data(runs, style),
         "chart_scripts": explorer.chart_scripts(),
     }
@@ -143,8 +143,7 @@ def styles_of(sources: Iterable[Source]) -> Styles:
     named: list[str] = []
     for source in sources:
         timed = list(source.samples["backend"].unique())
-        listed = listed_in(source, "backends", str)
-        named += [*(backend for backend in listed if backend in timed), *timed]
+        named += [one for one in listed_in(source, "backends", str) if one in timed] + timed
     return styles(named)
 
 

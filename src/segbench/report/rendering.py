@@ -49,10 +49,7 @@ def paragraphs(template: str, values: dict[str, object]) -> list[str]:
 def one_line(text: str) -> str:
     """Text on one line; what a terminal would obey, and what can't be saved, is written out."""
     shown = " ".join(text.split())
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in shown
-    )
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
 
 
 def markdown_text(text: str) -> str:

@@ -42,14 +42,14 @@ def commands(source: Source) -> tuple[str, ...]:
     pins = [
         f"{name}=={version}"
         for name, version in source.versions.items()
-        if name not in NO_LIBRARY and _is_version(name) and _is_version(version)
+        if name not in NO_LIBRARY and all(map(_is_word, (name, version)))
     ]
     if pins:
         lines.append(shlex.join(["pip", "install", ".", *pins]))
     return (*lines, measure)
 
 
-def _is_version(text: object) -> bool:
+def _is_word(text: object) -> bool:
     """Whether this is the name of a library, or its version, and no option of a command."""
     return isinstance(text, str) and bool(VERSION.fullmatch(text))
 
