@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from segbench.report.rendering import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from matplotlib.axes import Axes
 
@@ -31,10 +32,12 @@ DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A figure in both formats.
+    """A figure, whose files are made when they are asked for.
 
     Attributes
     ----------
+    picture : Figure or bytes
+        What was drawn, with its legend; or a photograph, as the content of a PNG file.
     name : str
         Of its files.
     title : str
@@ -45,17 +48,36 @@ class Drawing:
         How to read it.
     table : str
         Name of the table that it is shown under; empty where it stands by itself.
-    svg, png : bytes
-        The picture; a photograph has no ``svg``.
     """
 
+    picture: Figure | bytes
     name: str
     title: str
     alt: str
     caption: str
     table: str = ""
-    svg: bytes = b""
-    png: bytes
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The content of an SVG file; nothing for a photograph."""
+        if isinstance(self.picture, bytes):
+            return b""
+        svg = _saved(self.picture, format="svg", metadata={"Date": None})
+        return COORDINATES.sub(lambda found: DECIMALS.sub(rb"\1", found[0]), svg)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The content of a PNG file."""
+        if isinstance(self.picture, bytes):
+            return self.picture
+        # Packed in a third of the time, half as large again.
+        return _saved(self.picture, format="png", dpi=150, pil_kwargs={"compress_level": 1})
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Those that it has, by their names."""
+        kinds = {"svg": self.svg, "png": self.png}
+        return {f"{self.name}.{kind}": content for kind, content in kinds.items() if content}
 
 
 def new_figure(*titles: str, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
@@ -101,37 +123,24 @@ def log_axis(axes: Axes, words: Callable[[float], str], name: str) -> None:
     axes.set_ylabel(name)
 
 
-def finish(
-    figure: Figure,
-    *,
-    name: str,
-    title: str,
-    alt: str,
-    words: Sequence[str],
-    caption: str,
-    table: str = "",
-    columns: int = 2,
-    left: float = LEFT,
-    below: float = BELOW,
-) -> Drawing:
-    """Give a figure its margins and a legend under them, and make its files.
+def finish(figure: Figure, *, columns: int = 2, left: float = LEFT, below: float = BELOW) -> Figure:
+    """Give a figure, on which all is drawn, its margins and a legend under them.
 
     Not by matplotlib's layout engines: they take as long as drawing everything twice.
 
     Parameters
     ----------
     figure : Figure
-        With all that is to be drawn; its first axes have what the legend lists.
-    name, title, caption, table : str
-        As of a `Drawing`.
-    alt : str
-        What the figure is of; `words` follow it in the alternative text.
-    words : sequence of str
-        What is shown of each backend or case.
+        Its first axes have what the legend lists.
     columns : int
         Of the legend.
     left, below : float
         Inches for the labels of the axes.
+
+    Returns
+    -------
+    Figure
+        The same.
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     legend = LEGEND_ROW * math.ceil(len(labels) / columns)
@@ -143,17 +152,7 @@ def finish(
     look: dict[str, Any] = {"ncols": columns, "frameon": False, "fontsize": 8.5}
     look |= {"bbox_to_anchor": (min(left, LEFT) / width, 0), "borderaxespad": 0.2}
     figure.legend(handles, labels, loc="lower left", **look)
-    svg = _saved(figure, format="svg", metadata={"Date": None})
-    return Drawing(
-        name=name,
-        title=title,
-        alt=f"{alt}: {'; '.join(words)}.",
-        caption=caption,
-        table=table,
-        svg=COORDINATES.sub(lambda found: DECIMALS.sub(rb"\1", found[0]), svg),
-        # Packed in a third of the time, half as large again.
-        png=_saved(figure, format="png", dpi=150, pil_kwargs={"compress_level": 1}),
-    )
+    return figure
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:

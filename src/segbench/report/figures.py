@@ -113,12 +113,11 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
         log_axis(axes, format_seconds, "time of one call")
         caption = "Points are medians, bars reach from the lowest to the highest sample."
         caption += CAPTION_OF_LINES * bool(fitted) + CAPTION_OF_RINGS * rings
-        yield finish(
-            figure,
+        yield Drawing(
+            picture=finish(figure),
             name=phase,
             title=f"{phase}: time against number of images",
-            alt=f"Time of {phase} against the number of images",
-            words=words,
+            alt=f"Time of {phase} against the number of images: {'; '.join(words)}.",
             caption=caption,
             table=f"{phase}-times",
         )
@@ -151,12 +150,13 @@ def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
         largest = rows[rows["n_images"] == sizes[-1]]
         intervals = rows["ratio_low"].notna().any()
         bars = "Bars are 95% intervals." if intervals else "The samples allow no intervals."
-        yield finish(
-            figure,
+        words = [f"{row['backend']} {format_ratio(row)}" for _, row in largest.iterrows()]
+        yield Drawing(
+            picture=finish(figure),
             name=f"{phase}-ratios",
             title=f"{title} the baseline's",
-            alt=f"Time of {phase} as a multiple of that of {BASELINE}, for {images(sizes[-1])}",
-            words=[f"{row['backend']} {format_ratio(row)}" for _, row in largest.iterrows()],
+            alt=f"Time of {phase} as a multiple of that of {BASELINE}, for {images(sizes[-1])}: "
+            f"{'; '.join(words)}.",
             caption=f"{bars} Filled: shown to be faster or slower; open: not. The gray band is a "
             f"difference of {MARGIN:.0%}.",
             table=f"{phase}-ratios",
@@ -181,12 +181,11 @@ def memory_figure(summary: pd.DataFrame, style: Styles) -> Drawing | None:
     sizes_axis(axes, rows["n_images"])
     axes.set_ylim(bottom=min(0.0, float(rows[column].min())))
     axes.set_ylabel("MiB above those of an idle worker" if above else "MiB")
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure),
         name="memory",
         title=title,
-        alt=f"{title} against the number of images",
-        words=words,
+        alt=f"{title} against the number of images: {'; '.join(words)}.",
         caption="Looked at when a size is called for the first time.",
         table="pipeline-memory",
     )
@@ -214,16 +213,14 @@ def parts_figure(profiles: Mapping[str, Profile]) -> Drawing | None:
     axes.set_xlabel("wall time of one call")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    return finish(
-        figure,
+    words = [f"{backend} {_largest_parts(profile)}" for backend, profile in shown.items()]
+    return Drawing(
+        picture=finish(figure, columns=5, left=0.3 + LETTER * max(map(len, labels))),
         name="parts",
         title=title,
-        alt="Parts of the wall time of one call of the pipeline",
-        words=[f"{backend} {_largest_parts(profile)}" for backend, profile in shown.items()],
+        alt=f"Parts of the wall time of one call of the pipeline: {'; '.join(words)}.",
         caption="The parts of a bar follow each other in the order of the legend.",
         table="parts",
-        columns=5,
-        left=0.3 + LETTER * max(map(len, labels)),
     )
 
 
@@ -283,12 +280,12 @@ def speedup_figure(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -
     axes.set_ylim(bottom=0)
     axes.set_xlabel("workers")
     axes.set_ylabel("times as fast as the baseline")
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure),
         name="speedup",
         title=title,
-        alt=f"How many times as fast as {BASELINE} the pipeline is for {images(size)}",
-        words=words,
+        alt=f"How many times as fast as {BASELINE} the pipeline is for {images(size)}: "
+        f"{'; '.join(words)}.",
         caption="Each point is from a run of its own, relative to that run's baseline, which has one "
         "worker always; bars are 95% intervals. Ideal: as many times as fast as there are workers.",
     )
@@ -322,16 +319,14 @@ def history_figure(source: Source, style: Styles) -> Drawing | None:
         log_axis(axes, format_seconds, "time of one call")
     panels[-1].set_xticks(range(len(states)), labels=_labels(states), rotation=45, ha="right")
     panels[-1].tick_params(axis="x", labelsize=7.5)
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure, below=STEP_LABELS),
         name="history",
         title="History over commits and versions",
-        alt=f"Median times in {len(states)} results, oldest first",
-        words=words,
+        alt=f"Median times in {len(states)} results, oldest first: {'; '.join(words)}.",
         caption="Each step along x is a commit with a set of versions, in the order of their dates. "
         "The samples of two steps were not taken side by side: a machine that was busier looks like "
         "a slower commit.",
-        below=STEP_LABELS,
     )
 
 
@@ -355,11 +350,11 @@ def found_picture(source: Source) -> Drawing | None:
     except (OSError, SyntaxError, ValueError):  # no picture, or a damaged one
         return None
     return Drawing(
+        picture=source.picture,
         name="found",
         title="What is found",
         alt=f"Part of an image, and the same with the outlines of what was found in it. {words}",
         caption=f"Left as it is, right with the outlines of what the reference finds. {words}",
-        png=source.picture,
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from segbench.measure.settings import PHASES
 from segbench.report.cells import images
-from segbench.report.drawing import finish, label, new_figure
+from segbench.report.drawing import Drawing, finish, label, new_figure
 from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from segbench.report.drawing import Drawing
     from segbench.results.outcome import Comparison, Estimate
 
     Look: TypeAlias = tuple[str, str, str]
@@ -110,15 +109,13 @@ def ratio_figure(
     )
     if left_out := len(comparisons) - len(drawn):
         caption += f" {left_out} more cases are in the table alone."
-    return finish(
-        figure,
+    words = _words(worst, name)
+    return Drawing(
+        picture=finish(figure, columns=4, left=0.25 + LETTER * max(map(len, labels))),
         name="ratios",
         title=TITLE,
-        alt=TITLE,
-        words=_words(worst, name),
+        alt=f"{TITLE}: {'; '.join(words)}.",
         caption=caption,
-        columns=4,
-        left=0.25 + LETTER * max(map(len, labels)),
     )
 
 

@@ -221,8 +221,8 @@ def write(outcome: Outcome, out: Path) -> Path:
     index = out / "index.html"
     files.write_text(index, render("gate.html.jinja", {**_shown(outcome), "figure": figure}))
     if figure:
-        files.write_bytes(out / "figures" / f"{figure.name}.svg", figure.svg)
-        files.write_bytes(out / "figures" / f"{figure.name}.png", figure.png)
+        for name, content in figure.files.items():
+            files.write_bytes(out / "figures" / name, content)
     return index
 
 

@@ -125,9 +125,8 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     contents = {out / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
     drawings = [(section.prefix, drawing) for section in sections for drawing in section.drawings]
     for prefix, drawing in [*drawings, *([("", speedup)] if speedup else [])]:
-        for kind, content in (("svg", drawing.svg), ("png", drawing.png)):
-            if content:
-                contents[out / "figures" / f"{prefix}{drawing.name}.{kind}"] = content
+        for name, content in drawing.files.items():
+            contents[out / "figures" / f"{prefix}{name}"] = content
     for name in ("report.md", "index.html"):
         contents[out / name] = render(f"{name}.jinja", values).encode()
     for path, content in contents.items():
