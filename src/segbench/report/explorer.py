@@ -17,6 +17,7 @@ from segbench.report.cells import (
     Cell,
     format_interval,
     format_seconds,
+    known_number,
     multiple_cell,
     seconds_cell,
     value_cell,
@@ -82,7 +83,7 @@ def explorer_data(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) ->
     """
     content = {
         "results": [
-            {"name": _name(source), "rows": [_row(case) for case in cases_in(summary)]}
+            {"name": _name(source), "rows": [*map(_row, cases_in(summary))]}
             for source, summary in runs
         ],
         "looks": [{"backend": name, **dataclasses.asdict(look)} for name, look in style.items()],
@@ -101,7 +102,7 @@ def _name(source: Source) -> str:
 def _row(case: Case) -> dict[str, object]:
     """A case as the page's scripts show it: what it is of, its cells, and numbers for the chart.
 
-    These are the median, low and high of its time in seconds and of its ratio; none where it has
+    These are the median, low and high of its time in seconds and of its ratio; None where it has
     none.
     """
     cells = {name: cell(case) for name, (_, _, cell) in COLUMNS.items()}
@@ -110,16 +111,9 @@ def _row(case: Case) -> dict[str, object]:
         "backend": case.backend,
         "images": case.n_images,
         "cells": {name: {"text": cell.text, "value": cell.value} for name, cell in cells.items()},
-        "seconds": _numbers(case.seconds_median, case.seconds_low, case.seconds_high),
-        "multiple": _numbers(case.ratio_median, case.ratio_low, case.ratio_high),
+        "seconds": [*map(known_number, (case.seconds_median, case.seconds_low, case.seconds_high))],
+        "multiple": [*map(known_number, (case.ratio_median, case.ratio_low, case.ratio_high))],
     }
-
-
-def _numbers(middle: float, low: float, high: float) -> tuple[float, ...]:
-    """A value and its reach: none where it has none."""
-    if math.isnan(middle):
-        return ()
-    return middle, *(middle if math.isnan(end) else end for end in (low, high))
 
 
 def has_charts() -> bool:

@@ -94,12 +94,10 @@ def _details(outcome: Outcome) -> list[str]:
     changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
     if changed:
         compared += f" The {' and the '.join(changed)} had changes that are in no commit."
-    return [
-        *(f"{_told(case)}." for case in failing[:MOST_NAMED]),
-        *([f"And {more} more, which the table names."] if more > 0 else []),
-        one_line(compared),
-        *sight_sentences(outcome.sight),
-    ]
+    told = [f"{_told(case)}." for case in failing[:MOST_NAMED]]
+    if more > 0:
+        told.append(f"And {more} more, which the table names.")
+    return [*told, one_line(compared), *sight_sentences(outcome.sight)]
 
 
 def _told(case: Comparison) -> str:

@@ -203,8 +203,7 @@ def method(sources: Iterable[Source]) -> list[str]:
     """How these sources were measured, in paragraphs for HTML and Markdown alike."""
     cached: dict[str, list[str]] = {}
     for source in sources:
-        cache = source.settings.get("cache", "warm")
-        if cache in CACHES:
+        if (cache := source.settings.get("cache", "warm")) in CACHES:
             name = " ".join(f"{source.name} ({source.started})".split())
             cached.setdefault(cache, []).append(name)
     values: dict[str, object] = {"phases": PHASES, "cached": cached}
