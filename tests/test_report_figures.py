@@ -28,7 +28,7 @@ from segbench.report.figures import (
     speedup_figure,
     time_figures,
 )
-from segbench.report.page import make_section, styles_of
+from segbench.report.page import make_sections, styles_of
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
 from segbench.results.sources import read_sources
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
 def times_of(source: Source) -> list[Drawing]:
     """The figures of the times of a source."""
     summary = summary_of.summarize(source)
-    return time_figures(summary, costs.lines(source, summary), styles_of([source]))
+    return [*time_figures(summary, costs.lines(source, summary), styles_of([source]))]
 
 
 def ratios_of(source: Source) -> list[Drawing]:
     """The figures of the ratios of a source."""
-    return ratio_figures(summary_of.summarize(source), styles_of([source]))
+    return [*ratio_figures(summary_of.summarize(source), styles_of([source]))]
 
 
 def colours(svg: bytes) -> set[str]:
@@ -100,7 +100,7 @@ def test_a_backend_has_one_colour_in_all_figures() -> None:
         case(DASK, "read", 1, *[0.5] * 5),
         case(DASK, "pipeline", 1, *[0.5] * 5, objects=1, peak_mib=90.0),
     )
-    section = make_section(source, "")
+    (section,) = make_sections([source])
     look = styles([DASK])[DASK]
     drawn = [drawing for drawing in section.drawings if DASK in drawing.alt]
     assert {drawing.name for drawing in drawn} == {"read", "read-ratios", "pipeline", "memory"}
@@ -133,6 +133,14 @@ def test_time_figure_without_lines() -> None:
     assert f"{SERIAL} 10.0 ms for 1 image; {POOL} 30.0 ms for 1 image" in read.alt
     assert "Time of pipeline" in pipeline.alt
     assert not re.search("Rings|fitted", read.caption)
+
+
+def test_small_range_of_times_has_labels() -> None:
+    """However near the times are to each other, the axis has labels, no two of them the same."""
+    near = make_source(case(SERIAL, "read", 1, 0.1521), case(POOL, "read", 1, 0.1522))
+    labels = re.findall(rb">[\d.]+ m?s<", times_of(near)[0].svg)
+    assert len(labels) >= 2
+    assert len(set(labels)) == len(labels)
 
 
 def test_ratio_figure_says_what_was_shown() -> None:
@@ -309,7 +317,7 @@ def test_picture_of_what_was_found() -> None:
 def test_damaged_pictures_are_left_out(content: bytes) -> None:
     """What is no PNG file is not shown, and stops no report."""
     assert found_picture(ordinary(picture=content)) is None
-    assert make_section(ordinary(picture=content), "").drawings
+    assert make_sections([ordinary(picture=content)])[0].drawings
 
 
 # Files.
@@ -317,7 +325,7 @@ def test_damaged_pictures_are_left_out(content: bytes) -> None:
 
 def test_files_of_a_section() -> None:
     """SVGs are whole, with two decimals at most; names are unique, and each table is there."""
-    section = make_section(three_sizes(profiles=(profile(SERIAL),), picture=PNG), "")
+    (section,) = make_sections([three_sizes(profiles=(profile(SERIAL),), picture=PNG)])
     for drawing in section.drawings:
         with Image.open(io.BytesIO(drawing.png)) as image:
             assert image.format == "PNG"
@@ -335,7 +343,7 @@ def test_names_in_a_figure_are_text() -> None:
     """Markup in a backend's name is drawn, or a comment, in the SVG and never an element of it."""
     odd = "<script>alert(1)<script>|--><b>&amp;|$x^$"
     source = make_source(case(f"{odd}/a/b", "read", 1, 1.0), case(PIMS, "read", 1, 1.0))
-    (drawing,) = (one for one in make_section(source, "").drawings if one.name == "read")
+    (drawing,) = times_of(source)
     tags = {element.tag.rpartition("}")[2] for element in ET.fromstring(drawing.svg).iter()}  # noqa: S314  (made here)
     assert not tags & {"script", "b"}
 
@@ -344,5 +352,5 @@ def test_source_is_unchanged_by_its_figures() -> None:
     """Drawing changes nothing of what it is given."""
     source = ordinary()
     before = source.samples.copy()
-    make_section(source, "")
+    make_sections([source])
     assert source.samples.equals(before)

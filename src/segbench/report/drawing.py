@@ -1,19 +1,22 @@
-"""What all figures share: their size, their axes, and how they become files."""
+"""What all figures share: their size, their axes, their texts, and how they become files."""
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from segbench.report.rendering import picture
+from segbench.report.rendering import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from matplotlib.axes import Axes
 
@@ -29,10 +32,12 @@ DECIMALS = re.compile(rb"(\.\d\d)\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A figure in both formats.
+    """A figure, whose files are made when they are asked for.
 
     Attributes
     ----------
+    picture : Figure or bytes
+        What was drawn, with its legend; or a photograph, as the content of a PNG file.
     name : str
         Of its files.
     title : str
@@ -43,34 +48,56 @@ class Drawing:
         How to read it.
     table : str
         Name of the table that it is shown under; empty where it stands by itself.
-    svg, png : bytes
-        The picture; a photograph has no ``svg``.
     """
 
+    picture: Figure | bytes
     name: str
     title: str
     alt: str
     caption: str
     table: str = ""
-    svg: bytes = b""
-    png: bytes
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The content of an SVG file; nothing for a photograph."""
+        if isinstance(self.picture, bytes):
+            return b""
+        svg = _saved(self.picture, format="svg", metadata={"Date": None})
+        return COORDINATES.sub(lambda found: DECIMALS.sub(rb"\1", found[0]), svg)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The content of a PNG file."""
+        if isinstance(self.picture, bytes):
+            return self.picture
+        # Packed in a third of the time, half as large again.
+        return _saved(self.picture, format="png", dpi=150, pil_kwargs={"compress_level": 1})
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Those that it has, by their names."""
+        kinds = {"svg": self.svg, "png": self.png}
+        return {f"{self.name}.{kind}": content for kind, content in kinds.items() if content}
 
 
-def new_figure(*, height: float = HEIGHT, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure of this height in inches, with axes one below the other."""
+def new_figure(*titles: str, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
+    """An empty figure of this height in inches, with axes under each of the titles."""
     figure = Figure(figsize=(WIDTH, height))
-    all_axes = list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
-    for axes in all_axes:
+    all_axes = list(figure.subplots(len(titles), 1, sharex=True, squeeze=False)[:, 0])
+    for title, axes in zip(titles, all_axes, strict=True):
+        # At a place of its own: to find one, matplotlib measures all that is around.
+        axes.set_title(title, loc="left", fontsize=11, y=1.01)
         axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     return figure, all_axes
 
 
-def write_title(axes: Axes, text: str) -> None:
-    """Write a title over axes."""
-    # At a place of its own: to find one, matplotlib measures all that is around.
-    axes.set_title(text, loc="left", fontsize=11, y=1.01)
+def label(text: str) -> str:
+    """Text for a figure, which reads dollars as mathematics and has little room."""
+    # A name that is not UTF-8 can't be drawn, and XML holds no control characters.
+    text = one_line(text)
+    return (text if len(text) <= 60 else f"{text[:59]}…").replace("$", r"\$")
 
 
 def sizes_axis(axes: Axes, sizes: Iterable[int]) -> None:
@@ -96,70 +123,43 @@ def log_axis(axes: Axes, words: Callable[[float], str], name: str) -> None:
     axes.set_ylabel(name)
 
 
-def finish(
-    figure: Figure,
-    *,
-    name: str,
-    title: str,
-    alt: str,
-    words: Sequence[str],
-    caption: str,
-    table: str = "",
-    columns: int = 2,
-    left: float = LEFT,
-    below: float = BELOW,
-    hspace: float = 0.0,
-) -> Drawing:
-    """Give a figure its margins and a legend under them, and make its files.
+def finish(figure: Figure, *, columns: int = 2, left: float = LEFT, below: float = BELOW) -> Figure:
+    """Give a figure, on which all is drawn, its margins and a legend under them.
 
     Not by matplotlib's layout engines: they take as long as drawing everything twice.
 
     Parameters
     ----------
     figure : Figure
-        With all that is to be drawn; its first axes have what the legend lists.
-    name, title, caption, table : str
-        As of a `Drawing`.
-    alt : str
-        What the figure is of; `words` follow it in the alternative text.
-    words : sequence of str
-        What is shown of each backend or case.
+        Its first axes have what the legend lists.
     columns : int
         Of the legend.
     left, below : float
         Inches for the labels of the axes.
-    hspace : float
-        Between several axes, as a share of their height.
+
+    Returns
+    -------
+    Figure
+        The same.
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
     legend = LEGEND_ROW * math.ceil(len(labels) / columns)
     width, height = (float(size) for size in figure.get_size_inches())
     height += legend
     figure.set_size_inches(width, height)
-    figure.subplots_adjust(
-        left=left / width,
-        right=1 - RIGHT / width,
-        bottom=(below + legend) / height,
-        top=1 - ABOVE / height,
-        hspace=hspace,
-    )
-    figure.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(min(left, LEFT) / width, 0),
-        ncols=columns,
-        frameon=False,
-        fontsize=8.5,
-        borderaxespad=0.2,
-    )
-    svg = COORDINATES.sub(lambda found: DECIMALS.sub(rb"\1", found[0]), picture(figure, "svg"))
-    return Drawing(
-        name=name,
-        title=title,
-        alt=f"{alt}: {'; '.join(words)}.",
-        caption=caption,
-        table=table,
-        svg=svg,
-        png=picture(figure, "png"),
-    )
+    edges = {"left": left / width, "right": 1 - RIGHT / width, "top": 1 - ABOVE / height}
+    figure.subplots_adjust(**edges, bottom=(below + legend) / height, hspace=0.25)
+    look: dict[str, Any] = {"ncols": columns, "frameon": False, "fontsize": 8.5}
+    look |= {"bbox_to_anchor": (min(left, LEFT) / width, 0), "borderaxespad": 0.2}
+    figure.legend(handles, labels, loc="lower left", **look)
+    return figure
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    """A figure as the content of a file."""
+    content = io.BytesIO()
+    # Without a date, and with fixed ids: the same data give the same file. Text as text: as paths
+    # it makes a file five times as large.
+    with mpl.rc_context({"svg.hashsalt": "segbench", "svg.fonttype": "none"}):
+        figure.savefig(content, **options)
+    return content.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -16,13 +17,15 @@ from segbench.report.cells import (
     Cell,
     format_interval,
     format_seconds,
+    known_number,
     multiple_cell,
     seconds_cell,
+    value_cell,
 )
 from segbench.report.summary import Case, cases_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from bokeh.models import ColumnDataSource
@@ -30,48 +33,47 @@ if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
     from markupsafe import Markup
 
-    from segbench.report.styles import Style
+    from segbench.report.styles import Styles
     from segbench.results.sources import Source
-
-# Bokeh's names of matplotlib's markers and lines.
-MARKERS = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle",
-    "D": "diamond",
-    "v": "inverted_triangle",
-    "P": "plus",
-    "X": "x",
-    "*": "star",
-}
-LINES = {"-": "solid", "--": "dashed", "-.": "dashdot", ":": "dotted"}
-
-# By the name of a cell: its heading in the table, and what it is called beside a point.
-COLUMNS = {
-    "backend": ("Backend", "Backend"),
-    "images": ("Images", "Images"),
-    "status": ("Status", ""),
-    "time": ("Median", "Time"),
-    "reach": ("Lowest to highest", "Lowest to highest"),
-    "ratio": ("Ratio", "Of the baseline's"),
-    "interval": ("95% interval", "Interval"),
-    "verdict": ("Verdict", ""),
-    "samples": ("Samples", "Samples"),
-}
 
 EDGE = 70  # pixels, for the labels of an axis
 
 
-def explorer_data(
-    runs: Sequence[tuple[Source, pd.DataFrame]], style: Mapping[str, Style]
-) -> Markup:
+def _reach(case: Case) -> Cell:
+    if not case.ok:
+        return NOTHING
+    ends = case.seconds_low, case.seconds_high
+    return Cell(" to ".join(map(format_seconds, ends)), case.seconds_low)
+
+
+def _interval(case: Case) -> Cell:
+    if math.isnan(case.ratio_low):
+        return NOTHING
+    return Cell(format_interval(case.ratio_low, case.ratio_high), case.ratio_low)
+
+
+# By the name of a cell: its heading in the table, what it is called beside a point, what it holds.
+COLUMNS: dict[str, tuple[str, str, Callable[[Case], Cell]]] = {
+    "backend": ("Backend", "Backend", lambda case: Cell(case.backend)),
+    "images": ("Images", "Images", lambda case: Cell(str(case.n_images), case.n_images)),
+    "status": ("Status", "", lambda case: Cell(case.status)),
+    "time": ("Median", "Time", lambda case: seconds_cell(case.seconds_median)),
+    "reach": ("Lowest to highest", "Lowest to highest", _reach),
+    "ratio": ("Ratio", "Of the baseline's", lambda case: multiple_cell(case.ratio_median)),
+    "interval": ("95% interval", "Interval", _interval),
+    "verdict": ("Verdict", "", lambda case: Cell(case.verdict or NOTHING.text)),
+    "samples": ("Samples", "Samples", lambda case: value_cell(case.samples or None)),
+}
+
+
+def explorer_data(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -> Markup:
     """What the page's scripts read: results, looks of the backends, and the chart.
 
     Parameters
     ----------
     runs : sequence of (Source, DataFrame)
         Sources with their summaries.
-    style : mapping of str to Style
+    style : dict of str to Style
         Of all backends.
 
     Returns
@@ -79,21 +81,12 @@ def explorer_data(
     Markup
         JSON in which no text can end the script element that holds it.
     """
-    looks = [
-        {
-            "backend": backend,
-            "colour": look.colour,
-            "symbol": look.symbol,
-            "marker": MARKERS[look.marker],
-        }
-        for backend, look in style.items()
-    ]
     content = {
         "results": [
-            {"name": _name(source), "rows": [_row(case) for case in cases_in(summary)]}
+            {"name": _name(source), "rows": [*map(_row, cases_in(summary))]}
             for source, summary in runs
         ],
-        "looks": looks,
+        "looks": [{"backend": name, **dataclasses.asdict(look)} for name, look in style.items()],
         "phases": list(PHASES),
         "columns": list(COLUMNS),
         "chart": _chart(style) if has_charts() else None,
@@ -109,39 +102,18 @@ def _name(source: Source) -> str:
 def _row(case: Case) -> dict[str, object]:
     """A case as the page's scripts show it: what it is of, its cells, and numbers for the chart.
 
-    These are the median, low and high of its time in seconds and of its ratio; none where it has
+    These are the median, low and high of its time in seconds and of its ratio; None where it has
     none.
     """
-    seconds = case.seconds_median, case.seconds_low, case.seconds_high
-    ratio = case.ratio_median, case.ratio_low, case.ratio_high
-    reach = " to ".join(format_seconds(end) for end in seconds[1:]) if case.ok else ""
-    bounded = not math.isnan(case.ratio_low)
-    cells = {
-        "backend": Cell(case.backend),
-        "images": Cell(str(case.n_images), case.n_images),
-        "status": Cell(case.status),
-        "time": seconds_cell(case.seconds_median),
-        "reach": Cell(reach, case.seconds_low) if reach else NOTHING,
-        "ratio": multiple_cell(case.ratio_median),
-        "interval": Cell(format_interval(*ratio[1:]), case.ratio_low) if bounded else NOTHING,
-        "verdict": Cell(case.verdict) if case.verdict else NOTHING,
-        "samples": Cell(str(case.samples), case.samples) if case.samples else NOTHING,
-    }
+    cells = {name: cell(case) for name, (_, _, cell) in COLUMNS.items()}
     return {
         "phase": case.phase,
         "backend": case.backend,
         "images": case.n_images,
         "cells": {name: {"text": cell.text, "value": cell.value} for name, cell in cells.items()},
-        "seconds": _numbers(*seconds),
-        "multiple": _numbers(*ratio),
+        "seconds": [*map(known_number, (case.seconds_median, case.seconds_low, case.seconds_high))],
+        "multiple": [*map(known_number, (case.ratio_median, case.ratio_low, case.ratio_high))],
     }
-
-
-def _numbers(middle: float, low: float, high: float) -> tuple[float, ...]:
-    """A value and its reach: none where it has none."""
-    if math.isnan(middle):
-        return ()
-    return middle, *(middle if math.isnan(end) else end for end in (low, high))
 
 
 def has_charts() -> bool:
@@ -160,17 +132,45 @@ def chart_scripts() -> tuple[str, ...]:
     return tuple(script.replace("</script", "<\\/script") for script in inline.js_raw)
 
 
-def _chart(style: Mapping[str, Style]) -> object:
+def _chart(style: Styles) -> object:
     """An empty chart for these backends, for Bokeh's script.
 
     It has two figures: time or ratio against the number of images, and at one number of images.
     The page's script fills ``sizes-0``, ``sizes-1`` ... (a backend each) and ``one``.
     """
-    from bokeh.embed import json_item  # noqa: PLC0415  (installed or not)
-    from bokeh.models import Column  # noqa: PLC0415
+    from bokeh import models  # noqa: PLC0415  (installed or not)
+    from bokeh.embed import json_item  # noqa: PLC0415  (as above)
 
-    figures = [_against_sizes(style), _at_one_size()]
-    item = json_item(Column(children=figures, sizing_mode="stretch_width"))  # type: ignore[arg-type]  # a list of figures is one of layouts
+    sizes = _figure(
+        name="sizes",
+        height=420,
+        y_axis_type="log",
+        y_range=models.DataRange1d(only_visible=True),
+        x_axis_label="images",
+        y_axis_label="time of one call, ms",  # so wide as it will be: the place is not drawn anew
+    )
+    points: list[DataRenderer] = []
+    for number, look in enumerate(style.values()):
+        drawn: dict[str, Any] = {"source": _empty(f"sizes-{number}", "y"), "color": look.colour}
+        sizes.segment("x", "low", "x", "high", line_width=1.5, **drawn)
+        sizes.line("x", "y", line_dash=look.line, line_width=1.5, **drawn)
+        points.append(sizes.scatter("x", "y", marker=look.shape, size=9, **drawn))
+    sizes.xaxis.ticker = models.FixedTicker(ticks=[], name="sizes-ticks")
+    sizes.yaxis.name = "sizes-axis"
+    factors = models.FactorRange(name="one-factors")
+    one = _figure(name="one-size", height=300, y_range=factors, visible=False)
+    drawn = {"source": _empty("one", "place", "colour", "shape"), "color": "colour"}
+    one.segment("low", "place", "high", "place", line_width=2, **drawn)
+    points.append(one.scatter("x", "place", marker="shape", size=11, **drawn))
+    one.xaxis.name = "one-axis"
+    for axis in (sizes.xaxis, sizes.yaxis, one.xaxis):
+        axis.formatter = models.BasicTickFormatter(use_scientific=False)
+    told = [(words, f"@{name}") for name, (_, words, _) in COLUMNS.items() if words]
+    for chart, own in ((sizes, points[:-1]), (one, points[-1:])):
+        hover = models.HoverTool(renderers=own, tooltips=told, point_policy="snap_to_data")
+        chart.add_tools(hover)
+    charts: list[Any] = [sizes, one]
+    item = json_item(models.Column(children=charts, sizing_mode="stretch_width"))
     # With ids that count from 1: Bokeh goes on counting from one chart to the next.
     numbers: dict[str, str] = {}
     text = re.sub(
@@ -181,71 +181,17 @@ def _chart(style: Mapping[str, Style]) -> object:
     return json.loads(text)
 
 
-def _against_sizes(style: Mapping[str, Style]) -> Figure:
-    from bokeh.models import DataRange1d, FixedTicker  # noqa: PLC0415
-
-    chart = _figure(
-        name="sizes",
-        height=420,
-        y_axis_type="log",
-        y_range=DataRange1d(only_visible=True),
-        x_axis_label="images",
-        y_axis_label="time of one call, ms",  # so wide as it will be: the place is not drawn anew
-    )
-    points: list[DataRenderer] = []
-    for number, look in enumerate(style.values()):
-        source, colour = _empty(f"sizes-{number}", "y"), look.colour
-        chart.segment("x", "low", "x", "high", source=source, color=colour, line_width=1.5)
-        dash = LINES[look.line]
-        chart.line("x", "y", source=source, color=colour, line_dash=dash, line_width=1.5)
-        marker = MARKERS[look.marker]
-        points.append(chart.scatter("x", "y", source=source, color=colour, marker=marker, size=9))
-    chart.xaxis.ticker = FixedTicker(ticks=[], name="sizes-ticks")
-    chart.yaxis.name = "sizes-axis"
-    return _finished(chart, points, [chart.xaxis, chart.yaxis])
-
-
-def _at_one_size() -> Figure:
-    from bokeh.models import FactorRange  # noqa: PLC0415
-
-    chart = _figure(
-        name="one-size", height=300, y_range=FactorRange(name="one-factors"), visible=False
-    )
-    source = _empty("one", "place", "colour", "marker")
-    chart.segment("low", "place", "high", "place", source=source, color="colour", line_width=2)
-    points = chart.scatter("x", "place", source=source, color="colour", marker="marker", size=11)
-    chart.xaxis.name = "one-axis"
-    return _finished(chart, [points], [chart.xaxis])
-
-
 def _figure(**options: Any) -> Figure:
-    from bokeh.models import DataRange1d  # noqa: PLC0415
-    from bokeh.plotting import figure  # noqa: PLC0415
+    from bokeh.models import DataRange1d  # noqa: PLC0415  (installed or not)
+    from bokeh.plotting import figure  # noqa: PLC0415  (as above)
 
-    return figure(
-        sizing_mode="stretch_width",
-        x_axis_type="log",
-        x_range=DataRange1d(only_visible=True),
-        min_border_left=EDGE,
-        tools="",
-        toolbar_location=None,
-        **options,
-    )
+    options |= {"x_axis_type": "log", "x_range": DataRange1d(only_visible=True)}
+    options |= {"sizing_mode": "stretch_width", "min_border_left": EDGE}
+    return figure(tools="", toolbar_location=None, **options)
 
 
 def _empty(name: str, *more: str) -> ColumnDataSource:
-    from bokeh.models import ColumnDataSource  # noqa: PLC0415
+    from bokeh.models import ColumnDataSource  # noqa: PLC0415  (installed or not)
 
     columns = ("x", "low", "high", *COLUMNS, *more)
     return ColumnDataSource({column: [] for column in columns}, name=name)
-
-
-def _finished(chart: Figure, points: list[DataRenderer], axes: Sequence[Any]) -> Figure:
-    """The chart with what is shown beside its points, and plain numbers on some axes."""
-    from bokeh.models import BasicTickFormatter, HoverTool  # noqa: PLC0415
-
-    told = [(label, f"@{name}") for name, (_, label) in COLUMNS.items() if label]
-    chart.add_tools(HoverTool(renderers=points, tooltips=told, point_policy="snap_to_data"))
-    for axis in axes:
-        axis.formatter = BasicTickFormatter(use_scientific=False)
-    return chart

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -17,8 +18,7 @@ from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.measure.settings import PHASES
 from segbench.report.cells import format_interval, format_seconds, images
 from segbench.report.costs import FITS
-from segbench.report.drawing import Drawing, finish, log_axis, new_figure, sizes_axis, write_title
-from segbench.report.rendering import label
+from segbench.report.drawing import Drawing, finish, label, log_axis, new_figure, sizes_axis
 from segbench.report.summary import scheduler_of
 from segbench.report.tables import format_ratio
 from segbench.stats import MARGIN
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from segbench.report.costs import Line
-    from segbench.report.styles import Style
+    from segbench.report.styles import Style, Styles
     from segbench.results.records import Profile
     from segbench.results.sources import Source
 
@@ -46,16 +46,30 @@ PART_STYLES = {
     "collect": ("#BFBFBF", "x"),
 }
 
-# Settings that two runs may not differ in, where their workers are compared.
-SAME_SETTINGS = ("params", "cache", "native_threads")
-
-COMPARED = ["backend", "n_images", "ratio_median", "ratio_low", "ratio_high"]
+# What two runs may not differ in, besides their versions, where their workers are compared.
+SAME = {
+    "machine": ("cpu", "cpus_available"),
+    "dataset": ("name", "key", "shape"),
+    "settings": ("params", "cache", "native_threads"),
+}
 
 # Of the number of images from which a backend is faster.
 RING: dict[str, Any] = {"marker": "o", "ms": 11, "mfc": "none", "mew": 1.6, "zorder": 4}
 
+# Of a bar of parts.
+BAR: dict[str, Any] = {"height": 0.7, "edgecolor": "#222222", "linewidth": 0.5}
+
 # Share of the distance between two sizes that the backends of one take side by side.
 GROUP = 0.7
+
+CAPTION_OF_LINES = (
+    " Lines are the cost of a call and of each image, fitted to the medians; where no such line fits, "
+    "thin ones join the points."
+)
+CAPTION_OF_RINGS = (
+    " Rings: the number of images at which a backend and the baseline take the same time, with its "
+    "interval of about 95%."
+)
 
 CURVE_POINTS = 50
 COMMIT_LETTERS = 8
@@ -64,109 +78,92 @@ COMMIT_LETTERS = 8
 LETTER, STEP_LABELS = 0.068, 1.4
 
 
-def time_figures(
-    summary: pd.DataFrame, lines: Sequence[Line], style: Mapping[str, Style]
-) -> list[Drawing]:
+def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) -> Iterator[Drawing]:
     """For each phase the time against the number of images, both axes logarithmic."""
-    return [_time_figure(phase, rows, lines, style) for phase, rows in _by_phase(summary)]
-
-
-def _time_figure(
-    phase: str, rows: pd.DataFrame, lines: Sequence[Line], style: Mapping[str, Style]
-) -> Drawing:
-    figure, (axes,) = new_figure()
-    fitted = {line.backend: line for line in lines if line.phase == phase and line.off <= FITS}
-    caption = "Points are medians, bars reach from the lowest to the highest sample."
-    if fitted:
-        caption += (
-            " Lines are the cost of a call and of each image, fitted to the medians; where no such "
-            "line fits, thin ones join the points."
+    for phase, rows in _by_phase(summary):
+        figure, (axes,) = new_figure(f"{phase}: {PHASES[phase]}")
+        fitted = {line.backend: line for line in lines if line.phase == phase and line.off <= FITS}
+        words, rings = [], False
+        for backend, look, own in _by_backend(rows, style):
+            median, last = own["seconds_median"], own.iloc[-1]
+            told = f"{backend} {format_seconds(median.iloc[-1])} for {images(last['n_images'])}"
+            line = fitted.get(backend)
+            reach = _reach(median, own["seconds_low"], own["seconds_high"])
+            joined = {
+                "linestyle": "none" if line else look.line,
+                "linewidth": 0.7,
+                "elinewidth": 1.5,
+            }
+            axes.errorbar(own["n_images"], median, reach, capsize=2, **{**look.drawn, **joined})
+            axes.plot([], [], label=label(backend), **look.drawn)
+            if line:
+                x = np.geomspace(line.sizes[0], line.sizes[-1], CURVE_POINTS)
+                y = [line.model.seconds(size) for size in x]
+                axes.plot(x, y, **{**look.drawn, "marker": ""})
+            if line and line.against and line.against.crossing:
+                rings = True
+                told += f", {line.against.words}"
+                ends = line.against.crossing
+                at, low, high = (float(end or 0) for end in (ends.images, ends.low, ends.high))
+                across = [[max(0.0, at - low)], [max(0.0, high - at)]]
+                y_at = line.model.seconds(at)
+                axes.errorbar([at], [y_at], xerr=across, color=look.colour, capsize=4, **RING)
+            words.append(told)
+        sizes_axis(axes, rows["n_images"])
+        log_axis(axes, format_seconds, "time of one call")
+        caption = "Points are medians, bars reach from the lowest to the highest sample."
+        caption += CAPTION_OF_LINES * bool(fitted) + CAPTION_OF_RINGS * rings
+        yield Drawing(
+            picture=finish(figure),
+            name=phase,
+            title=f"{phase}: time against number of images",
+            alt=f"Time of {phase} against the number of images: {'; '.join(words)}.",
+            caption=caption,
+            table=f"{phase}-times",
         )
-    if any(line.against.crossing for line in fitted.values()):
-        caption += (
-            " Rings: the number of images at which a backend and the baseline take the same time, "
-            "with its interval of about 95%."
-        )
-    words = []
-    for backend, look, own in _by_backend(rows, style):
-        line = fitted.get(backend)
-        median, last = own["seconds_median"], own.iloc[-1]
-        reach = np.array([median - own["seconds_low"], own["seconds_high"] - median])
-        joined = {"linestyle": "none" if line else look.line, "linewidth": 0.7, "elinewidth": 1.5}
-        axes.errorbar(own["n_images"], median, reach, capsize=2, **{**look.drawn, **joined})
-        axes.plot([], [], label=label(backend), **look.drawn)
-        told = f"{backend} {format_seconds(median.iloc[-1])} for {images(last['n_images'])}"
-        if line:
-            x = np.geomspace(line.sizes[0], line.sizes[-1], CURVE_POINTS)
-            y = [line.model.seconds(size) for size in x]
-            axes.plot(x, y, **{**look.drawn, "marker": ""})
-        if line and line.against.crossing:
-            told += f", {line.against.words}"
-            ends = line.against.crossing
-            at, low, high = (float(end or 0) for end in (ends.images, ends.low, ends.high))
-            across = [[max(0.0, at - low)], [max(0.0, high - at)]]
-            y_at = line.model.seconds(at)
-            axes.errorbar([at], [y_at], xerr=across, color=look.colour, capsize=4, **RING)
-        words.append(told)
-    sizes_axis(axes, rows["n_images"])
-    log_axis(axes, format_seconds, "time of one call")
-    write_title(axes, f"{phase}: {PHASES[phase]}")
-    return finish(
-        figure,
-        name=phase,
-        title=f"{phase}: time against number of images",
-        alt=f"Time of {phase} against the number of images",
-        words=words,
-        caption=caption,
-        table=f"{phase}-times",
-    )
 
 
-def ratio_figures(summary: pd.DataFrame, style: Mapping[str, Style]) -> list[Drawing]:
+def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
     """For each phase the ratio to the baseline at each size, with its interval."""
     compared = summary[summary["ratio_median"].notna() & (summary["backend"] != str(BASELINE))]
-    return [_ratio_figure(phase, rows, style) for phase, rows in _by_phase(compared)]
+    for phase, rows in _by_phase(compared):
+        title = f"{phase}: time as a multiple of"
+        figure, (axes,) = new_figure(f"{title} {BASELINE}")
+        sizes = sorted(rows["n_images"].unique())
+        axes.axhspan(1 / (1 + MARGIN), 1 + MARGIN, color="#e6e6e6", linewidth=0)
+        axes.axhline(1, color="#000000", linewidth=1)
+        groups = list(_by_backend(rows, style))
+        for number, (backend, look, own) in enumerate(groups):
+            aside = ((number + 0.5) / len(groups) - 0.5) * GROUP
+            x, ratio = own["n_images"].map(sizes.index) + aside, own["ratio_median"]
+            reach = np.nan_to_num(_reach(ratio, own["ratio_low"], own["ratio_high"]))
+            axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
+            points = {**look.drawn, "linestyle": "none", "markersize": 6}
+            axes.plot([], [], label=label(backend), **points)
+            shown = own["verdict"].isin(["faster", "slower"])
+            axes.plot(x[shown], ratio[shown], **points)
+            axes.plot(x[~shown], ratio[~shown], markerfacecolor="#ffffff", **points)
+        axes.set_xticks(range(len(sizes)), labels=[images(size) for size in sizes])
+        axes.set_xlim(-0.5, len(sizes) - 0.5)
+        axes.grid(visible=False, axis="x")
+        log_axis(axes, lambda value: f"{value:g}×", "time as a multiple of the baseline's")
+        largest = rows[rows["n_images"] == sizes[-1]]
+        intervals = rows["ratio_low"].notna().any()
+        bars = "Bars are 95% intervals." if intervals else "The samples allow no intervals."
+        words = [f"{row['backend']} {format_ratio(row)}" for _, row in largest.iterrows()]
+        yield Drawing(
+            picture=finish(figure),
+            name=f"{phase}-ratios",
+            title=f"{title} the baseline's",
+            alt=f"Time of {phase} as a multiple of that of {BASELINE}, for {images(sizes[-1])}: "
+            f"{'; '.join(words)}.",
+            caption=f"{bars} Filled: shown to be faster or slower; open: not. The gray band is a "
+            f"difference of {MARGIN:.0%}.",
+            table=f"{phase}-ratios",
+        )
 
 
-def _ratio_figure(phase: str, rows: pd.DataFrame, style: Mapping[str, Style]) -> Drawing:
-    figure, (axes,) = new_figure()
-    sizes = sorted(rows["n_images"].unique())
-    place = {size: number for number, size in enumerate(sizes)}
-    axes.axhspan(1 / (1 + MARGIN), 1 + MARGIN, color="#e6e6e6", linewidth=0)
-    axes.axhline(1, color="#000000", linewidth=1)
-    groups = list(_by_backend(rows, style))
-    for number, (backend, look, own) in enumerate(groups):
-        x = own["n_images"].map(place) + ((number + 0.5) / len(groups) - 0.5) * GROUP
-        ratio = own["ratio_median"]
-        reach = np.nan_to_num([ratio - own["ratio_low"], own["ratio_high"] - ratio])
-        axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
-        points = {**look.drawn, "linestyle": "none", "markersize": 6}
-        axes.plot([], [], label=label(backend), **points)
-        shown = own["verdict"].isin(["faster", "slower"])
-        axes.plot(x[shown], ratio[shown], **points)
-        axes.plot(x[~shown], ratio[~shown], markerfacecolor="#ffffff", **points)
-    axes.set_xticks(range(len(sizes)), labels=[images(size) for size in sizes])
-    axes.set_xlim(-0.5, len(sizes) - 0.5)
-    axes.grid(visible=False, axis="x")
-    title = f"{phase}: time as a multiple of"
-    log_axis(axes, lambda value: f"{value:g}×", "time as a multiple of the baseline's")
-    write_title(axes, f"{title} {BASELINE}")
-    largest = rows[rows["n_images"] == sizes[-1]]
-    intervals = rows["ratio_low"].notna().any()
-    bars = "Bars are 95% intervals." if intervals else "The samples allow no intervals."
-    return finish(
-        figure,
-        name=f"{phase}-ratios",
-        title=f"{title} the baseline's",
-        alt=f"Time of {phase} as a multiple of that of {BASELINE}, for {images(sizes[-1])}",
-        words=[f"{row['backend']} {format_ratio(row)}" for _, row in largest.iterrows()],
-        caption=f"{bars} Filled: shown to be faster or slower; open: not. The gray band is a "
-        f"difference of {MARGIN:.0%}.",
-        table=f"{phase}-ratios",
-    )
-
-
-def memory_figure(summary: pd.DataFrame, style: Mapping[str, Style]) -> Drawing | None:
+def memory_figure(summary: pd.DataFrame, style: Styles) -> Drawing | None:
     """Peak memory of the pipeline against the number of images."""
     rows = _ended_well(summary, "pipeline")
     above = rows["above_idle_mib"].notna().any()
@@ -174,7 +171,8 @@ def memory_figure(summary: pd.DataFrame, style: Mapping[str, Style]) -> Drawing 
     rows = rows[rows[column].notna()]
     if rows.empty:
         return None
-    figure, (axes,) = new_figure()
+    title = "Peak memory of the pipeline"
+    figure, (axes,) = new_figure(title)
     words = []
     for backend, look, own in _by_backend(rows, style):
         axes.plot(own["n_images"], own[column], label=label(backend), **look.drawn)
@@ -183,14 +181,11 @@ def memory_figure(summary: pd.DataFrame, style: Mapping[str, Style]) -> Drawing 
     sizes_axis(axes, rows["n_images"])
     axes.set_ylim(bottom=min(0.0, float(rows[column].min())))
     axes.set_ylabel("MiB above those of an idle worker" if above else "MiB")
-    title = "Peak memory of the pipeline"
-    write_title(axes, title)
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure),
         name="memory",
         title=title,
-        alt=f"{title} against the number of images",
-        words=words,
+        alt=f"{title} against the number of images: {'; '.join(words)}.",
         caption="Looked at when a size is called for the first time.",
         table="pipeline-memory",
     )
@@ -201,7 +196,8 @@ def parts_figure(profiles: Mapping[str, Profile]) -> Drawing | None:
     shown = {backend: one for backend, one in profiles.items() if one.status == "ok" and one.parts}
     if not shown:
         return None
-    figure, (axes,) = new_figure(height=0.9 + 0.34 * len(shown))
+    title = "Where the time of one call of the pipeline goes"
+    figure, (axes,) = new_figure(title, height=0.9 + 0.34 * len(shown))
     labels = [label(backend) for backend in shown]
     parts = pd.DataFrame({backend: one.parts for backend, one in shown.items()})
     widths = parts.reindex(list(PART_STYLES)).fillna(0.0).clip(lower=0.0)
@@ -209,35 +205,22 @@ def parts_figure(profiles: Mapping[str, Profile]) -> Drawing | None:
     with mpl.rc_context({"hatch.linewidth": 0.6}):
         for part in widths.index[widths.any(axis="columns")]:
             colour, hatch = PART_STYLES[part]
-            axes.barh(
-                labels,
-                widths.loc[part],
-                left=starts.loc[part],
-                label=part,
-                height=0.7,
-                color=colour,
-                hatch=hatch,
-                edgecolor="#222222",
-                linewidth=0.5,
-            )
+            look = {"label": part, "color": colour, "hatch": hatch, **BAR}
+            axes.barh(labels, widths.loc[part], left=starts.loc[part], **look)
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0, labelsize=8.5)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_seconds(value)))
     axes.set_xlabel("wall time of one call")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    title = "Where the time of one call of the pipeline goes"
-    write_title(axes, title)
-    return finish(
-        figure,
+    words = [f"{backend} {_largest_parts(profile)}" for backend, profile in shown.items()]
+    return Drawing(
+        picture=finish(figure, columns=5, left=0.3 + LETTER * max(map(len, labels))),
         name="parts",
         title=title,
-        alt="Parts of the wall time of one call of the pipeline",
-        words=[f"{backend} {_largest_parts(profile)}" for backend, profile in shown.items()],
+        alt=f"Parts of the wall time of one call of the pipeline: {'; '.join(words)}.",
         caption="The parts of a bar follow each other in the order of the legend.",
         table="parts",
-        columns=5,
-        left=0.3 + LETTER * max(map(len, labels)),
     )
 
 
@@ -248,9 +231,7 @@ def _largest_parts(profile: Profile) -> str:
     return f"{format_seconds(profile.seconds)} for {images(profile.n_images)} ({shares})"
 
 
-def speedup_figure(
-    runs: Sequence[tuple[Source, pd.DataFrame]], style: Mapping[str, Style]
-) -> Drawing | None:
+def speedup_figure(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -> Drawing | None:
     """How many times as fast as the baseline each backend is, against the number of workers.
 
     Parameters
@@ -258,7 +239,7 @@ def speedup_figure(
     runs : sequence of (Source, DataFrame)
         Sources with their summaries. Of those that differ in their workers and in nothing else that
         counts, the largest group is shown; of several with as many workers, the last.
-    style : mapping of str to Style
+    style : dict of str to Style
         Of the backends.
 
     Returns
@@ -266,136 +247,120 @@ def speedup_figure(
     Drawing, optional
         None without two numbers of workers.
     """
-    rows = _rows_by_workers(runs)
-    paired = rows[rows["ratio_low"].notna()]
-    with_size = paired.groupby("n_images")["workers"].nunique()
-    shared = with_size.index[with_size == rows["workers"].nunique()]
-    if shared.empty:
+    groups: defaultdict[str, dict[int, pd.DataFrame]] = defaultdict(dict)
+    for source, summary in runs:
+        workers = source.settings.get("workers")
+        if source.paired and isinstance(workers, int):
+            rows = _ended_well(summary, "pipeline").assign(workers=workers)
+            groups[_circumstances(source)][workers] = rows[rows["ratio_low"].notna()]
+    largest = max(groups.values(), key=len, default={})
+    if len(largest) < 2:
         return None
-    size = shared.max()
-    figure, (axes,) = new_figure()
+    shared = set.intersection(*({*rows["n_images"]} for rows in largest.values()))
+    if not shared:
+        return None
+    size, numbers = max(shared), sorted(largest)
+    rows = pd.concat([largest[workers] for workers in numbers])
+    title = f"pipeline, {images(size)}: speed-up by workers"
+    figure, (axes,) = new_figure(title)
     words = []
-    for backend, look, own in _by_backend(paired[paired["n_images"] == size], style):
+    for backend, look, own in _by_backend(rows[rows["n_images"] == size], style):
         if scheduler_of(backend) in ON_ONE_CPU or len(own) < 2:
             continue
         speed, low, high = (1 / own[f"ratio_{end}"] for end in ("median", "high", "low"))
-        reach = np.array([speed - low, high - speed])
-        axes.errorbar(own["workers"], speed, reach, label=label(backend), capsize=2, **look.drawn)
+        look_of_line = {"label": label(backend), "capsize": 2, **look.drawn}
+        axes.errorbar(own["workers"], speed, _reach(speed, low, high), **look_of_line)
         interval, most = format_interval(low.iloc[-1], high.iloc[-1]), own["workers"].iloc[-1]
         words.append(f"{backend} {speed.iloc[-1]:.2f}× ({interval}) with {most} workers")
     if not words:
         return None
-    workers = sorted(rows["workers"].unique())
-    ends = [workers[0], workers[-1]]
+    ends = [numbers[0], numbers[-1]]
     axes.plot(ends, ends, color="#7F7F7F", linestyle=":", linewidth=1, label="ideal", zorder=1)
-    axes.set_xticks(workers)
+    axes.set_xticks(numbers)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("workers")
     axes.set_ylabel("times as fast as the baseline")
-    title = f"pipeline, {images(size)}: speed-up by workers"
-    write_title(axes, title)
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure),
         name="speedup",
         title=title,
-        alt=f"How many times as fast as {BASELINE} the pipeline is for {images(size)}",
-        words=words,
+        alt=f"How many times as fast as {BASELINE} the pipeline is for {images(size)}: "
+        f"{'; '.join(words)}.",
         caption="Each point is from a run of its own, relative to that run's baseline, which has one "
         "worker always; bars are 95% intervals. Ideal: as many times as fast as there are workers.",
     )
 
 
-def _rows_by_workers(runs: Sequence[tuple[Source, pd.DataFrame]]) -> pd.DataFrame:
-    """The pipeline in runs that differ in nothing but ``workers``, a column, ascending."""
-    groups: dict[str, dict[int, pd.DataFrame]] = {}
-    for source, summary in runs:
-        workers = source.settings.get("workers")
-        if source.paired and isinstance(workers, int):
-            rows = _ended_well(summary, "pipeline")[COMPARED].assign(workers=workers)
-            groups.setdefault(_circumstances(source), {})[workers] = rows
-    largest = max(groups.values(), key=len, default={})
-    none = pd.DataFrame(columns=[*COMPARED, "workers"])
-    return pd.concat([largest[workers] for workers in sorted(largest)] or [none])
-
-
 def _circumstances(source: Source) -> str:
     """What two runs must share for their workers to be compared, as text."""
-    of_machine = [source.machine.get(name) for name in ("cpu", "cpus_available")]
-    of_dataset = [source.dataset.get(name) for name in ("name", "key", "shape")]
-    settings = [source.settings.get(name) for name in SAME_SETTINGS]
-    shared = [of_machine, source.versions, of_dataset, settings]
-    return json.dumps(shared, sort_keys=True, default=str)
+    shared = [getattr(source, part).get(name) for part, names in SAME.items() for name in names]
+    return json.dumps([source.versions, *shared], sort_keys=True, default=str)
 
 
-def history_figure(source: Source, style: Mapping[str, Style]) -> Drawing | None:
+def history_figure(source: Source, style: Styles) -> Drawing | None:
     """Time of each backend at the largest size over commits and versions; None without history."""
     largest = {phase: rows["n_images"].max() for phase, rows in _by_phase(source.samples)}
     if not (source.history and largest):
         return None
     states = sorted([*source.history, source], key=lambda state: state.started)
-    figure, panels = new_figure(height=2.6 * len(largest) + STEP_LABELS, panels=len(largest))
+    samples = pd.concat({step: state.samples for step, state in enumerate(states)}, names=["step"])
+    titles = [f"{phase}: {images(size)}" for phase, size in largest.items()]
+    figure, panels = new_figure(*titles, height=2.6 * len(largest) + STEP_LABELS)
     words = []
     for (phase, size), axes in zip(largest.items(), panels, strict=True):
-        of_states = (_ended_well(state.samples, phase) for state in states)
-        # A row a state, a column a backend.
-        medians = pd.DataFrame(
-            [
-                own[own["n_images"] == size].groupby("backend")["seconds"].median()
-                for own in of_states
-            ]
-        ).reset_index(drop=True)
-        for backend in (name for name in style if name in medians):
-            own = medians[backend].dropna()
-            axes.plot(own.index, own, label=label(backend), **style[backend].drawn)
-            first, last = (format_seconds(own.iloc[end]) for end in (0, -1))
+        own = _ended_well(samples, phase)
+        groups = own[own["n_images"] == size].groupby(["backend", "step"])["seconds"]
+        medians = groups.median().reset_index()
+        for backend, look, of_steps in _by_backend(medians, style):
+            seconds = of_steps["seconds"]
+            axes.plot(of_steps["step"], seconds, label=label(backend), **look.drawn)
+            first, last = (format_seconds(seconds.iloc[end]) for end in (0, -1))
             words.append(f"{phase} of {images(size)} with {backend} from {first} to {last}")
         log_axis(axes, format_seconds, "time of one call")
-        write_title(axes, f"{phase}: {images(size)}")
     panels[-1].set_xticks(range(len(states)), labels=_labels(states), rotation=45, ha="right")
     panels[-1].tick_params(axis="x", labelsize=7.5)
-    return finish(
-        figure,
+    return Drawing(
+        picture=finish(figure, below=STEP_LABELS),
         name="history",
         title="History over commits and versions",
-        alt=f"Median times in {len(states)} results, oldest first",
-        words=words,
+        alt=f"Median times in {len(states)} results, oldest first: {'; '.join(words)}.",
         caption="Each step along x is a commit with a set of versions, in the order of their dates. "
         "The samples of two steps were not taken side by side: a machine that was busier looks like "
         "a slower commit.",
-        below=STEP_LABELS,
-        hspace=0.25,
     )
 
 
 def _labels(states: Sequence[Source]) -> list[str]:
     """A commit, and those of its versions that are not the same in all states."""
     names = dict.fromkeys(name for state in states for name in state.versions if name != "commit")
-    seen = {name: {str(state.versions.get(name)) for state in states} for name in names}
+    seen = {name: [str(state.versions.get(name, "–")) for state in states] for name in names}
+    varied = {name: versions for name, versions in seen.items() if len(set(versions)) > 1}
     texts = []
-    for state in states:
+    for step, state in enumerate(states):
         commit = str(state.versions.get("commit", ""))[:COMMIT_LETTERS] or state.started[:10]
-        varied = (
-            f"{name} {state.versions.get(name, '–')}" for name in names if len(seen[name]) > 1
-        )
-        texts.append(label(" ".join([commit, *varied])))
-    return texts
+        texts.append(" ".join([commit, *(f"{name} {own[step]}" for name, own in varied.items())]))
+    return [label(text) for text in texts]
 
 
 def found_picture(source: Source) -> Drawing | None:
     """Cells that the reference found, outlined; None without a picture that can be read."""
     try:
         with Image.open(io.BytesIO(source.picture), formats=["PNG"]) as picture:
-            described = picture.info.get("Description", "")
+            words = picture.info.get("Description", "")
     except (OSError, SyntaxError, ValueError):  # no picture, or a damaged one
         return None
-    words = described if isinstance(described, str) else ""
     return Drawing(
+        picture=source.picture,
         name="found",
         title="What is found",
         alt=f"Part of an image, and the same with the outlines of what was found in it. {words}",
         caption=f"Left as it is, right with the outlines of what the reference finds. {words}",
-        png=source.picture,
     )
+
+
+def _reach(middle: pd.Series[float], low: pd.Series[float], high: pd.Series[float]) -> np.ndarray:
+    """How far bars reach to both sides, as matplotlib takes it."""
+    return np.array([middle - low, high - middle])
 
 
 def _ended_well(rows: pd.DataFrame, phase: str) -> pd.DataFrame:
@@ -410,11 +375,8 @@ def _by_phase(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield phase, own
 
 
-def _by_backend(
-    rows: pd.DataFrame, style: Mapping[str, Style]
-) -> Iterator[tuple[str, Style, pd.DataFrame]]:
+def _by_backend(rows: pd.DataFrame, style: Styles) -> Iterator[tuple[str, Style, pd.DataFrame]]:
     """The look and the rows of each backend that has any, in the order of the styles."""
-    groups = dict(list(rows.groupby("backend", sort=False)))
     for backend, look in style.items():
-        if backend in groups:
-            yield backend, look, groups[backend]
+        if not (own := rows[rows["backend"] == backend]).empty:
+            yield backend, look, own

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from segbench.measure.settings import PHASES
 from segbench.report.cells import images
-from segbench.report.drawing import finish, new_figure, write_title
-from segbench.report.rendering import label
+from segbench.report.drawing import Drawing, finish, label, new_figure
 from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:
@@ -19,8 +17,11 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from segbench.report.drawing import Drawing
     from segbench.results.outcome import Comparison, Estimate
+
+    Look: TypeAlias = tuple[str, str, str]
+    # By the height at which each is drawn.
+    Estimates: TypeAlias = Sequence[tuple[float, Estimate | None]]
 
 # With more rows nobody finds one; the table has them all.
 MOST_ROWS = 120
@@ -72,14 +73,21 @@ def ratio_figure(
     """
     worst = dict.fromkeys(sorted(comparisons, key=order)[:MOST_ROWS])
     drawn = [case for case in comparisons if case in worst]
+    ends = [end for case in drawn for one in (case.first, case.again) for end in _ends(one)]
     if not any(_ends(case.first) for case in drawn):
         return None
-    labels, cases = _rows(drawn)
-    figure, (axes,) = new_figure(height=AROUND + ROW * len(labels))
-    _ratio_axis(axes, drawn, threshold)
+    rows: list[tuple[str, Comparison | None]] = []
+    for phase in dict.fromkeys([*PHASES, *(case.phase for case in drawn)]):
+        if own := [case for case in drawn if case.phase == phase]:
+            rows.append((label(phase), None))
+            rows += [(label(f"{case.backend}, {images(case.n_images)}"), case) for case in own]
+    labels = [text for text, _ in rows]
+    cases = {row: case for row, (_, case) in enumerate(rows) if case}
+    figure, (axes,) = new_figure(TITLE, height=AROUND + ROW * len(rows))
+    _ratio_axis(axes, ends, threshold)
     for verdict, look in LOOKS.items():
-        own = [(row, case.first) for row, case in cases.items() if case.verdict == verdict]
-        _draw(axes, own, look, size=6, name=verdict)
+        first = [(row, case.first) for row, case in cases.items() if case.verdict == verdict]
+        _draw(axes, first, look, size=6, name=verdict)
     again = [(row + 0.3, case.again) for row, case in cases.items()]
     _draw(axes, again, AGAIN, size=4, name="second look")
     for row, case in cases.items():
@@ -89,92 +97,66 @@ def ratio_figure(
             text = axes.text(1, row, case.verdict, transform=axes.get_yaxis_transform())
             text.set(ha="right", va="center", fontsize=8, fontweight=weight)
             text.set_color(LOOKS[case.verdict][0])
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_yticks(range(len(labels)), labels=labels)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), labels=labels)
     for row, tick in enumerate(axes.get_yticklabels()):
         tick.set(fontsize=8, fontweight="normal" if row in cases else "bold")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    write_title(axes, TITLE)
     caption = (
         "Points are medians over rounds, bars their 95% intervals. The gray band holds differences "
         "smaller than the threshold; a regression lies wholly beyond its right edge, the dashed line."
     )
     if left_out := len(comparisons) - len(drawn):
         caption += f" {left_out} more cases are in the table alone."
-    return finish(
-        figure,
+    words = _words(worst, name)
+    return Drawing(
+        picture=finish(figure, columns=4, left=0.25 + LETTER * max(map(len, labels))),
         name="ratios",
         title=TITLE,
-        alt=TITLE,
-        words=_words(worst, name),
+        alt=f"{TITLE}: {'; '.join(words)}.",
         caption=caption,
-        columns=4,
-        left=0.25 + LETTER * max(map(len, labels)),
     )
 
 
-def _rows(cases: Sequence[Comparison]) -> tuple[list[str], dict[int, Comparison]]:
-    """Label of each row, and the cases by row; above those of a phase there is a row without."""
-    phases = list(dict.fromkeys([*PHASES, *(case.phase for case in cases)]))
-    by_phase = sorted(cases, key=lambda case: phases.index(case.phase))
-    labels: list[str] = []
-    rows: dict[int, Comparison] = {}
-    for phase, own in itertools.groupby(by_phase, key=lambda case: case.phase):
-        labels.append(label(phase))
-        for case in own:
-            rows[len(labels)] = case
-            labels.append(label(f"{case.backend}, {images(case.n_images)}"))
-    return labels, rows
+def _ends(estimate: Estimate | None) -> tuple[float, ...]:
+    """What a logarithmic axis shows: a ratio, and both ends of its interval if it has them."""
+    if estimate is None or not 0 < estimate.ratio < math.inf:
+        return ()
+    ends = estimate.low, estimate.high
+    return (estimate.ratio, *(ends if all(0 < end < math.inf for end in ends) else ()))
 
 
-def _ends(estimate: Estimate | None) -> list[float]:
-    """What a logarithmic axis shows of a ratio and its interval; nothing without the ratio."""
-    if estimate is None:
-        return []
-    shown = [end for end in (estimate.low, estimate.high) if math.isfinite(end) and end > 0]
-    return [estimate.ratio, *shown] if math.isfinite(estimate.ratio) and estimate.ratio > 0 else []
-
-
-def _draw(
-    axes: Axes,
-    estimates: Iterable[tuple[float, Estimate | None]],
-    look: tuple[str, str, str],
-    *,
-    size: float,
-    name: str,
-) -> None:
+def _draw(axes: Axes, estimates: Estimates, look: Look, *, size: float, name: str) -> None:
     """Draw those estimates that there are, at their heights, with an entry in the legend."""
     places = {height: ends for height, one in estimates if (ends := _ends(one))}
     if not places:
         return
     colour, marker, filling = look
     for height, (_, *interval) in places.items():
-        if len(interval) == 2:
+        if interval:
             low, high = interval
             axes.hlines(height, low, high, color=colour, linewidth=1.2, zorder=3)
-    points = axes.plot([ends[0] for ends in places.values()], list(places), label=name, zorder=4)
-    drawn = {"linestyle": "none", "marker": marker, "markersize": size, "color": colour}
-    points[0].set(**drawn, markerfacecolor=filling)
+    ratios = [ratio for ratio, *_ in places.values()]
+    points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": size}
+    points |= {"color": colour, "markerfacecolor": filling, "label": name, "zorder": 4}
+    axes.plot(ratios, list(places), **points)
 
 
-def _ratio_axis(axes: Axes, cases: Iterable[Comparison], threshold: float) -> None:
+def _ratio_axis(axes: Axes, ends: Iterable[float], threshold: float) -> None:
     """A logarithmic axis, on which half and twice are equally far from 1, and the band."""
     edge = 1 + threshold
     within = f"a difference of less than {threshold * 100:.3g}%"
     axes.axvspan(1 / edge, edge, color="#e9edf1", zorder=0, linewidth=0, label=within)
     axes.axvline(edge, color=EDGE, linewidth=0.8, linestyle="--", zorder=1)
     axes.axvline(1, color=EDGE, linewidth=0.8, zorder=1)
-    estimates = [estimate for case in cases for estimate in (case.first, case.again)]
-    ends = [edge**-2, edge**2, *(end for estimate in estimates for end in _ends(estimate))]
-    low, high = math.log(min(ends)), math.log(max(ends))
+    shown = [edge**-2, edge**2, *ends]
+    low, high = math.log(min(shown)), math.log(max(shown))
     room = 0.04 * (high - low)
     axes.set_xscale("log")
     axes.set_xlim(math.exp(low - room), math.exp(high + room))
-    few = high - low < 1
-    axes.xaxis.set_major_locator(
-        MaxNLocator(8, steps=[1, 2, 5, 10]) if few else LogLocator(subs=(1, 2, 5))
-    )
+    few, many = MaxNLocator(8, steps=[1, 2, 5, 10]), LogLocator(subs=(1, 2, 5))
+    axes.xaxis.set_major_locator(few if high - low < 1 else many)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("below 1 the head is faster, above 1 it is slower", fontsize=9)
@@ -182,12 +164,8 @@ def _ratio_axis(axes: Axes, cases: Iterable[Comparison], threshold: float) -> No
 
 def _words(worst_first: Iterable[Comparison], name: Callable[[Comparison], str]) -> list[str]:
     """Each case that is not the same, and how far those that are reach."""
-    told, same = [], []
-    for case in worst_first:
-        if case.verdict != "same":
-            told.append(name(case))
-        elif case.first:
-            same.append(case.first.ratio)
+    told = [name(case) for case in worst_first if case.verdict != "same"]
+    same = [case.first.ratio for case in worst_first if case.verdict == "same" and case.first]
     if same:
         noun = "case is" if len(same) == 1 else "cases are"
         told.append(f"{len(same)} {noun} the same, from {min(same):.2f} to {max(same):.2f}")

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from segbench import __version__, files
+from segbench import files
 from segbench.report.cells import (
     NOTHING,
     Cell,
@@ -14,11 +14,12 @@ from segbench.report.cells import (
     Table,
     format_factor,
     format_interval,
-    format_seconds,
     images,
+    seconds_cell,
+    words,
 )
 from segbench.report.gate_figure import TITLE, order, ratio_figure
-from segbench.report.rendering import comment_text, data_uri, fence, one_line, render
+from segbench.report.rendering import one_line, paragraphs, render
 from segbench.results.outcome import FAILING, VERDICTS
 from segbench.stats import MIN_BLOCKS
 
@@ -52,22 +53,8 @@ WORDS = {
     "not compared": "not compared",
 }
 
-COLUMNS = (
-    *("Verdict", "Phase", "Images", "Backend"),
-    *("Base", "Head", "Ratio", "95% interval", "Second look"),
-)
-
-METHOD = tuple(
-    " ".join(paragraph.split())
-    for paragraph in (
-        f"""Base and head have an environment each, and in each round new processes. In a block a
-        case is timed at the base and at the head, one right after the other, so that a drift of the
-        machine moves both. The ratio of a round is the median over its blocks, that of a case the
-        median over the rounds, with a 95% interval for which it takes {MIN_BLOCKS} rounds.""",
-        """What seems to be a regression is looked at a second time, in new processes. Seen in the
-        first look alone, it is undecided.""",
-    )
-)
+CASE = ("Verdict", "Phase", "Images", "Backend")
+COLUMNS = (*CASE, "Base", "Head", "Ratio", "95% interval", "Second look")
 
 
 def summary(outcome: Outcome) -> list[str]:
@@ -86,9 +73,8 @@ def headline(outcome: Outcome) -> str:
     """The verdict, in words and numbers of cases."""
     counts = Counter(case.verdict for case in outcome.comparisons)
     compared = counts.total() - counts["not compared"]
-    seen = [verdict for verdict in WORDS if counts[verdict]]
-    failing = [_count(counts[verdict], WORDS[verdict]) for verdict in seen if verdict in FAILING]
-    others = [f"{counts[verdict]} {WORDS[verdict]}" for verdict in seen if verdict not in FAILING]
+    failing = [_count(counts[verdict], WORDS[verdict]) for verdict in FAILING if counts[verdict]]
+    others = [f"{counts[one]} {WORDS[one]}" for one in WORDS if counts[one] and one not in FAILING]
     decided = counts["undecided"] < compared
     found = " and ".join(failing) or ("No regression" if decided else "Nothing decided")
     text = f"{found} in {_count(compared, 'case')}" if compared else "Nothing compared"
@@ -99,23 +85,19 @@ def headline(outcome: Outcome) -> str:
 
 def _details(outcome: Outcome) -> list[str]:
     """The sentences under the verdict."""
-    failing = [case for case in _worst_first(outcome) if case.verdict in FAILING]
+    failing = [case for case in sorted(outcome.comparisons, key=order) if case.verdict in FAILING]
     more = len(failing) - MOST_NAMED
     minutes, seconds = divmod(round(outcome.seconds), 60)
-    compared = (
-        f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
-        f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
-        f"{f'{minutes} min ' if minutes else ''}{seconds} s."
-    )
+    compared = f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
+    compared += f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
+    compared += f"{minutes} min {seconds} s." if minutes else f"{seconds} s."
     changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
     if changed:
         compared += f" The {' and the '.join(changed)} had changes that are in no commit."
-    return [
-        *(f"{_told(case)}." for case in failing[:MOST_NAMED]),
-        *([f"And {more} more, which the table names."] if more > 0 else []),
-        one_line(compared),
-        *sight_sentences(outcome.sight),
-    ]
+    told = [f"{_told(case)}." for case in failing[:MOST_NAMED]]
+    if more > 0:
+        told.append(f"And {more} more, which the table names.")
+    return [*told, one_line(compared), *sight_sentences(outcome.sight)]
 
 
 def _told(case: Comparison) -> str:
@@ -148,11 +130,11 @@ def sight_table(calibration: Calibration) -> Table:
     heads = ("case", "found 95 times in 100", "called a regression though the same")
     rows = []
     for case in calibration.cases:
-        name = Cell(f"{case.phase}, {images(case.n_images)}, {case.backend}")
         shares = [Cell(f"{share:.1%}", share) for share in (case.smallest, case.alarms)]
         found = [(case.measured[arm], case.found[arm]) for arm in slowed]
         arms = [Cell(f"{ratio - 1:+.1%}, {share:.0%}", ratio) for ratio, share in found]
-        rows.append(Row((name, *shares, *arms)))
+        name = f"{case.phase}, {images(case.n_images)}, {case.backend}"
+        rows.append(Row((Cell(name), *shares, *arms)))
     return Table(
         name="sight",
         title="What a gate sees on this machine",
@@ -171,15 +153,15 @@ def terminal_table(outcome: Outcome) -> Table | None:
         None where there was nothing to compare. The cases of a verdict are either all there, or
         counted in one row.
     """
-    cases = _worst_first(outcome)
+    cases = sorted(outcome.comparisons, key=order)
     rows: list[Row] = []
     for verdict in VERDICTS:
         own = [case for case in cases if case.verdict == verdict]
         if verdict in FAILING or len(rows) + len(own) <= ROWS_OF_A_TERMINAL:
             rows += [_terminal_row(case) for case in own]
         elif own:
-            gaps = [Cell("")] * 3
-            rows.append(Row((Cell(_count(len(own), "case")), *gaps, Cell("", verdict=verdict))))
+            counted = words(_count(len(own), "case"), "", "", "")
+            rows.append(Row((*counted, Cell("", verdict=verdict))))
     if not rows:
         return None
     return Table(
@@ -208,9 +190,8 @@ def markdown(outcome: Outcome) -> str:
         it says so. Text of the results is shown, not obeyed, and mentions nobody.
     """
     values = _shown(outcome)
-    filters = {"comment": comment_text, "fence": fence}
     for most in ROWS_OF_A_COMMENT:
-        text = render("gate.md.jinja", filters=filters, values={**values, "most": most})
+        text = render("gate.md.jinja", {**values, "most": most})
         if len(text.encode()) < LONGEST_COMMENT:
             return f"{text}\n"
     return (
@@ -236,72 +217,52 @@ def write(outcome: Outcome, out: Path) -> Path:
     """
     figure = ratio_figure(outcome.comparisons, threshold=outcome.threshold, name=_told)
     index = out / "index.html"
-    values = {**_shown(outcome), "figure": figure}
-    files.write_text(
-        index, render("gate.html.jinja", filters={"data_uri": data_uri}, values=values)
-    )
+    files.write_text(index, render("gate.html.jinja", {**_shown(outcome), "figure": figure}))
     if figure:
-        files.write_bytes(out / "figures" / f"{figure.name}.svg", figure.svg)
-        files.write_bytes(out / "figures" / f"{figure.name}.png", figure.png)
+        for name, content in figure.files.items():
+            files.write_bytes(out / "figures" / name, content)
     return index
 
 
 def _shown(outcome: Outcome) -> dict[str, object]:
     """What the page and the comment show."""
-    cases = _worst_first(outcome)
-    sides = [{"commit": side.commit, **side.versions} for side in (outcome.base, outcome.head)]
+    sides = outcome.base, outcome.head
+    versions = [{"commit": side.commit, **side.versions} for side in sides]
+    rows = [
+        (name, *(own.get(name) or "–" for own in versions)) for name in versions[0] | versions[1]
+    ]
     facts = {"started": outcome.started, "images": outcome.dataset, **outcome.machine}
     return {
         "headline": headline(outcome),
-        "failing": any(case.verdict in FAILING for case in cases),
+        "failing": any(case.verdict in FAILING for case in outcome.comparisons),
         "sentences": _details(outcome),
-        "notes": [one_line(note) for note in outcome.notes],
+        "notes": list(map(one_line, outcome.notes)),
         "columns": COLUMNS,
-        "rows": [_row(case) for case in cases],
-        "base": one_line(outcome.base.what),
-        "head": one_line(outcome.head.what),
-        # Each once, in the order in which the sides name them.
-        "versions": [
-            [one_line(text) for text in (name, *(side.get(name) or "–" for side in sides))]
-            for name in dict.fromkeys([*sides[0], *sides[1]])
-        ],
-        "facts": [
-            (one_line(name.replace("_", " ")), one_line(value)) for name, value in facts.items()
-        ],
+        "rows": [_row(case) for case in sorted(outcome.comparisons, key=order)],
+        "sides": [one_line(side.what) for side in sides],
+        "versions": [list(map(one_line, row)) for row in rows],
+        "facts": [(one_line(name.replace("_", " ")), one_line(one)) for name, one in facts.items()],
         "command": one_line(outcome.command),
-        "method": METHOD,
+        "method": paragraphs("gate_method.txt.jinja", {"blocks": MIN_BLOCKS}),
         "threshold": _percent(outcome.threshold),
         "verdicts": VERDICTS,
-        "version": __version__,
     }
-
-
-def _worst_first(outcome: Outcome) -> list[Comparison]:
-    return sorted(outcome.comparisons, key=order)
 
 
 def _row(case: Comparison) -> Row:
     """A case in `COLUMNS`; why it has no time stands under its backend."""
-    first = again = interval = NOTHING
+    ratio = interval = again = NOTHING
     if case.first:
-        first = Cell(format_factor(case.first.ratio), case.first.ratio)
+        ratio = Cell(format_factor(case.first.ratio), case.first.ratio)
         interval = Cell(_interval(case.first))
     if case.again:
-        ratio = case.again.ratio
-        again = Cell(f"{format_factor(ratio)} ({_interval(case.again)})", ratio)
-    times = (case.base_seconds, case.head_seconds)
-    return Row(
-        (
-            Cell("", order(case)[0], verdict=case.verdict),
-            Cell(one_line(case.phase)),
-            Cell(str(case.n_images), case.n_images),
-            Cell(one_line(case.backend), note=_cause(case)),
-            *(NOTHING if time is None else Cell(format_seconds(time), time) for time in times),
-            first,
-            interval,
-            again,
-        )
-    )
+        text = f"{format_factor(case.again.ratio)} ({_interval(case.again)})"
+        again = Cell(text, case.again.ratio)
+    verdict = Cell("", order(case)[0], verdict=case.verdict)
+    size = Cell(str(case.n_images), case.n_images)
+    backend = Cell(one_line(case.backend), note=_cause(case))
+    times = seconds_cell(case.base_seconds), seconds_cell(case.head_seconds)
+    return Row((verdict, Cell(one_line(case.phase)), size, backend, *times, ratio, interval, again))
 
 
 def _interval(estimate: Estimate, *, to: str = "–", too_few: str = "– ({})") -> str:

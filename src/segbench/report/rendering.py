@@ -1,19 +1,17 @@
-"""What every page of a report is made with: templates, texts that are safe in them, figures."""
+"""What every page of a report is made with: templates, and texts that are safe in them."""
 
 from __future__ import annotations
 
 import base64
-import io
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import jinja2
-import matplotlib as mpl
+
+from segbench import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from matplotlib.figure import Figure
+    from segbench.report.drawing import Drawing
 
 ZERO_WIDTH_SPACE = "&#8203;"
 
@@ -24,50 +22,40 @@ PINGS = re.compile(
 )
 
 
-def render(
-    template: str, *, filters: Mapping[str, Callable[..., object]], values: Mapping[str, object]
-) -> str:
+def render(template: str, values: dict[str, object]) -> str:
     """Fill a template of the report.
 
     Parameters
     ----------
     template : str
         Its file; in one that ends with ``.html.jinja`` values are escaped.
-    filters : mapping of str to callable
-        What the template calls by name.
-    values : mapping of str to object
-        What it shows.
+    values : dict of str to object
+        What it shows; of what is not there, it shows nothing but fails.
 
     Returns
     -------
     str
         That can be saved as UTF-8: bytes of names that are no text are written out.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("segbench.report"),
-        autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(filters)
-    text = environment.get_template(template).render(values)
+    text = ENVIRONMENT.get_template(template).render(values)
     return text.encode(errors="backslashreplace").decode()
+
+
+def paragraphs(template: str, values: dict[str, object]) -> list[str]:
+    """What a template of plain text says, in paragraphs for HTML and Markdown alike."""
+    return [" ".join(text.split()) for text in render(template, values).split("\n\n")]
 
 
 def one_line(text: str) -> str:
     """Text on one line; what a terminal would obey, and what can't be saved, is written out."""
     shown = " ".join(text.split())
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in shown
-    )
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
 
 
 def markdown_text(text: str) -> str:
     """Text that Markdown, in a table or not, shows as it is."""
     text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines())
-    escaped = "".join(f"\\{letter}" if letter in "\\|`*_[]~#>" else letter for letter in text)
+    escaped = re.sub(r"[\\|`*_\[\]~#>]", r"\\\g<0>", text)
     # At the start of a line these make a list.
     return f"\\{escaped}" if escaped.startswith(("-", "+")) else escaped
 
@@ -90,27 +78,30 @@ def fence(text: str) -> str:
     return f"{marks}\n{text}\n{marks}"
 
 
-def data_uri(svg: bytes) -> str:
-    """A picture as an address that holds it."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def picture_uri(drawing: Drawing) -> str:
+    """A figure as an address that holds it."""
+    kind, content = ("svg+xml", drawing.svg) if drawing.svg else ("png", drawing.png)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def label(text: str) -> str:
-    """Text for a figure, which reads dollars as mathematics and has little room."""
-    # A name that is not UTF-8 can't be drawn, and XML holds no control characters.
-    text = one_line(text)
-    return (text if len(text) <= 60 else f"{text[:59]}…").replace("$", r"\$")
+def by_times(shape: object) -> str:
+    """A shape as people write it, whatever a file has in its place."""
+    return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
 
 
-def picture(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
-    """A figure as the content of a file."""
-    content = io.BytesIO()
-    # No date and fixed ids: the same data give the same file. Text as text: as paths it makes a
-    # file five times as large.
-    with mpl.rc_context({"svg.hashsalt": "segbench", "svg.fonttype": "none"}):
-        if kind == "svg":
-            figure.savefig(content, format="svg", metadata={"Date": None})
-        else:
-            # Packed in a third of the time, half as large again.
-            figure.savefig(content, format="png", dpi=150, pil_kwargs={"compress_level": 1})
-    return content.getvalue()
+ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("segbench.report"),
+    autoescape=jinja2.select_autoescape(["html.jinja"], default=False),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+ENVIRONMENT.globals["version"] = __version__
+ENVIRONMENT.filters |= {
+    "by_times": by_times,
+    "comment": comment_text,
+    "fence": fence,
+    "markdown": markdown_text,
+    "percent": "{:.0%}".format,
+    "picture_uri": picture_uri,
+}

@@ -11,8 +11,6 @@ from segbench.images.datasets import origin_of
 from segbench.measure import settings as asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from segbench.results.sources import Source
 
 METHOD_LINK = "https://github.com/segbench/segbench/blob/HEAD/docs/method.md"
@@ -30,40 +28,34 @@ def commands(source: Source) -> tuple[str, ...]:
     First those that bring the same source and versions of the libraries, as far as the source names
     them, then the one that measures. None at all where a run does not say what it was asked for.
     """
-    measure = _measure(source)
-    return (*_install(source), measure) if measure else ()
-
-
-def _install(source: Source) -> Iterator[str]:
-    """Lines that bring the versions of a source; none for those that it does not name."""
-    # asv checks out and installs by itself.
-    if source.kind == "asv":
-        return
     commit = source.versions.get("commit")
-    if isinstance(commit, str) and COMMIT.fullmatch(commit):
-        yield shlex.join(["git", "checkout", commit.removesuffix("-dirty")])
-        if commit.endswith("-dirty"):
-            yield "# segbench itself had changes that are in no commit"
+    if not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
+        commit = ""
+    if source.kind == "asv":  # which checks out and installs by itself
+        return (shlex.join(["asv", "run", *([f"{commit}^!"] if commit else [])]),)
+    measure = _measure(source)
+    if not measure:
+        return ()
+    lines = [shlex.join(["git", "checkout", commit.removesuffix("-dirty")])] if commit else []
+    if commit.endswith("-dirty"):
+        lines.append("# segbench itself had changes that are in no commit")
     pins = [
         f"{name}=={version}"
         for name, version in source.versions.items()
-        if name not in NO_LIBRARY and _is_version(name) and _is_version(version)
+        if name not in NO_LIBRARY and all(map(_is_word, (name, version)))
     ]
     if pins:
-        yield shlex.join(["pip", "install", ".", *pins])
+        lines.append(shlex.join(["pip", "install", ".", *pins]))
+    return (*lines, measure)
 
 
-def _is_version(text: object) -> bool:
+def _is_word(text: object) -> bool:
     """Whether this is the name of a library, or its version, and no option of a command."""
     return isinstance(text, str) and bool(VERSION.fullmatch(text))
 
 
 def _measure(source: Source) -> str:
     """The command that measures; empty where it is not known."""
-    if source.kind == "asv":
-        commit = source.versions.get("commit")
-        known = isinstance(commit, str) and COMMIT.fullmatch(commit)
-        return shlex.join(["asv", "run", *([f"{commit}^!"] if known else [])])
     if source.kind == "pytest-benchmark":
         wanted = ["--benchmark-enable", "--benchmark-json", source.name]
         return shlex.join(["pytest", "tests/benchmarks", *wanted])
@@ -71,13 +63,9 @@ def _measure(source: Source) -> str:
         # Made from the settings, which are the same in runs of earlier versions, too.
         return asked.command(asked.read(source.settings), origin_of(source.dataset))
     except InputError:
-        # As it was typed: what was a default may have become another.
-        typed = source.settings.get("command")
-        return _quoted(typed) if isinstance(typed, str) else ""
-
-
-def _quoted(command: str) -> str:
+        pass
     try:
-        return shlex.join(shlex.split(command))
-    except ValueError:  # a quotation that does not end, in a file that was edited
+        # As it was typed: what was a default may have become another.
+        return shlex.join(shlex.split(source.settings["command"]))
+    except (KeyError, TypeError, AttributeError, ValueError):  # not a command that a shell takes
         return ""

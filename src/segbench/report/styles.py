@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segbench.measure.settings import BACKENDS
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by the colour-blind; the markers tell them apart in gray.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-LINES = ("-", "--", "-.", ":")
+LINES = ("solid", "dashed", "dashdot", "dotted")
 
-# As matplotlib names them, and letters that look like them.
+# As matplotlib names them, as Bokeh does, and letters that look like them.
 MARKERS = "os^DvPX*"
+SHAPES = ("circle", "square", "triangle", "diamond", "inverted_triangle", "plus", "x", "star")
 SYMBOLS = "●■▲◆▼✚✖★"
 
 
@@ -27,30 +28,30 @@ class Style:
     ----------
     colour : str
         ``#RRGGBB``.
-    marker, line : str
-        As matplotlib names them.
-    symbol : str
-        A letter that looks like the marker.
+    line : str
+        As matplotlib and Bokeh name it.
+    marker, shape, symbol : str
+        The marker as matplotlib names it, as Bokeh does, and as a letter.
     """
 
     colour: str
-    marker: str
     line: str
+    marker: str
+    shape: str
     symbol: str
 
     @property
     def drawn(self) -> dict[str, Any]:
         """A line through markers, as matplotlib's options."""
-        return {
-            "color": self.colour,
-            "marker": self.marker,
-            "markersize": 5,
-            "linestyle": self.line,
-            "linewidth": 1.4,
-        }
+        markers = {"color": self.colour, "marker": self.marker, "markersize": 5}
+        return {**markers, "linestyle": self.line, "linewidth": 1.4}
 
 
-def styles(backends: Iterable[str]) -> dict[str, Style]:
+# By the name of the backend, in the order of the legend.
+Styles: TypeAlias = dict[str, Style]
+
+
+def styles(backends: Iterable[str]) -> Styles:
     """Style of each backend, in their order.
 
     Those of the default run look the same in every report; what others look like depends on which
@@ -63,12 +64,9 @@ def styles(backends: Iterable[str]) -> dict[str, Style]:
 
 
 def _style(number: int) -> Style:
-    # A colour that comes again has another marker: 64 backends look different.
     again, colour = divmod(number, len(COLOURS))
-    marker = (number + again) % len(MARKERS)
-    return Style(
-        colour=COLOURS[colour],
-        marker=MARKERS[marker],
-        line=LINES[(number + again) % len(LINES)],
-        symbol=SYMBOLS[marker],
-    )
+    # A colour that comes again has another marker: 64 backends look different.
+    place = number + again
+    marker, shape, symbol = (some[place % len(some)] for some in (MARKERS, SHAPES, SYMBOLS))
+    line = LINES[place % len(LINES)]
+    return Style(colour=COLOURS[colour], line=line, marker=marker, shape=shape, symbol=symbol)

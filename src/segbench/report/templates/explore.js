@@ -63,8 +63,10 @@
     const model = (name) => chart.get_model_by_name(name);
     const scale = measure.value === "seconds" ? 1e3 : 1;
     const label = measure.value === "seconds" ? "time of one call, ms" : "time as a multiple of the baseline's";
-    const drawn = rows.filter((row) => row[measure.value].length);
-    const ends = (some, which) => some.map((row) => row[measure.value][which] * scale);
+    const drawn = rows.filter((row) => row[measure.value][0] !== null);
+    // The median where there is no interval.
+    const end = (values, which) => (values[which] ?? values[0]) * scale;
+    const ends = (some, which) => some.map((row) => end(row[measure.value], which));
     const single = size.value !== "";
     model("sizes").visible = !single;
     model("one-size").visible = single;
@@ -79,7 +81,7 @@
         high: ends(drawn, 2),
         place: places,
         colour: looks.map((look) => look.colour),
-        marker: looks.map((look) => look.marker),
+        shape: looks.map((look) => look.shape),
       });
       return;
     }
