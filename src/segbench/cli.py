@@ -11,6 +11,7 @@ import shlex
 import sys
 import traceback
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Settings)
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+folder_option = partial(
+    click.option, type=click.Path(path_type=Path, file_okay=False), metavar="DIR"
+)
+file_option = partial(click.option, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+flag_option = partial(click.option, is_flag=True)
 
 
 class _Group(click.Group):
@@ -157,11 +161,6 @@ def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
     )
 
 
-def _out_option(what: str) -> Callable[..., Any]:
-    text = f"For {what} and report/.  [default: results/<time>]"
-    return click.option("--out", type=FOLDER, metavar="DIR", help=text)
-
-
 def _new_folder() -> Path:
     return Path("results") / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
 
@@ -175,19 +174,15 @@ def _typed() -> str:
 
 @main.command()
 @_images_options
-@click.option(
+@flag_option(
     "--quick",
-    is_flag=True,
     default=None,
     help="The sizes 1,20,50, no backend with processes, and 1 second a case, unless the options "
     "of these say otherwise.",
 )
-@_out_option("run.jsonl")
-@click.option(
-    "--resume",
-    type=FOLDER,
-    metavar="DIR",
-    help="Go on with a run that was interrupted, as it was asked for; alone.",
+@folder_option("--out", help="For run.jsonl and report/.  [default: results/<time>]")
+@folder_option(
+    "--resume", help="Go on with a run that was interrupted, as it was asked for; alone."
 )
 @_together(*_options_of(RunSettings, {}))
 def run(*, resume: Path | None, **options: Any) -> int:
@@ -245,7 +240,7 @@ def run(*, resume: Path | None, **options: Any) -> int:
 @click.argument(
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE..."
 )
-@click.option("--out", type=FOLDER, default="reports", show_default=True, metavar="DIR")
+@folder_option("--out", default="reports", show_default=True)
 def report(*, sources: tuple[Path, ...], out: Path) -> None:
     """Write a report from run folders, ASV results and pytest-benchmark JSON files."""
     from segbench.report import page
@@ -263,16 +258,15 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
     metavar="REQUIREMENT",
     help="Other versions of libraries, as `dask==2026.3.0`: are those installed slower? Repeatable.",
 )
-@click.option(
+@flag_option(
     "--calibrate",
-    is_flag=True,
     help="Find out what a gate sees on this machine: this code against itself, and slowed.",
 )
 @_images_options
-@click.option("--strict", is_flag=True, help="Fail also where a case stays undecided.")
-@click.option("--markdown", type=FILE, metavar="FILE", help="For a comment on a pull request.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="For other programs.")
-@_out_option("gate.jsonl")
+@flag_option("--strict", help="Fail also where a case stays undecided.")
+@file_option("--markdown", help="For a comment on a pull request.")
+@file_option("--json", "json_file", help="For other programs.")
+@folder_option("--out", help="For gate.jsonl and report/.  [default: results/<time>]")
 @_together(*_options_of(GateSettings, GATE))
 def gate(
     *,
@@ -343,12 +337,8 @@ def gate(
 @main.command()
 @click.argument("images", metavar="DIR_OR_GLOB")
 @click.option("--backend", metavar="SPEC", default=str(BASELINE), show_default=True)
-@click.option(
-    "--out", type=FILE, default="cells.csv", show_default=True, help="Table: one row a cell."
-)
-@click.option(
-    "--labels", type=FOLDER, metavar="DIR", help="Write a label image (TIFF) for each image."
-)
+@file_option("--out", default="cells.csv", show_default=True, help="Table: one row a cell.")
+@folder_option("--labels", help="Write a label image (TIFF) for each image.")
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
 )
