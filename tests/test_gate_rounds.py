@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
@@ -16,6 +17,8 @@ from segbench.gate import compare, rounds
 from segbench.gate.rounds import MOST_PAIRS, Images
 from segbench.gate.sides import Environment
 from segbench.images import datasets
+from segbench.images.origin import Origin
+from segbench.images.smear import smear_image
 from segbench.measure import protocol
 from segbench.measure.protocol import Check, Failed, Reference, Refused, Start, Started, Time
 from segbench.measure.settings import GateSettings
@@ -46,17 +49,18 @@ def measure(
     images: Images, script: Script, *, settings: GateSettings = SETTINGS, look: int = 1
 ) -> list[Sample]:
     """All samples of a look."""
-    return list(
-        rounds.measure(
-            SIDES,
-            settings.cases,
-            images,
-            settings=settings,
-            look=look,
-            launch=script.launch,
-            say=lambda _: None,
-        )
+    samples: list[Sample] = []
+    rounds.measure(
+        SIDES,
+        settings.cases,
+        images,
+        settings=settings,
+        look=look,
+        launch=script.launch,
+        watcher=Watcher(),
+        take=samples.append,
     )
+    return samples
 
 
 def gate(
@@ -321,11 +325,14 @@ def test_a_reference_that_fails(images: Images, tmp_path: Path, kind: type[Reque
     assert all(worker.stopped for worker in script.workers)
 
 
-def test_sizes_beyond_the_images_are_left_out(images: Images) -> None:
+def test_sizes_beyond_the_images_are_left_out(tmp_path: Path) -> None:
     """A gate on fewer images than a size asks for leaves that size out and says so."""
+    Image.fromarray(smear_image(0, shape=(48, 64)).pixels).save(tmp_path / "0.png")
     watcher = Watcher()
-    settings = rounds.fitted(dataclasses.replace(SETTINGS, sizes=(1, 20)), images.dataset, watcher)
-    assert settings.sizes == (1,)
+    origin = Origin(images=str(tmp_path))
+    asked = dataclasses.replace(SETTINGS, sizes=(1, 20))
+    dataset, settings = rounds.find(origin, asked, watcher=watcher)
+    assert (len(dataset.files), settings.sizes) == (1, (1,))
     assert "left out 20" in watcher.notes[0]
 
 

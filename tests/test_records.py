@@ -177,6 +177,16 @@ def test_a_gate_of_an_earlier_version(tmp_path: Path) -> None:
     assert found.samples[2].cause == "why"
 
 
+def test_a_damaged_gate_of_an_earlier_version(tmp_path: Path) -> None:
+    """A pair that is ok and lacks the time of a side is an input error that names its line."""
+    header, pair, failed = OLD_GATE
+    path = tmp_path / "gate.jsonl"
+    lines = (header, {**pair, "head_seconds": None}, failed)
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in lines), encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 2: .* needs seconds above 0"):
+        read(path)
+
+
 def test_runs_of_earlier_versions() -> None:
     """The committed runs, written by earlier versions, are read whole."""
     for folder in sorted(REFERENCE.glob("*/run.jsonl")):

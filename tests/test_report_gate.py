@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.table import Table as Grid
 
+from segbench import jsonl
 from segbench.report import gate_page as gate
 from segbench.report.gate_figure import LOOKS, MOST_ROWS, ratio_figure
 from segbench.report.rendering import comment_text, one_line
@@ -30,7 +31,6 @@ from segbench.results.outcome import (
     Outcome,
     Side,
     Sight,
-    write_outcome,
 )
 from tests.pages import Page, asks_for_nothing, read_page
 
@@ -584,16 +584,14 @@ def test_what_has_no_place_on_the_axis(low: float, ratio: float, high: float) ->
 
 @given(outcome=OUTCOMES)
 @LENIENT
-def test_json_of_any_outcome(outcome: Outcome, tmp_path: Path) -> None:
+def test_json_of_any_outcome(outcome: Outcome) -> None:
     """An outcome can be read back from strict JSON: as it was, but null for what is not known."""
-    path = tmp_path / "gate.json"
-    write_outcome(outcome, path)
 
     def refuse(name: str) -> float:
         raise AssertionError(f"{name} is no JSON")
 
     known = json.dumps(dataclasses.asdict(outcome))
-    assert json.loads(path.read_bytes(), parse_constant=refuse) == json.loads(
+    assert json.loads(jsonl.encode(outcome), parse_constant=refuse) == json.loads(
         known, parse_constant=lambda _: None
     )
 

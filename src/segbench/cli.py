@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import signal
 import sys
 import traceback
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import click
 
-from segbench import __version__
+from segbench import __version__, terminal
 from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
 from segbench.images.origin import DEFAULT_SHAPE, MADE, Origin, parse_shape
@@ -36,9 +36,13 @@ from segbench.pipeline import PipelineParams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from segbench.results.outcome import Outcome
-
 S = TypeVar("S", bound=Settings)
+
+folder_option = partial(
+    click.option, type=click.Path(path_type=Path, file_okay=False), metavar="DIR"
+)
+file_option = partial(click.option, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+flag_option = partial(click.option, is_flag=True)
 
 
 class _Group(click.Group):
@@ -46,27 +50,28 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line and exit."""
-        options["standalone_mode"] = False
         try:
-            status = super().main(*args, **options)
+            status = super().main(*args, **{**options, "standalone_mode": False})
+            sys.exit(status if isinstance(status, int) else 0)
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
-            sys.exit(2)
-        except (InputError, click.ClickException) as error:
-            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"segbench: {' '.join(text.split())}", err=True)
-            sys.exit(2)
+        except click.ClickException as error:
+            _complain(error.format_message())
+        except InputError as error:
+            _complain(str(error))
         except OSError as error:
             # A file or folder of the user's: bad input of another module is an InputError.
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"segbench: {where}{error.strerror or error}", err=True)
-            sys.exit(2)
-        except click.Abort as error:
-            raise KeyboardInterrupt from error
+            _complain(f"{where}{error.strerror or error}")
         except Exception:  # noqa: BLE001  # a mistake of segbench's own is not what status 1 tells of
             traceback.print_exc()
-            sys.exit(2)
-        sys.exit(status if isinstance(status, int) else 0)
+        sys.exit(2)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"segbench: {' '.join(text.split())}", err=True)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,18 +81,6 @@ def main() -> None:
 
 
 # Options
-
-
-class _Read(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click alone
-    """A type whose text is read by a function."""
-
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self.name = name
-        self._read = read
-
-    def convert(self, value: Any, _parameter: object, _context: object) -> Any:
-        """Read it; what makes no sense is an InputError."""
-        return self._read(value)
 
 
 def _together(*options: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,44 +99,40 @@ def _options_of(kind: type[Any], defaults: Mapping[str, Any]) -> Iterator[Callab
 
     `defaults` are those of a command that has others than the fields.
     """
-    hints = get_type_hints(kind)
+    hints: dict[str, Any] = get_type_hints(kind)
     for each in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[each.name]):
-            yield from _options_of(hints[each.name], defaults)
+        told, value = each.metadata, hints[each.name]
+        if value is PipelineParams:
+            yield from _options_of(PipelineParams, defaults)
             continue
-        told, default = each.metadata, defaults.get(each.name, each.default)
-        flag = hints[each.name] is bool
-        value: Any = hints[each.name]
+        default = defaults.get(each.name, each.default)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        flag = value is bool
         if "choices" in told:
             value = click.Choice(told["choices"])
-        elif "read" in told:
-            value = _Read(told["metavar"], told["read"])
         elif "least" in told:
             value = click.IntRange(told["least"])
-        shown = told.get("default") or (
-            ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        )
         yield click.option(
             f"--{each.name.replace('_', '-')}",
-            type=None if flag else value,
+            type=None if flag else told.get("read", value),
             is_flag=flag,
             default=None,
             metavar=told.get("metavar"),
-            help=told["help"] + ("" if flag else f"  [default: {shown}]"),
+            help=told["help"] + ("" if flag else f"  [default: {told.get('shown', shown)}]"),
         )
+
+
+def _given(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that were given and are fields of some settings."""
+    names = [each.name for each in dataclasses.fields(kind)]
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def _settings(kind: type[S], defaults: Mapping[str, Any], options: Mapping[str, Any]) -> S:
     """Settings from the options that were given, and the defaults of a command."""
-    given = {name: value for name, value in options.items() if value is not None}
-    names = {field.name for field in dataclasses.fields(PipelineParams)}
-    params = {name: given.pop(name) for name in names & given.keys()}
-    return kind(**{**defaults, **given, "params": PipelineParams(**params)})
+    params = PipelineParams(**_given(PipelineParams, options))
+    return kind(**{**defaults, **_given(kind, options), "params": params})
 
-
-_run_options = _together(*_options_of(RunSettings, {}))
-_gate_options = _together(*_options_of(GateSettings, GATE))
-_pipeline_options = _together(*_options_of(PipelineParams, {}))
 
 _images_options = _together(
     click.option(
@@ -154,29 +143,22 @@ _images_options = _together(
         type=click.Choice(MADE),
         help=f"Images to make where you give none.  [default: {MADE[0]}]",
     ),
-    click.option("--shape", metavar="HxW", help="Of the images to make.  [default: 192x256]"),
+    click.option(
+        "--shape",
+        type=parse_shape,
+        metavar="HxW",
+        help="Of the images to make.  [default: 192x256]",
+    ),
 )
 
 
-def _out_option(what: str) -> Callable[..., Any]:
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help=f"For {what} and report/.  [default: results/<time>]",
-    )
-
-
-def _file_option(flag: str, name: str, what: str) -> Callable[..., Any]:
-    path = click.Path(path_type=Path, dir_okay=False)
-    return click.option(flag, name, type=path, metavar="FILE", help=what)
-
-
-def _origin(images: str | None, dataset: str | None, shape: str | None, seed: int) -> Origin:
-    if images is not None and (dataset or shape):
+def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
+    images, made, shape = (options[name] for name in ("images", "dataset", "shape"))
+    if images is not None and (made or shape):
         raise InputError("--dataset and --shape are for images to make, --images for yours")
-    size = parse_shape(shape) if shape else DEFAULT_SHAPE
-    return Origin(images=images, made=dataset or MADE[0], shape=size, seed=seed)
+    return Origin(
+        images=images, made=made or MADE[0], shape=shape or DEFAULT_SHAPE, seed=settings.seed
+    )
 
 
 def _new_folder() -> Path:
@@ -192,106 +174,73 @@ def _typed() -> str:
 
 @main.command()
 @_images_options
-@click.option(
+@flag_option(
     "--quick",
-    is_flag=True,
+    default=None,
     help="The sizes 1,20,50, no backend with processes, and 1 second a case, unless the options "
     "of these say otherwise.",
 )
-@_out_option("run.jsonl")
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Go on with a run that was interrupted, as it was asked for; alone.",
+@folder_option("--out", help="For run.jsonl and report/.  [default: results/<time>]")
+@folder_option(
+    "--resume", help="Go on with a run that was interrupted, as it was asked for; alone."
 )
-@_run_options
-def run(
-    *,
-    images: str | None,
-    dataset: str | None,
-    shape: str | None,
-    quick: bool,
-    out: Path | None,
-    resume: Path | None,
-    **options: Any,
-) -> int:
+@_together(*_options_of(RunSettings, {}))
+def run(*, resume: Path | None, **options: Any) -> int:
     """Measure backends side by side and write a report.
 
     Ends with status 1 if a backend found other cells than the reference, or nothing could be timed.
     """
-    from segbench import terminal
     from segbench.measure import engine
     from segbench.results import records
 
-    if resume is not None:
-        others = {"images": images, "dataset": dataset, "shape": shape, "quick": quick or None}
-        for name, value in {**others, "out": out, **options}.items():
-            if value is not None:
-                option = f"--{name.replace('_', '-')}"
-                raise InputError(
-                    f"{option}: a run goes on as it was asked for; give --resume alone"
-                )
-        folder = resume
-    else:
-        settings = _settings(RunSettings, QUICK if quick else {}, options)
-        origin = _origin(images, dataset, shape, settings.seed)
-        folder = out or _new_folder()
-        records.refuse_existing(folder / records.RUN_NAME)
-    # Told to end (a time-out, CI), a run ends as it does on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder: Path = resume or options["out"] or _new_folder()
+    samples = folder / records.RUN_NAME
+    if resume is None:
+        settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
+        origin = _origin(options, settings)
+        records.refuse_existing(samples)
+    elif others := [name for name, value in options.items() if value is not None]:
+        raise InputError(
+            f"--{others[0].replace('_', '-')}: a run goes on as it was asked for; give --resume "
+            "alone"
+        )
     interrupted = False
     with terminal.progress() as watcher:
         try:
-            if resume is not None:
-                engine.resume(folder, watcher=watcher)
-            else:
+            if resume is None:
                 engine.start(origin, settings, out=folder, watcher=watcher, command=_typed())
+            else:
+                engine.resume(folder, watcher=watcher)
         except KeyboardInterrupt:
+            if not samples.exists():
+                raise
             interrupted = True
-    return _tell_run(folder, interrupted=interrupted)
 
-
-def _tell_run(folder: Path, *, interrupted: bool) -> int:
-    from segbench import terminal
+    # It takes a while to import, which the workers were not to wait for.
     from segbench.report import page
-    from segbench.results.records import RUN_NAME
     from segbench.results.sources import read_run_folder
 
-    samples = folder / RUN_NAME
-    if interrupted and not samples.exists():
-        raise KeyboardInterrupt
     source = read_run_folder(folder)
     (section,) = page.make_sections([source])
     index = page.write([section], folder / "report")
-    for table in section.tables_for_terminal():
-        terminal.print_table(table)
-    for sentence in (*section.answer.sentences, *section.warnings):
-        click.echo(sentence)
+    sentences = (*section.answer.sentences, *section.warnings)
+    terminal.tell(section.tables_for_terminal(), sentences)
     if interrupted:
         terminal.warn(
             "interrupted: the report shows what was measured until then; go on with "
             f"`segbench run --resume {shlex.quote(str(folder))}`"
         )
-    click.echo(f"Samples: {samples}")
-    click.echo(f"Report:  {index}")
-    if interrupted:
-        return INTERRUPTED
+    terminal.tell_files(samples=samples, report=index)
     statuses = set(source.samples["status"])
-    return 1 if "wrong-result" in statuses or "ok" not in statuses else 0
+    failed = "wrong-result" in statuses or "ok" not in statuses
+    return INTERRUPTED if interrupted else int(failed)
 
 
 @main.command()
 @click.argument(
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE..."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="reports",
-    show_default=True,
-    metavar="DIR",
-)
+@folder_option("--out", default="reports", show_default=True)
 def report(*, sources: tuple[Path, ...], out: Path) -> None:
     """Write a report from run folders, ASV results and pytest-benchmark JSON files."""
     from segbench.report import page
@@ -309,25 +258,21 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
     metavar="REQUIREMENT",
     help="Other versions of libraries, as `dask==2026.3.0`: are those installed slower? Repeatable.",
 )
-@click.option(
+@flag_option(
     "--calibrate",
-    is_flag=True,
     help="Find out what a gate sees on this machine: this code against itself, and slowed.",
 )
 @_images_options
-@click.option("--strict", is_flag=True, help="Fail also where a case stays undecided.")
-@_file_option("--markdown", "markdown", "For a comment on a pull request.")
-@_file_option("--json", "json_file", "For other programs.")
-@_out_option("gate.jsonl")
-@_gate_options
+@flag_option("--strict", help="Fail also where a case stays undecided.")
+@file_option("--markdown", help="For a comment on a pull request.")
+@file_option("--json", "json_file", help="For other programs.")
+@folder_option("--out", help="For gate.jsonl and report/.  [default: results/<time>]")
+@_together(*_options_of(GateSettings, GATE))
 def gate(
     *,
     base: str | None,
     base_with: tuple[str, ...],
     calibrate: bool,
-    images: str | None,
-    dataset: str | None,
-    shape: str | None,
     strict: bool,
     markdown: Path | None,
     json_file: Path | None,
@@ -339,9 +284,10 @@ def gate(
     Exit status 0: no regression; 1: a regression, other cells than the base finds, or a failure
     where the base has none; 2: could not measure; 130: interrupted.
     """
-    from segbench import terminal
+    from segbench import files, jsonl
     from segbench.gate import calibrate as calibration
     from segbench.gate import compare
+    from segbench.results import outcome as outcomes
     from segbench.results import records
 
     if (base is not None) + bool(base_with) + calibrate != 1:
@@ -354,22 +300,20 @@ def gate(
     at_once = len(calibration.SIDES) if calibrate else 2
     defaults = {**GATE, "memory_limit": available_gib() / at_once}
     settings = _settings(GateSettings, defaults, options)
-    origin = _origin(images, dataset, shape, settings.seed)
-    # Told to end (a time-out, CI), a gate ends as it does on Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if calibrate:
-        from segbench.report import gate_page
+    origin = _origin(options, settings)
+    # It takes a while to import, which bad usage is not to wait for.
+    from segbench.report import gate_page
 
+    if calibrate:
         with terminal.progress() as watcher:
-            found = calibration.run(origin, settings, watcher=watcher)
-        terminal.print_table(gate_page.sight_table(found))
-        for sentence in gate_page.sight_sentences(found.sight):
-            click.echo(sentence)
+            seen = calibration.run(origin, settings, watcher=watcher)
+        terminal.tell([gate_page.sight_table(seen)], gate_page.sight_sentences(seen.sight))
         return 0
     folder = out or _new_folder()
-    records.refuse_existing(folder / records.GATE_NAME)
+    samples = folder / records.GATE_NAME
+    records.refuse_existing(samples)
     with terminal.progress() as watcher:
-        outcome = compare.run(
+        found = compare.run(
             origin,
             settings,
             base=base,
@@ -379,52 +323,26 @@ def gate(
             watcher=watcher,
             command=_typed(),
         )
-    return _tell_gate(outcome, folder, strict=strict, markdown=markdown, json_file=json_file)
-
-
-def _tell_gate(
-    outcome: Outcome, folder: Path, *, strict: bool, markdown: Path | None, json_file: Path | None
-) -> int:
-    from segbench import files, terminal
-    from segbench.report import gate_page
-    from segbench.results import outcome as outcomes
-    from segbench.results.records import GATE_NAME
-
     # Told first: a file that can't be written must not hide what was found.
-    if table := gate_page.terminal_table(outcome):
-        terminal.print_table(table)
-    for sentence in gate_page.summary(outcome):
-        click.echo(sentence)
+    terminal.tell(filter(None, [gate_page.terminal_table(found)]), gate_page.summary(found))
     if json_file:
-        outcomes.write_outcome(outcome, json_file)
+        files.write_bytes(json_file, jsonl.encode(found))
     if markdown:
-        files.write_text(markdown, gate_page.markdown(outcome))
-    index = gate_page.write(outcome, folder / "report")
-    click.echo(f"Samples: {folder / GATE_NAME}")
-    click.echo(f"Report:  {index}")
-    return INTERRUPTED if outcome.interrupted else outcomes.status(outcome, strict=strict)
+        files.write_text(markdown, gate_page.markdown(found))
+    index = gate_page.write(found, folder / "report")
+    terminal.tell_files(samples=samples, report=index)
+    return INTERRUPTED if found.interrupted else outcomes.status(found, strict=strict)
 
 
 @main.command()
 @click.argument("images", metavar="DIR_OR_GLOB")
 @click.option("--backend", metavar="SPEC", default=str(BASELINE), show_default=True)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="cells.csv",
-    show_default=True,
-    help="Table: one row a cell.",
-)
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write a label image (TIFF) for each image.",
-)
+@file_option("--out", default="cells.csv", show_default=True, help="Table: one row a cell.")
+@folder_option("--labels", help="Write a label image (TIFF) for each image.")
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
 )
-@_pipeline_options
+@_together(*_options_of(PipelineParams, {}))
 def segment(
     *,
     images: str,
@@ -432,7 +350,7 @@ def segment(
     out: Path,
     labels: Path | None,
     workers: int | None,
-    **pipeline: Any,
+    **options: Any,
 ) -> None:
     """Find the cells of your images and measure their areas."""
     import warnings
@@ -441,11 +359,10 @@ def segment(
 
     # pims hands scikit-image a deprecated option; its users can do nothing about that.
     warnings.simplefilter("ignore", FutureWarning)
-    given = {name: value for name, value in pipeline.items() if value is not None}
     count = segment_files(
         images,
         backend=backend,
-        params=PipelineParams(**given),
+        params=PipelineParams(**_given(PipelineParams, options)),
         workers=workers or available_cpus(),
         out=out,
         labels=labels,
@@ -456,11 +373,9 @@ def segment(
 @main.command()
 def backends() -> None:
     """List readers, processors and schedulers, and what is missing for them."""
-    from segbench import terminal
     from segbench.backends import registry
 
-    parts = ((part.kind, part.name, part.source, part.missing) for part in registry.parts())
-    rows = ((kind, name, source, missing or "yes") for kind, name, source, missing in parts)
+    rows = [(part.kind, part.name, part.source, part.missing or "yes") for part in registry.parts()]
     terminal.print_rows(("kind", "name", "from", "here"), rows)
     click.echo("\nA backend is reader/processor/scheduler. Measured by default:")
     for backend in BACKENDS:
@@ -470,10 +385,9 @@ def backends() -> None:
 @main.command()
 def info() -> None:
     """Print the machine and the versions that a run would record."""
-    from segbench import terminal
     from segbench.images.datasets import cache_folder
     from segbench.measure import machine
 
-    facts = {**machine.machine(), **machine.versions()}
+    facts = {**machine.machine(), **machine.versions(), "cache folder": cache_folder()}
     rows = [(what.replace("_", " "), str(value)) for what, value in facts.items()]
-    terminal.print_rows(("what", "value"), [*rows, ("cache folder", str(cache_folder()))])
+    terminal.print_rows(("what", "value"), rows)

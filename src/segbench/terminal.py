@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from rich.table import Table as Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from segbench.report.cells import Table
 
@@ -38,7 +40,11 @@ class ProgressBar:
 
 @contextmanager
 def progress() -> Iterator[ProgressBar]:
-    """A progress bar on the standard error, where that is a terminal: a log is no place for one."""
+    """A progress bar on the standard error, where that is a terminal: a log is no place for one.
+
+    Told to end (a time-out, CI), what it shows ends as it does on Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -56,15 +62,24 @@ def warn(text: str) -> None:
     Console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
 
 
-def print_table(table: Table) -> None:
-    """Print a table of a report, and an empty line."""
-    grid = Grid(title=table.title, title_justify="left", box=None)
-    for number, column in enumerate(table.columns):
-        grid.add_column(column, justify="right" if number else "left", overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(cell.whole for cell in row.cells))
-    _print(grid)
-    click.echo()
+def tell(tables: Iterable[Table], sentences: Iterable[str]) -> None:
+    """Print tables of a report, each with an empty line, and then sentences, each on its own."""
+    for table in tables:
+        grid = Grid(title=table.title, title_justify="left", box=None)
+        for number, column in enumerate(table.columns):
+            grid.add_column(column, justify="right" if number else "left", overflow="fold")
+        for row in table.rows:
+            grid.add_row(*(cell.whole for cell in row.cells))
+        _print(grid)
+        click.echo()
+    for sentence in sentences:
+        click.echo(sentence)
+
+
+def tell_files(*, samples: Path, report: Path) -> None:
+    """Print where the samples and the report are."""
+    click.echo(f"Samples: {samples}")
+    click.echo(f"Report:  {report}")
 
 
 def print_rows(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tempfile
-from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from segbench.images import datasets
 from segbench.measure import machine as machines
 from segbench.measure import protocol
 from segbench.measure.workers import Arm, launcher
-from segbench.results.outcome import Calibration, CaseSight, Sight
+from segbench.results.outcome import Calibration, CaseSight, Sight, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,9 +49,7 @@ SAME_SETTINGS = ("rounds", "threshold", "workers", "native_threads", "params")
 def run(origin: Origin, settings: GateSettings, *, watcher: Watcher) -> Calibration:
     """Find or make the images, `calibrate`, and keep what was found for the gates to come."""
     machine = machines.machine()
-    watcher.step("preparing the images", steps=0)
-    dataset = datasets.find(origin, count=settings.sizes[-1])
-    settings = rounds.fitted(settings, dataset, watcher)
+    dataset, settings = rounds.find(origin, settings, watcher=watcher)
     found = calibrate(dataset, settings=settings, watcher=watcher)
     save(found.sight, path_of(settings, dataset, machine))
     return found
@@ -90,22 +86,18 @@ def calibrate(
     """
     sides = [Arm(side=name, slowdown=share) for name, share in SIDES.items()]
     launch = launch or launcher(settings)
+    samples: list[Sample] = []
     watcher.plan(count * len(settings.backends))
-    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
-        watcher.step("segmenting with the reference", steps=0)
-        images = rounds.make_reference(
-            dataset, folder, settings=settings, python=None, launch=launch
-        )
-        measured = rounds.measure(
+    with rounds.referenced(dataset, settings=settings, launch=launch, watcher=watcher) as images:
+        rounds.measure(
             sides,
             settings.cases,
             images,
             settings=dataclasses.replace(settings, rounds=count),
             launch=launch,
-            say=watcher.step,
+            watcher=watcher,
+            take=samples.append,
         )
-        with closing(measured):
-            samples = list(measured)
     return judge(samples, settings=settings)
 
 
@@ -134,56 +126,48 @@ def judge(
     InputError
         If no case is left.
     """
-    rng = np.random.default_rng(seed)
     broken = {sample.case for sample in samples if sample.status != "ok"}
-    whole = _common([sample for sample in samples if sample.case not in broken])
-    plain, *names = SIDES
-    by_side = [decide.round_ratios(whole, base=plain, head=name) for name in names]
-    count = max((len(ratios) for ratios in by_side[0].values()), default=0)
-    if not count:
+    rounds_of: dict[Case, set[int]] = {}
+    for sample in samples:
+        if sample.case not in broken:
+            rounds_of.setdefault(sample.case, set()).add(sample.round)
+    common = set.intersection(*rounds_of.values()) if rounds_of else set()
+    if not common:
         raise InputError("nothing could be measured: see what `segbench run` says of these cases")
-    draws = rng.integers(count, size=(gates, 2, settings.rounds))
+    whole = [each for each in samples if each.case in rounds_of and each.round in common]
+    plain, *names = SIDES
+    ratios = {name: decide.round_ratios(whole, base=plain, head=name) for name in names}
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(common), size=(gates, 2, settings.rounds))
     beyond = 1 + settings.threshold
     said, smallest, alarms = [], [], np.zeros(gates, dtype=bool)
-    for case in by_side[0]:
-        lows = {name: _lows(each[case], draws) for name, each in zip(names, by_side, strict=True)}
-        itself = lows.pop(names[0])
+    for case in rounds_of:
+        itself, *slowed = (_lows(ratios[name][case], draws) for name in names)
         needed = beyond / itself - 1
         smallest.append(needed)
         alarms |= itself > beyond
         said.append(
             CaseSight(
-                phase=case.phase,
-                backend=str(case.backend),
-                n_images=case.n_images,
+                **named(case),
                 smallest=_quantile(needed),
                 alarms=float(np.mean(itself > beyond)),
-                measured={
-                    name: float(np.median(each[case]))
-                    for name, each in zip(names[1:], by_side[1:], strict=True)
+                measured={name: float(np.median(ratios[name][case])) for name in names[1:]},
+                found={
+                    name: float(np.mean(lows > beyond))
+                    for name, lows in zip(names[1:], slowed, strict=True)
                 },
-                found={name: float(np.mean(low > beyond)) for name, low in lows.items()},
             )
         )
     return Calibration(
         cases=tuple(said),
         sight=Sight(
             measured=datetime.now().astimezone().isoformat(timespec="seconds"),
-            rounds=count,
+            rounds=len(common),
             gates=gates,
             false_alarms=float(np.mean(alarms)),
             smallest=_quantile(np.concatenate(smallest)),
         ),
     )
-
-
-def _common(samples: list[Sample]) -> list[Sample]:
-    """Those of the rounds that every case has: a gate draws the same rounds for all."""
-    rounds_of: dict[Case, set[int]] = {}
-    for sample in samples:
-        rounds_of.setdefault(sample.case, set()).add(sample.round)
-    common = set.intersection(*rounds_of.values()) if rounds_of else set()
-    return [sample for sample in samples if sample.round in common]
 
 
 def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:

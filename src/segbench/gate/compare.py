@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
-import tempfile
 import time
 from collections import defaultdict
-from contextlib import closing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from segbench.backends import registry
@@ -53,12 +53,28 @@ print(*QUICK_BACKENDS, sep="\\n")
 def backends_of(both: Sequence[Environment]) -> tuple[BackendSpec, ...]:
     """The backends that the segbench of either side compares by default, each once.
 
+    A side that is too old to know, or broken, adds none.
+
     Raises
     ------
     InputError
         If neither can say.
     """
-    found = dict.fromkeys(spec for side in both for spec in _ask_for_backends(side.python))
+    told = []
+    for side in both:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            asked = subprocess.run(  # noqa: S603  (an interpreter, on the code above)
+                [str(side.python), "-P", "-c", _ASK],
+                env=foreign_environment(worker_environment(native_threads=False)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=ASK_SECONDS,
+            )
+            told += [line.split("/") for line in asked.stdout.splitlines()]
+    # What a library prints when it is imported is not one.
+    found = dict.fromkeys(BackendSpec(*parts) for parts in told if len(parts) == 3)
     if not found:
         raise InputError("neither side says what it compares by default: name it with --backends")
     return tuple(found)
@@ -73,25 +89,6 @@ def packages_of(backends: Sequence[BackendSpec]) -> tuple[str, ...]:
     return tuple(
         f"{name}[{','.join(sorted(own))}]" if own else name for name, own in extras.items()
     )
-
-
-def _ask_for_backends(python: Path) -> tuple[BackendSpec, ...]:
-    """Empty where the side is too old to know, or broken: the other side's are tried."""
-    try:
-        asked = subprocess.run(  # noqa: S603  (an interpreter, on the code above)
-            [str(python), "-P", "-c", _ASK],
-            env=foreign_environment(worker_environment(native_threads=False)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=ASK_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return ()
-    # What a library prints when it is imported is not one.
-    lines = [line.split("/") for line in asked.stdout.splitlines()]
-    return tuple(BackendSpec(*parts) for parts in lines if len(parts) == 3)
 
 
 def run(
@@ -123,9 +120,7 @@ def run(
         As for `compare`.
     """
     machine = machines.machine()
-    watcher.step("preparing the images", steps=0)
-    dataset = datasets.find(origin, count=settings.sizes[-1])
-    settings = rounds.fitted(settings, dataset, watcher)
+    dataset, settings = rounds.find(origin, settings, watcher=watcher)
     packages = packages_of(settings.backends)
     both = (
         sides.of_commit(base, packages=packages, watch=watcher.note)
@@ -201,54 +196,44 @@ def compare(
     samples: list[Sample] = []
     interrupted = False
     watcher.plan(settings.rounds * len(settings.backends))
-    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
-        watcher.step("segmenting with the base's reference", steps=0)
-        images = rounds.make_reference(
-            dataset, folder, settings=settings, python=base.python, launch=launch
-        )
-        header = Header(
-            started=started,
-            machine=dict(machine),
-            settings={
-                **describe(settings),
-                "command": command,
-                "base": base.side.what,
-                "head": head.side.what,
-            },
-            dataset=datasets.describe(dataset),
-        )
-        with Writer.create(out / GATE_NAME, header) as writer:
+    header = Header(
+        started=started,
+        machine=dict(machine),
+        settings={
+            **describe(settings),
+            "command": command,
+            "base": base.side.what,
+            "head": head.side.what,
+        },
+        dataset=datasets.describe(dataset),
+    )
+    with (
+        rounds.referenced(
+            dataset, settings=settings, python=base.python, launch=launch, watcher=watcher
+        ) as images,
+        Writer.create(out / GATE_NAME, header) as writer,
+    ):
 
-            def look(number: int, cases: Sequence[Case]) -> None:
-                """Take the samples of a look, each on disk before the next is taken."""
-                words = "a second look, " if number > 1 else ""
-                measured = rounds.measure(
-                    arms,
-                    cases,
-                    images,
-                    settings=settings,
-                    look=number,
-                    launch=launch,
-                    say=lambda text: watcher.step(words + text),
-                )
-                # Closed at once, so that an interruption leaves no worker behind.
-                with closing(measured):
-                    for sample in measured:
-                        writer.append(sample)
-                        samples.append(sample)
+        def take(sample: Sample) -> None:
+            """Have it on disk before the next is taken."""
+            writer.append(sample)
+            samples.append(sample)
 
-            try:
-                look(1, settings.cases)
-                suspects = decide.suspects(samples, threshold=settings.threshold)
-                if suspects:
-                    backends = {case.backend for case in suspects}
-                    watcher.plan(settings.rounds * (len(settings.backends) + len(backends)))
-                look(2, suspects)
-            except KeyboardInterrupt:
-                interrupted = True
+        measure = partial(
+            rounds.measure, arms, settings=settings, launch=launch, watcher=watcher, take=take
+        )
+        try:
+            measure(settings.cases, images)
+            if suspects := decide.suspects(samples, threshold=settings.threshold):
+                backends = {case.backend for case in suspects}
+                watcher.plan(settings.rounds * (len(settings.backends) + len(backends)))
+                measure(suspects, images, look=2)
+        except KeyboardInterrupt:
+            interrupted = True
     comparisons = decide.decide(settings.cases, samples, threshold=settings.threshold)
     if not interrupted and all(each.verdict == "not compared" for each in comparisons):
         raise InputError(f"nothing could be compared: {comparisons[0].cause}")
+    height, width = dataset.shape[:2]
     return Outcome(
         started=started,
         command=command,
@@ -258,17 +243,12 @@ def compare(
         rounds=settings.rounds,
         seconds=time.monotonic() - clock,
         machine={name: str(fact) for name, fact in machine.items()},
-        dataset=_in_words(dataset),
+        dataset=f"{dataset.name}, images of {height} × {width} pixels",
         comparisons=comparisons,
         sight=sight,
         notes=tuple(_restless(samples)),
         interrupted=interrupted,
     )
-
-
-def _in_words(dataset: Dataset) -> str:
-    shape = " × ".join(str(length) for length in dataset.shape[:2])
-    return f"{dataset.name}, images of {shape} pixels"
 
 
 def _restless(samples: Sequence[Sample]) -> Iterator[str]:

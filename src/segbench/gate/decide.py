@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segbench import stats
 from segbench.gate.rounds import ENDING
-from segbench.results.outcome import BASE, HEAD, OF_A_RATIO, Comparison, Estimate
+from segbench.results.outcome import BASE, HEAD, OF_A_RATIO, Comparison, Estimate, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segbench.results.records import Case, Sample
-
-# How each side failed for the first time.
-Failures: TypeAlias = "dict[str, Sample]"
 
 
 def round_ratios(
@@ -79,26 +76,25 @@ def suspicious(found: Estimate, *, threshold: float) -> bool:
 
 def suspects(samples: Sequence[Sample], *, threshold: float) -> list[Case]:
     """Cases that are to be looked at a second time: what seems slower, or was lost by one side."""
-    failures = _failures(samples)
+    ratios, failures = round_ratios(samples), _failures(samples)
     slower = {
         case
-        for case, ratios in round_ratios(samples).items()
-        if case not in failures and suspicious(estimate(ratios), threshold=threshold)
+        for case, own in ratios.items()
+        if case not in failures and suspicious(estimate(own), threshold=threshold)
     }
     lost = {case for case, failed in failures.items() if _lost(failed)}
-    cases = dict.fromkeys(sample.case for sample in samples)
-    return [case for case in cases if case in slower | lost]
+    return [case for case in dict.fromkeys(s.case for s in samples) if case in slower | lost]
 
 
 def decide(
     cases: Sequence[Case], samples: Sequence[Sample], *, threshold: float
 ) -> tuple[Comparison, ...]:
     """What is said of each case, after the first look and the second."""
-    by_case: defaultdict[tuple[Case, int], list[Sample]] = defaultdict(list)
+    looks: defaultdict[tuple[Case, int], list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_case[sample.case, sample.look].append(sample)
+        looks[sample.case, sample.look].append(sample)
     return tuple(
-        _decide(case, by_case[case, 1], by_case[case, 2], threshold=threshold) for case in cases
+        _decide(case, looks[case, 1], looks[case, 2], threshold=threshold) for case in cases
     )
 
 
@@ -106,23 +102,37 @@ def _decide(
     case: Case, first: Sequence[Sample], again: Sequence[Sample], *, threshold: float
 ) -> Comparison:
     failed, failed_again = (_failures(own).get(case, {}) for own in (first, again))
+    cause = ""
     if set(failed_again) == {BASE} and not failed:
         # The head did its part twice: what it was suspected of is neither confirmed nor refuted.
-        cause = f"{_causes(failed_again)}, in a second look"
-        return _timed(case, first, [], threshold=threshold, cause=cause)
-    if failed_again or (failed and not (_lost(failed) and again)):
-        return _failed(case, {**failed_again, **failed})
-    if failed:
+        cause, again = f"{_causes(failed_again)}, in a second look", []
+    elif failed_again or (failed and not (_lost(failed) and again)):
+        both = {**failed_again, **failed}
+        return Comparison(**named(case), verdict=_of_failures(both), cause=_causes(both))
+    elif failed:
         # The first look has no ratio of all rounds, and one look makes no regression.
-        cause = f"{_causes(failed)}; not so in a second look"
-        return _timed(case, again, [], threshold=threshold, cause=cause)
-    if first:
-        return _timed(case, first, again, threshold=threshold)
-    return _comparison(case, "not compared", cause="not measured: the gate ended before")
+        cause, first, again = f"{_causes(failed)}; not so in a second look", again, []
+    ratios, ratios_again = round_ratios(first), round_ratios(again)
+    if case not in ratios:
+        cause = "not measured: the gate ended before"
+        return Comparison(**named(case), verdict="not compared", cause=cause)
+    found = estimate(ratios[case])
+    second = estimate(ratios_again[case]) if case in ratios_again else None
+    whole = [block for block in _blocks(first).values() if {BASE, HEAD} <= block.keys()]
+    return Comparison(
+        **named(case),
+        verdict=verdict(found, second, threshold=threshold),
+        cause=cause,
+        base_seconds=float(np.median([block[BASE] for block in whole])),
+        head_seconds=float(np.median([block[HEAD] for block in whole])),
+        first=found,
+        again=second,
+    )
 
 
-def _failures(samples: Iterable[Sample]) -> dict[Case, Failures]:
-    failures: defaultdict[Case, Failures] = defaultdict(dict)
+def _failures(samples: Iterable[Sample]) -> dict[Case, dict[str, Sample]]:
+    """How each side of a case failed for the first time."""
+    failures: defaultdict[Case, dict[str, Sample]] = defaultdict(dict)
     for sample in samples:
         if sample.status != "ok":
             failures[sample.case].setdefault(sample.side, sample)
@@ -134,61 +144,12 @@ def _lost(failed: Mapping[str, Sample]) -> bool:
     return len(failed) == 1 and all(how.status in ENDING for how in failed.values())
 
 
-def _failed(case: Case, failed: Mapping[str, Sample]) -> Comparison:
-    """A case that has no ratio, from how each side failed."""
+def _of_failures(failed: Mapping[str, Sample]) -> str:
+    """The verdict on a case that has no ratio."""
     base, head = (failed[side].status if side in failed else "ok" for side in (BASE, HEAD))
     broken = head == "wrong-result" or (base == "ok" and head != "unavailable")
-    return _comparison(case, "failed" if broken else "not compared", cause=_causes(failed))
+    return "failed" if broken else "not compared"
 
 
 def _causes(failed: Mapping[str, Sample]) -> str:
     return "; ".join(f"{side}: {how.status}, {how.cause}" for side, how in failed.items())
-
-
-def _timed(
-    case: Case,
-    first: Sequence[Sample],
-    again: Sequence[Sample],
-    *,
-    threshold: float,
-    cause: str = "",
-) -> Comparison:
-    """A case that both sides were timed in, from its own samples; none failed."""
-    ratios, ratios_again = round_ratios(first), round_ratios(again)
-    if case not in ratios:
-        return _comparison(case, "not compared", cause="not measured: the gate ended before")
-    found = estimate(ratios[case])
-    second = estimate(ratios_again[case]) if case in ratios_again else None
-    whole = [block for block in _blocks(first).values() if {BASE, HEAD} <= block.keys()]
-    return _comparison(
-        case,
-        verdict(found, second, threshold=threshold),
-        cause=cause,
-        base_seconds=float(np.median([block[BASE] for block in whole])),
-        head_seconds=float(np.median([block[HEAD] for block in whole])),
-        first=found,
-        again=second,
-    )
-
-
-def _comparison(
-    case: Case,
-    word: str,
-    *,
-    cause: str,
-    base_seconds: float | None = None,
-    head_seconds: float | None = None,
-    first: Estimate | None = None,
-    again: Estimate | None = None,
-) -> Comparison:
-    return Comparison(
-        phase=case.phase,
-        backend=str(case.backend),
-        n_images=case.n_images,
-        verdict=word,
-        cause=cause,
-        base_seconds=base_seconds,
-        head_seconds=head_seconds,
-        first=first,
-        again=again,
-    )

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import tempfile
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
+from segbench.images import datasets
 from segbench.measure import engine, protocol
-from segbench.measure.protocol import Checked, Failed, Refused, Started
+from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
 from segbench.measure.workers import END_SECONDS, Arm, Conversation, cpu_of, end_of_start, stop_all
 from segbench.results.records import sample_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from segbench.backends.registry import BackendSpec
     from segbench.images.datasets import Dataset
+    from segbench.images.origin import Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.settings import GateSettings
     from segbench.measure.workers import Launch
@@ -60,41 +64,49 @@ class Images:
     objects: tuple[int, ...]
 
 
-def fitted(settings: GateSettings, dataset: Dataset, watcher: Watcher) -> GateSettings:
-    """Settings without the sizes that the dataset has no images for, which are told of.
+def find(
+    origin: Origin, settings: GateSettings, *, watcher: Watcher
+) -> tuple[Dataset, GateSettings]:
+    """Find or make images, and leave out the sizes that there are too few for, which are told of.
 
     Raises
     ------
     InputError
-        If it has images for none.
+        If there are too few for any.
     """
+    watcher.step("preparing the images", steps=0)
+    dataset = datasets.find(origin, count=settings.sizes[-1])
     sizes, _ = engine.fitting_sizes(settings.sizes, dataset, watcher)
-    return dataclasses.replace(settings, sizes=sizes)
+    return dataset, dataclasses.replace(settings, sizes=sizes)
 
 
-def make_reference(
-    dataset: Dataset, folder: str, *, settings: GateSettings, python: Path | None, launch: Launch
-) -> Images:
-    """Segment the images with the baseline of one side, which all are then compared with.
+@contextmanager
+def referenced(
+    dataset: Dataset,
+    *,
+    settings: GateSettings,
+    python: Path | None = None,
+    launch: Launch,
+    watcher: Watcher,
+) -> Iterator[Images]:
+    """Segment images with the baseline of one side, which all are compared with in the block.
 
     Raises
     ------
     InputError
         If it fails.
     """
+    watcher.step("segmenting with the reference", steps=0)
     arm = Arm(backend=BASELINE, side="reference", python=python)
-    talk = Conversation(arm, launch=launch, settings=settings, dataset=dataset)
-    try:
-        reply = talk.start()(end_of_start(settings))
-        if isinstance(reply, Started):
-            made = talk.make_reference(folder, count=settings.sizes[-1])
-            if not isinstance(made, Failed):
-                return Images(dataset=dataset, folder=folder, objects=tuple(made.objects))
-            reply = made
-    finally:
-        talk.worker.stop()
-    cause = reply.reason if isinstance(reply, Refused) else reply.cause
-    raise InputError(f"the reference {BASELINE} failed: {cause}")
+    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
+        with _talks([arm], dataset, settings, launch) as (talk,):
+            reply = talk.start()(end_of_start(settings))
+            count = settings.sizes[-1]
+            made = talk.make_reference(folder, count=count) if isinstance(reply, Started) else reply
+            if not isinstance(made, Made):
+                cause = made.reason if isinstance(made, Refused) else made.cause
+                raise InputError(f"the reference {BASELINE} failed: {cause}")
+        yield Images(dataset=dataset, folder=folder, objects=tuple(made.objects))
 
 
 def measure(
@@ -105,8 +117,9 @@ def measure(
     settings: GateSettings,
     look: int = 1,
     launch: Launch,
-    say: Callable[[str], None],
-) -> Generator[Sample, None, None]:
+    watcher: Watcher,
+    take: Callable[[Sample], None],
+) -> None:
     """Time cases in rounds, each side in new processes in each.
 
     Parameters
@@ -123,21 +136,19 @@ def measure(
         1, or 2 for a second look, in which the order is another one.
     launch : callable
         Starts a worker.
-    say : callable
-        Told what is next, once a round and backend.
-
-    Yields
-    ------
-    Sample
-        As soon as it is measured. Those of one round and block were timed one right after the
-        other; both count from 1, the blocks anew in each round.
+    watcher : Watcher
+        Told what is next, a step a round and backend.
+    take : callable
+        Takes each sample as soon as it is measured. Those of one round and block were timed one
+        right after the other; both count from 1, the blocks anew in each round.
     """
     left: defaultdict[BackendSpec, list[Case]] = defaultdict(list)
     for case in cases:
         left[case.backend].append(case)
     for number in range(1, settings.rounds + 1):
         for backend, own in left.items():
-            say(f"round {number}: {backend}")
+            again = "a second look, " if look > 1 else ""
+            watcher.step(f"{again}round {number}: {backend}")
             arms = [dataclasses.replace(side, backend=backend) for side in sides]
             pending = list(own)
             # Again where a worker is lost: for what is left of the round.
@@ -146,7 +157,7 @@ def measure(
                     for sample in _round(talks, pending, images, number, look):
                         if sample.status != "ok" and sample.case in own:
                             own.remove(sample.case)
-                        yield sample
+                        take(sample)
 
 
 @contextmanager
@@ -175,6 +186,7 @@ def _round(
     live = [talk for talk in talks if talk.arm.side not in lacking]
     while pending:
         case = pending.pop(0)
+        sample = partial(sample_of, case, look=look, round=number)
         # Also where a side lacks the backend: what another finds is right or wrong by itself.
         calls, failed = _check(live, case, images)
         failed = {**lacking, **failed}
@@ -188,33 +200,17 @@ def _round(
             cpu = cpu_of(case, number + (block - 1) // 2)
             objects = sum(images.objects[: case.n_images])
             for talk in order:
+                side = talk.arm.side
                 # All are asked, so that none is blamed because it came first.
                 reply = talk.time(case.phase, calls=calls, objects=objects, cpu=cpu)
                 if isinstance(reply, Failed):
-                    failed[talk.arm.side] = reply
+                    failed[side] = reply
                     continue
                 spent += reply.seconds / len(live) * calls
-                yield sample_of(
-                    case,
-                    look=look,
-                    round=number,
-                    block=block,
-                    side=talk.arm.side,
-                    seconds=reply.seconds,
-                    status="ok",
-                    objects=reply.objects,
-                    calls=calls,
-                )
+                told = {"seconds": reply.seconds, "objects": reply.objects, "calls": calls}
+                yield sample(block=block, side=side, status="ok", **told)
         for side, how in failed.items():
-            yield sample_of(
-                case,
-                look=look,
-                round=number,
-                block=block,
-                side=side,
-                status=how.status,
-                cause=how.cause,
-            )
+            yield sample(block=block, side=side, status=how.status, cause=how.cause)
         if any(failed[talk.arm.side].status in ENDING for talk in live if talk.arm.side in failed):
             return
 

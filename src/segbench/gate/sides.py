@@ -270,10 +270,11 @@ def _build(
     what = f"{side.name}, {side.what}"
     folder /= side.name
     venv.create(folder, symlinks=os.name != "nt")
-    python = _path(folder, "scripts") / ("python.exe" if os.name == "nt" else "python")
+    paths = sysconfig.get_paths("venv", {"base": str(folder)})
+    python = Path(paths["scripts"]) / ("python.exe" if os.name == "nt" else "python")
     if differs:
         _pip_install(python, "--no-deps", *differs, what=what)
-    _add_what_is_here(_path(folder, "purelib"))
+    _add_what_is_here(Path(paths["purelib"]))
     found = _found(python)
     needs = list(_needs(packages, found))
     if missing := [_bare(need) for _, need in needs if _key(need) not in found]:
@@ -294,15 +295,10 @@ def _build(
             "name those of the others, too (--base-with), or install others here"
         )
     named = sorted(_key(Requirement(each)) for each in (*packages, *tell))
-    versions = {
-        each: found[each].version for each in (*registry.libraries(), *named) if each in found
-    }
+    shown = [each for each in (*registry.libraries(), *named) if each in found]
+    versions = {each: found[each].version for each in shown}
     versions = {"python": platform.python_version(), **versions}
     return Environment(side=dataclasses.replace(side, versions=versions), python=python)
-
-
-def _path(folder: Path, kind: str) -> Path:
-    return Path(sysconfig.get_path(kind, "venv", {"base": str(folder)}))
 
 
 def _add_what_is_here(packages: Path) -> None:
@@ -324,10 +320,11 @@ def _found(python: Path) -> dict[str, metadata.Distribution]:
     )
     found: dict[str, metadata.Distribution] = {}
     for each in metadata.distributions(path=json.loads(asked.stdout)):
-        # An installation that was cut short leaves metadata without a name or version.
-        if "Name" in each.metadata and "Version" in each.metadata:
-            # Of two by one name, the first is the one that is imported.
-            found.setdefault(canonicalize_name(each.metadata["Name"]), each)
+        # An installation that was cut short leaves metadata without a name or version, or none.
+        with contextlib.suppress(FileNotFoundError):
+            if "Name" in each.metadata and "Version" in each.metadata:
+                # Of two by one name, the first is the one that is imported.
+                found.setdefault(canonicalize_name(each.metadata["Name"]), each)
     return found
 
 

@@ -12,7 +12,7 @@ import math
 import os
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psutil
@@ -64,8 +64,6 @@ MEMORY_SHARE = 0.8
 
 LONGEST_LIMIT = 86400.0  # seconds: a day
 LARGEST_LIMIT = 1e6  # GiB: more than any machine has
-
-S = TypeVar("S", bound="Settings")
 
 
 def available_cpus() -> int:
@@ -126,6 +124,12 @@ def parse_backends(text: str) -> tuple[BackendSpec, ...]:
     return tuple(dict.fromkeys(parse_spec(word) for word in text.split(",")))
 
 
+def _option(default: Any, words: str, **told: Any) -> Any:
+    """A field with the help of its option; its default may be a function that finds it."""
+    kind = "default_factory" if callable(default) else "default"
+    return field(**{kind: default}, metadata={"help": words, **told})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run and a gate have in common.
@@ -138,53 +142,35 @@ class Settings:
         If a limit is not above 0, or beyond what makes sense.
     """
 
-    sizes: tuple[int, ...] = field(
-        default=SIZES,
-        metadata={"help": "Numbers of images.", "metavar": "N,...", "read": parse_sizes},
+    sizes: tuple[int, ...] = _option(SIZES, "Numbers of images.", metavar="N,...", read=parse_sizes)
+    phases: tuple[str, ...] = _option(
+        tuple(PHASES),
+        f"What is timed, of {','.join(PHASES)}.",
+        metavar="PHASE,...",
+        read=parse_phases,
     )
-    phases: tuple[str, ...] = field(
-        default=tuple(PHASES),
-        metadata={
-            "help": "What is timed, of " + ",".join(PHASES) + ".",
-            "metavar": "PHASE,...",
-            "read": parse_phases,
-        },
-    )
-    backends: tuple[BackendSpec, ...] = field(
-        default=BACKENDS,
-        metadata={
-            "help": "See `segbench backends`.",
-            "metavar": "SPEC,...",
-            "read": parse_backends,
-            "default": "a selection",
-        },
+    backends: tuple[BackendSpec, ...] = _option(
+        BACKENDS,
+        "See `segbench backends`.",
+        metavar="SPEC,...",
+        read=parse_backends,
+        shown="a selection",
     )
     params: PipelineParams = field(default_factory=PipelineParams)
-    time_limit: float = field(
-        default=60.0,
-        metadata={"help": "Seconds that one call may take.", "most": LONGEST_LIMIT},
+    time_limit: float = _option(60.0, "Seconds that one call may take.", most=LONGEST_LIMIT)
+    memory_limit: float = _option(
+        available_gib,
+        "GiB that a backend may hold.",
+        metavar="GIB",
+        most=LARGEST_LIMIT,
+        shown="80% of what is free, for a gate between those that work at once",
     )
-    memory_limit: float = field(
-        default_factory=available_gib,
-        metadata={
-            "help": "GiB that a backend may hold.",
-            "metavar": "GIB",
-            "most": LARGEST_LIMIT,
-            "default": "80% of what is free, for a gate between those that work at once",
-        },
+    workers: int = _option(available_cpus, "Threads or processes.", least=1, shown="one a CPU")
+    native_threads: bool = _option(
+        False,
+        "Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
     )
-    workers: int = field(
-        default_factory=available_cpus,
-        metadata={"help": "Threads or processes.", "least": 1, "default": "one a CPU"},
-    )
-    native_threads: bool = field(
-        default=False,
-        metadata={"help": "Leave the thread pools of BLAS, OpenMP and OpenCV as they are."},
-    )
-    seed: int = field(
-        default=0,
-        metadata={"help": "Of the images made and of the order of measuring.", "least": 0},
-    )
+    seed: int = _option(0, "Of the images made and of the order of measuring.", least=0)
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense; nan is one."""
@@ -229,31 +215,22 @@ class Limits:
 class RunSettings(Settings):
     """Settings of a run; the baseline is among its backends, since every ratio needs it."""
 
-    precision: float = field(
-        default=0.03,
-        metadata={
-            "help": "A case (phase and size) ends when every ratio is known to plus and minus this "
-            "share.",
-            "most": 1.0,
-        },
+    precision: float = _option(
+        0.03,
+        "A case (phase and size) ends when every ratio is known to plus and minus this share.",
+        most=1.0,
     )
-    blocks: int = field(
-        default=40, metadata={"help": "Or when every backend was timed so often.", "least": 1}
+    blocks: int = _option(40, "Or when every backend was timed so often.", least=1)
+    case_seconds: float = _option(
+        8.0,
+        "Or after so many seconds of timed calls, but not before 5 blocks.",
+        metavar="SECONDS",
+        most=LONGEST_LIMIT,
     )
-    case_seconds: float = field(
-        default=8.0,
-        metadata={
-            "help": "Or after so many seconds of timed calls, but not before 5 blocks.",
-            "metavar": "SECONDS",
-            "most": LONGEST_LIMIT,
-        },
-    )
-    cache: str = field(
-        default="warm",
-        metadata={
-            "help": "Whether files are in memory when they are read, or have to come from the disk.",
-            "choices": CACHES,
-        },
+    cache: str = _option(
+        CACHES[0],
+        "Whether files are in memory when they are read, or have to come from the disk.",
+        choices=CACHES,
     )
 
     def __post_init__(self) -> None:
@@ -271,19 +248,13 @@ class RunSettings(Settings):
 class GateSettings(Settings):
     """Settings of a gate."""
 
-    threshold: float = field(
-        default=0.05,
-        metadata={
-            "help": "A case that takes longer by more than this share is a regression.",
-            "most": 1.0,
-        },
+    threshold: float = _option(
+        0.05, "A case that takes longer by more than this share is a regression.", most=1.0
     )
-    rounds: int = field(
-        default=8,
-        metadata={
-            "help": "How often either side is started anew; a round gives one ratio of each case.",
-            "least": 5,
-        },
+    rounds: int = _option(
+        8,
+        "How often either side is started anew; a round gives one ratio of each case.",
+        least=5,
     )
 
 

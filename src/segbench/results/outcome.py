@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from segbench import files, jsonl
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from segbench.results.records import Case
 
 
 BASE, HEAD = "base", "head"
@@ -207,12 +205,12 @@ class Outcome:
     interrupted: bool = False
 
 
+def named(case: Case) -> dict[str, Any]:
+    """The fields of a `Comparison` or `CaseSight` that say which case it is of."""
+    return {"phase": case.phase, "backend": str(case.backend), "n_images": case.n_images}
+
+
 def status(outcome: Outcome, *, strict: bool) -> int:
     """Exit status: 1 for a regression or a failure; if `strict`, also where a case is undecided."""
     failing = (*FAILING, "undecided") if strict else FAILING
     return int(any(each.verdict in failing for each in outcome.comparisons))
-
-
-def write_outcome(outcome: Outcome, path: Path) -> None:
-    """Write an outcome as JSON; what is nan becomes null."""
-    files.write_bytes(path, jsonl.encode(outcome))

@@ -24,7 +24,6 @@ from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
     from typing import BinaryIO
 
 T = TypeVar("T")
@@ -308,12 +307,7 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Unless it was closed on an error.
         if not self._file.closed:
             os.fsync(self._file.fileno())
@@ -385,39 +379,25 @@ def read_profiles(folder: Path) -> list[Profile]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OldPair:
+class _OldPair(Sample):
     """A line of a ``gate.jsonl`` as it was until version 0.1: both sides in one."""
 
     stage: Literal["first", "again"]
-    round: FromOne
-    block: Count
-    phase: str
-    reader: str
-    processor: str
-    scheduler: str
-    n_images: FromOne
+    status: Status = "ok"
     base_seconds: Number | None = None
     head_seconds: Number | None = None
-    status: Status = "ok"
-    side: str = ""
-    cause: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none, of either side."""
+        self.samples()
 
     def samples(self) -> list[Sample]:
         """The same as a sample of each side; of the one alone that failed."""
-        case = Case(
-            BackendSpec(self.reader, self.processor, self.scheduler), self.n_images, self.phase
-        )
+        told = {"round": self.round, "block": self.block, "look": 1 + (self.stage == "again")}
         times = {"base": self.base_seconds, "head": self.head_seconds}
         return [
             sample_of(
-                case,
-                look=2 if self.stage == "again" else 1,
-                round=self.round,
-                block=self.block,
-                side=side,
-                seconds=seconds,
-                status=self.status,
-                cause=self.cause,
+                self.case, **told, side=side, seconds=seconds, status=self.status, cause=self.cause
             )
             for side, seconds in times.items()
             if self.side in ("", side)

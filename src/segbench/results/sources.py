@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pandas as pd
@@ -17,30 +17,21 @@ from segbench.backends import registry
 from segbench.backends.interface import Description
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
-from segbench.results.records import (
-    PICTURE_NAME,
-    RUN_NAME,
-    Case,
-    Profile,
-    Sample,
-    read,
-    read_profiles,
-    sample_of,
-)
+from segbench.results.records import PICTURE_NAME, RUN_NAME, Profile, Sample, read, read_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # Of a run; what a gate adds (`side`, `look`) no report reads.
-COLUMNS = [field.name for field in dataclasses.fields(Sample) if field.name not in ("side", "look")]
+COLUMNS = [each.name for each in dataclasses.fields(Sample) if each.name not in ("side", "look")]
 
 # As floats, so that a column of nothing but gaps has a median, too.
-NUMBERS = [
-    field.name
-    for field in dataclasses.fields(Sample)
-    if field.default is None and field.name != "objects"
-]
+_MAYBE = [each.name for each in dataclasses.fields(Sample) if each.default is None]
+NUMBERS = [name for name in _MAYBE if name != "objects"]
+
+# What comes of reading what another program did not write as expected.
+_UNLIKE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class Descriptions(dict[str, Description]):
@@ -89,9 +80,9 @@ class Source:
     paired: bool
     started: str
     machine: dict[str, Any]
-    versions: dict[str, Any]
-    settings: dict[str, Any]
-    dataset: dict[str, Any]
+    versions: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
     backends: Mapping[str, Description] = field(default_factory=Descriptions)
     samples: pd.DataFrame
     profiles: tuple[Profile, ...] = ()
@@ -102,14 +93,11 @@ class Source:
     @cached_property
     def times(self) -> dict[tuple[str, int], dict[str, pd.Series[float]]]:
         """By phase and number of images the seconds of each backend's samples that are ok, by block."""
-        ok = self.samples[self.samples["status"] == "ok"]
+        ok = self.samples[self.samples["status"] == "ok"].set_index("block")
         times: dict[tuple[str, int], dict[str, pd.Series[float]]] = {}
-        for _, own in ok.groupby(["phase", "n_images", "backend"], sort=False):
-            phase, n_images, backend = (
-                own[name].iloc[0] for name in ("phase", "n_images", "backend")
-            )
-            case = times.setdefault((phase, int(n_images)), {})
-            case[backend] = by_block(pd.Series(own["seconds"].to_numpy(), own["block"].to_numpy()))
+        for key, seconds in ok.groupby(["phase", "n_images", "backend"], sort=False)["seconds"]:
+            phase, n_images, backend = cast("tuple[str, int, str]", key)
+            times.setdefault((phase, n_images), {})[backend] = by_block(seconds)
         return times
 
 
@@ -146,15 +134,9 @@ def read_sources(path: Path) -> list[Source]:
     if (path / RUN_NAME).exists():
         return [read_run_folder(path)]
     runs = sorted(path.glob(f"*/{RUN_NAME}"), key=_modified)
-    asv = sorted(
-        (
-            file
-            for machine in path.glob("*/machine.json")
-            for file in machine.parent.glob("*.json")
-            if file != machine
-        ),
-        key=_modified,
-    )
+    machines = [file.parent for file in path.glob("*/machine.json")]
+    files = [file for folder in machines for file in folder.glob("*.json")]
+    asv = sorted((file for file in files if file.name != "machine.json"), key=_modified)
     found = [read_run_folder(file.parent) for file in runs[-1:]]
     if asv:
         found.append(_with_history(asv))
@@ -189,29 +171,24 @@ def read_pytest(path: Path) -> Source:
     """Read a JSON file of pytest-benchmark, written by ``tests/benchmarks``."""
     content = _read_json(path)
     try:
-        samples = _checked(_pytest_samples(content["benchmarks"]))
         machine = content["machine_info"]
-        described = {
-            "system": f"{machine.get('system')} {machine.get('release')}",
-            "cpu": machine.get("cpu", {}).get("brand_raw", machine.get("processor")),
-            "python": machine.get("python_version"),
-        }
-        started = str(content["datetime"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Source(
+            name=path.name,
+            kind="pytest-benchmark",
+            paired=False,
+            started=str(content["datetime"]),
+            machine={
+                "system": f"{machine.get('system')} {machine.get('release')}",
+                "cpu": machine.get("cpu", {}).get("brand_raw", machine.get("processor")),
+                "python": machine.get("python_version"),
+            },
+            samples=_some(
+                _pytest_samples(content["benchmarks"]),
+                f"{path}: no benchmark in it; run with --benchmark-enable",
+            ),
+        )
+    except _UNLIKE as error:
         raise InputError(f"{path}: not a pytest-benchmark file of segbench ({error!r})") from error
-    if not samples:
-        raise InputError(f"{path}: no benchmark in it; run with --benchmark-enable")
-    return Source(
-        name=path.name,
-        kind="pytest-benchmark",
-        paired=False,
-        started=started,
-        machine=described,
-        versions={},
-        settings={},
-        dataset={},
-        samples=tidy(samples),
-    )
 
 
 def read_asv(path: Path) -> Source:
@@ -223,29 +200,22 @@ def read_asv(path: Path) -> Source:
             name.rpartition(".")[2]: dict(_asv_values(dict(zip(columns, row, strict=False))))
             for name, row in content["results"].items()
         }
-        samples = _checked(_asv_samples(tables))
-        machine = dict(content["params"])
-        requirements = dict(content.get("requirements") or {})
-        started = pd.to_datetime(content["date"], unit="ms", utc=True).isoformat()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        return Source(
+            name=f"{path.parent.parent.name}/{path.parent.name}/{path.name}",
+            kind="asv",
+            paired=False,
+            started=pd.to_datetime(content["date"], unit="ms", utc=True).isoformat(),
+            machine=dict(content["params"]),
+            versions={
+                "commit": content.get("commit_hash", ""),
+                "python": content.get("python", ""),
+                **(content.get("requirements") or {}),
+            },
+            dataset={"name": "smear"},
+            samples=_some(_asv_samples(tables), f"{path}: no timed benchmark in it; run `asv run`"),
+        )
+    except _UNLIKE as error:
         raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
-    if not samples:
-        raise InputError(f"{path}: no timed benchmark in it; run `asv run`")
-    return Source(
-        name=f"{path.parent.parent.name}/{path.parent.name}/{path.name}",
-        kind="asv",
-        paired=False,
-        started=started,
-        machine=machine,
-        versions={
-            "commit": content.get("commit_hash", ""),
-            "python": content.get("python", ""),
-            **requirements,
-        },
-        settings={},
-        dataset={"name": "smear"},
-        samples=tidy(samples),
-    )
 
 
 def _with_history(paths: Sequence[Path]) -> Source:
@@ -282,27 +252,26 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{path}: can't be read as JSON ({error})") from error
 
 
-def _checked(samples: Iterable[Sample]) -> list[Sample]:
-    """The samples of somebody else's file, once they are known to be such as a run writes."""
-    return [msgspec.convert(vars(sample), Sample) for sample in samples]
+def _some(samples: Iterable[Sample], otherwise: str) -> pd.DataFrame:
+    """Samples as a table, if there are any."""
+    if not (found := list(samples)):
+        raise InputError(otherwise)
+    return tidy(found)
 
 
-def _case(backend: str, n_images: int, phase: str) -> Case:
-    return Case(BackendSpec(*backend.split("/")), n_images, phase)
+def _sample(backend: str, n_images: int, phase: str, **values: Any) -> Sample:
+    """A sample of somebody else's file, once it is known to be such as a run writes."""
+    case = {**vars(BackendSpec(*backend.split("/"))), "n_images": n_images, "phase": phase}
+    return msgspec.convert({**case, **values}, Sample)
 
 
 def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
     for benchmark in benchmarks:
         case, stats = benchmark["extra_info"], benchmark["stats"]
+        named = case["backend"], case["n_images"], case["phase"]
+        told = {"block": 1, "status": "ok", "calls": 1, "objects": case.get("objects")}
         for seconds in stats.get("data") or [stats["median"]]:
-            yield sample_of(
-                _case(case["backend"], case["n_images"], case["phase"]),
-                block=1,
-                seconds=seconds,
-                status="ok",
-                calls=1,
-                objects=case.get("objects"),
-            )
+            yield _sample(*named, seconds=seconds, **told)
 
 
 # A value of ASV's belongs to a backend and a size: the two axes of every benchmark.
@@ -338,28 +307,19 @@ def _asv_samples(tables: dict[str, dict[_Key, list[float]]]) -> Iterator[Sample]
         if not name.startswith("time_"):
             continue
         phase = name.removeprefix("time_")
+        finds = tables.get("track_objects", {}) if phase in ("process", "pipeline") else {}
+        peaks = tables.get(f"peakmem_{phase}", {})
         for (backend, size), seconds in values.items():
-            case = _case(backend, size, phase)
-            objects = tables.get("track_objects", {}).get((backend, size))
-            peak = tables.get(f"peakmem_{phase}", {}).get((backend, size))
+            objects, peak = finds.get((backend, size)), peaks.get((backend, size))
             if not seconds:
-                yield sample_of(
-                    case,
-                    block=0,
-                    status="error",
-                    cause=f"{name} failed; see the output of asv",
-                )
+                cause = f"{name} failed; see the output of asv"
+                yield _sample(backend, size, phase, block=0, status="error", cause=cause)
             status, cause = refused.get(backend, ("ok", ""))
+            told = {
+                "status": status,
+                "cause": cause,
+                "objects": int(objects[0]) if objects else None,
+                "peak_mib": round(peak[0] / 2**20, 1) if peak else None,
+            }
             for value in seconds:
-                yield sample_of(
-                    case,
-                    block=1,
-                    seconds=value,
-                    status=status,
-                    cause=cause,
-                    calls=1,
-                    objects=int(objects[0])
-                    if objects and phase in ("process", "pipeline")
-                    else None,
-                    peak_mib=round(peak[0] / 2**20, 1) if peak else None,
-                )
+                yield _sample(backend, size, phase, block=1, seconds=value, calls=1, **told)
