@@ -154,7 +154,7 @@ def test_stack_filters_work_in_float64() -> None:
     """dask-image keeps uint8, in which a blurred value is cut off; the pipeline turns to float64 first."""
     pixels = da.from_array(np.full((1, *SMALL), 3, np.uint8), chunks=-1)
     assert dask_image.ndfilters.gaussian_filter(pixels, (0, 1, 1)).dtype == np.uint8
-    assert stack_backend.blur(stack_backend.grayscale(pixels)).dtype == np.float64
+    assert stack_backend.blur(stack_backend.PROCESSOR.grayscale(pixels)).dtype == np.float64
 
 
 # Stacks

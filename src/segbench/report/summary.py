@@ -16,7 +16,7 @@ from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
 from segbench.measure.settings import PHASES
 from segbench.results.sources import by_block
-from segbench.stats import Ratio, paired_ratio, spread, verdicts
+from segbench.stats import Ratio, paired_ratio, verdicts
 
 if TYPE_CHECKING:
     from segbench.results.sources import Source
@@ -151,11 +151,11 @@ def _case(
     if len(failed):
         last = failed.iloc[-1]
         return dataclasses.replace(case, status=last["status"], cause=last["cause"])
-    seconds = spread(times["seconds"])
+    seconds = times["seconds"]
     if baseline is None:
         ratio = None
     elif not source.paired:
-        middle = seconds.median / float(baseline["seconds"].median())
+        middle = seconds.median() / float(baseline["seconds"].median())
         ratio = Ratio(middle, math.nan, math.nan, 1, math.nan)
     elif backend == str(BASELINE):
         ratio = Ratio(1.0, 1.0, 1.0, len(times), math.nan)
@@ -166,9 +166,9 @@ def _case(
     highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
     return dataclasses.replace(
         case,
-        seconds_median=seconds.median,
-        seconds_low=seconds.low,
-        seconds_high=seconds.high,
+        seconds_median=seconds.median(),
+        seconds_low=seconds.min(),
+        seconds_high=seconds.max(),
         ratio_median=ratio.median,
         ratio_low=ratio.low,
         ratio_high=ratio.high,
