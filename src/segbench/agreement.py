@@ -108,12 +108,12 @@ def truth_agreement(labels: NDArray[Any], truth: NDArray[Any]) -> TruthAgreement
         ]
     )
     # scikit-image returns recall before precision, against its documentation (its issue 6485).
-    error, recall, precision = scores.mean(axis=0)
+    error, recall, precision = scores.mean(axis=0).tolist()
     return TruthAgreement(
-        images=len(truth),
-        rand_error=float(error),
-        rand_precision=float(precision),
-        rand_recall=float(recall),
+        len(truth),
+        error,
+        precision,
+        recall,
         true_objects=_count(truth),
         found_objects=_count(labels),
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    Floats = NDArray[np.float64]
+
 VERDICTS = ("faster", "slower", "no difference", "undecided")
 
 CONFIDENCE = 0.95
@@ -251,7 +253,7 @@ def _ends(count: int) -> tuple[int, float]:
     return rank, float(share)
 
 
-def _p_value(logs: NDArray[np.float64], ordered: NDArray[np.float64]) -> float:
+def _p_value(logs: Floats, ordered: Floats) -> float:
     """Two-sided p of log ratios: as they were measured, and the same in ascending order."""
     least = 1.0
     for cut in (logs.size // 10, max(1, logs.size // 5)):
@@ -274,9 +276,7 @@ def _t_test(excess: float, error: float, *, freedom: int) -> float:
     return 2 * float(stdtr(freedom, -excess / error))
 
 
-def _dispersion(
-    logs: NDArray[np.float64], ordered: NDArray[np.float64], *, cut: int
-) -> tuple[float, float]:
+def _dispersion(logs: Floats, ordered: Floats, *, cut: int) -> tuple[float, float]:
     """Variance of log ratios, and the factor by which resembling neighbours raise that of a mean.
 
     The outermost ``cut`` values at each end count as the next ones within.
@@ -437,9 +437,7 @@ def cost_model(images: ArrayLike, seconds: ArrayLike) -> CostModel:
     return CostModel(float(fixed), float(marginal))
 
 
-def _fit(
-    sizes: NDArray[np.float64], times: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _fit(sizes: Floats, times: Floats) -> tuple[Floats, Floats]:
     """Fixed and marginal costs ``(...)`` of many lines ``(..., S)`` at once."""
     if np.unique(sizes).size < 2:
         raise ValueError("a line needs two sizes or more")
@@ -509,16 +507,13 @@ def crossings(
     return _crossing(sizes, *first), _crossing(sizes, *second)
 
 
-def _crossing(
-    sizes: list[int], fixed: NDArray[np.float64], marginal: NDArray[np.float64]
-) -> Crossing:
+def _crossing(sizes: list[int], fixed: Floats, marginal: Floats) -> Crossing:
     """Where lines ``(1 + RESAMPLES,)`` fall below 0: of the medians, and of each draw."""
     slower_first = fixed + marginal * sizes[0] > 0
     faster_last = fixed + marginal * sizes[-1] < 0
     crosses = slower_first & faster_last
-    images = np.where(
-        crosses, fixed / np.where(crosses, -marginal, 1), np.where(faster_last, -np.inf, np.inf)
-    )
+    beyond = np.where(faster_last, -np.inf, np.inf)
+    images = np.where(crosses, fixed / np.where(crosses, -marginal, 1), beyond)
     # The ends are draws: between a finite one and infinity is nothing.
     tails = [CROSSING_TAIL, 1 - CROSSING_TAIL]
     ends = [images[0], *np.quantile(images[1:], tails, method="inverted_cdf")]
@@ -526,7 +521,7 @@ def _crossing(
     return Crossing(at if low is not None and high is not None else None, low, high)
 
 
-def _times(seconds: ArrayLike) -> NDArray[np.float64]:
+def _times(seconds: ArrayLike) -> Floats:
     """Seconds as an array, where they can be times."""
     array = np.asarray(seconds, dtype=float)
     if array.size == 0:
@@ -536,9 +531,7 @@ def _times(seconds: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _paired(
-    seconds: ArrayLike, baseline: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _paired(seconds: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
     """Both as arrays of one shape."""
     own, other = _times(seconds), _times(baseline)
     if own.shape != other.shape:

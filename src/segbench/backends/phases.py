@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,10 @@ def started(
 
 
 def _warm_up(spec: BackendSpec, image: str, params: PipelineParams) -> None:
-    reader, processor = registry.load(spec)
     # Under a scheduler of its own: in the process of a pool there is no other.
-    name = "synchronous" if reader.uses_dask or processor.uses_dask else "serial"
-    with schedulers.start(name, workers=1) as scheduler:
-        run_pipeline(Backend(reader, processor, scheduler), image, params)
+    name = "synchronous" if spec.scheduler in schedulers.WITH_DASK else "serial"
+    with started(replace(spec, scheduler=name), workers=1) as backend:
+        run_pipeline(backend, image, params)
 
 
 def open_images(backend: Backend, pattern: str) -> Any:

@@ -246,9 +246,6 @@ def _libraries(kind: Kind, name: str) -> list[str]:
 
 def _missing_scheduler(name: str) -> str:
     module = SCHEDULERS[name].extra
-    there = not module or importlib.util.find_spec(module)
-    return (
-        ""
-        if there
-        else f'scheduler {name}: No module named {module!r}; pip install "segbench[{module}]"'
-    )
+    if not module or importlib.util.find_spec(module):
+        return ""
+    return f'scheduler {name}: No module named {module!r}; pip install "segbench[{module}]"'

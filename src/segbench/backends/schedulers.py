@@ -180,24 +180,16 @@ def start(
         elif name in ("process-pool", "processes"):
             pool = stack.enter_context(_process_pool(workers, prepare))
         if name == "distributed":
-            stack.enter_context(_cluster(workers, prepare))
-        elif name in WITH_DASK:
             # Only backends that use Dask pay for importing it.
-            import dask  # noqa: PLC0415
+            from distributed import Client, LocalCluster  # noqa: PLC0415
+
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            if prepare:
+                client.run(prepare)
+        elif name in WITH_DASK:
+            import dask  # noqa: PLC0415  (as above)
 
             # Dask starts a new pool of processes for every compute unless it is given one.
             stack.enter_context(dask.config.set(scheduler=name, num_workers=workers, pool=pool))
         yield Scheduler(name, workers, pool if name in WITHOUT_DASK else None)
-
-
-@contextmanager
-def _cluster(workers: int, prepare: Callable[[], object] | None) -> Iterator[None]:
-    from distributed import Client, LocalCluster  # noqa: PLC0415  (as above)
-
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        if prepare:
-            client.run(prepare)
-        yield

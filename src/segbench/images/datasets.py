@@ -22,7 +22,7 @@ import platformdirs
 from PIL import Image
 
 from segbench.errors import InputError
-from segbench.files import new_folder, write_bytes
+from segbench.files import new_folder, write_bytes, write_text
 from segbench.images.origin import DEFAULT_SHAPE, Origin
 
 if TYPE_CHECKING:
@@ -229,8 +229,7 @@ def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
     checked = cache_folder() / f"images-{key}" / "checked.json"
     if not checked.exists():
         shape, dtype = _check(files)
-        with new_folder(checked.parent) as folder:
-            (folder / checked.name).write_text(json.dumps({"shape": shape, "dtype": dtype}))
+        write_text(checked, json.dumps({"shape": shape, "dtype": dtype}))
     found = json.loads(checked.read_text())
     return Dataset(
         name=pattern,
@@ -321,20 +320,18 @@ def _made(
 
 
 def _find(pattern: str) -> list[Path]:
-    path, where = Path(pattern), pattern
+    path = Path(pattern)
     if path.is_dir():
         files = [file for file in path.iterdir() if not file.name.startswith(".")]
-        where = f"folder {pattern}"
     elif path.is_file():
         files = [path]
     elif glob.has_magic(pattern):
         files = [Path(file) for file in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
-        where = f"pattern {pattern}"
     else:
         raise InputError(f"no such folder or file: {pattern}; give a folder of images or a pattern")
     images = sorted(file.absolute() for file in files if file.suffix.lower() in SUFFIXES)
     if not images:
-        raise InputError(f"{where} holds no image: segbench reads {', '.join(SUFFIXES)}")
+        raise InputError(f"{pattern} holds no image: segbench reads {', '.join(SUFFIXES)}")
     return images
 
 
