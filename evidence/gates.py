@@ -117,7 +117,7 @@ _KINDS = (
     ),
     Head(
         name="a lost drop_axis",
-        module="stacks",
+        module="dask_blocks",
         plant=plants.lost_drop_axis,
         # dask-image's filters refuse the axes, so that it can't even be started, for no phase: a start
         # runs the pipeline once. Mapped over chunks all goes well until they are put together, and a

@@ -99,13 +99,18 @@ def one_chunk_an_image(phases: Any) -> None:
     replaced(phases, images_per_chunk=lambda *_, **__: 1)
 
 
-def lost_drop_axis(stacks: Any) -> None:
+def lost_drop_axis(dask_blocks: Any) -> None:
     """Gray images are declared to have channels still."""
+    map_images = dask_blocks.map_images
 
-    def map_grayscale(images: Any, function: Callable[..., Any]) -> Any:
-        return stacks.map_images(images, function, dtype=float)
+    def planted(
+        images: Any, function: Callable[..., Any], *, drop_axis: Any = (), **how: Any
+    ) -> Any:
+        # Those that the measuring takes away, it still does.
+        lost = drop_axis == (3,)
+        return map_images(images, function, drop_axis=() if lost else drop_axis, **how)
 
-    replaced(stacks, map_grayscale=map_grayscale)
+    replaced(dask_blocks, map_images=planted)
 
 
 def synchronous_scheduler(schedulers: Any) -> None:

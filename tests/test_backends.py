@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases
-from segbench.backends.interface import Processor, Reader
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
@@ -109,26 +108,23 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Dataset,
 def test_readers_give_the_pixels(
     images: dict[str, tuple[Dataset, NDArray[Any]]], kind: str, reader: str, count: int
 ) -> None:
-    """Every reader gives the pixels that were written, in the order of the files."""
+    """Every reader gives the pixels that were written, in the order of the files.
+
+    Its handle is a Dask array of one image a chunk, or lists the files.
+    """
     dataset, written = images[kind]
+    pattern = datasets.lay_out(dataset, count)
     with phases.started(spec_of(reader, "skimage"), workers=2) as backend:
-        pixels = phases.read_images(backend, datasets.lay_out(dataset, count))
+        pixels = phases.read_images(backend, pattern)
+        handle = phases.open_images(backend, pattern)
+        if backend.reader.uses_dask:
+            assert (handle.shape, handle.dtype) == (pixels.shape, pixels.dtype)
+            assert handle.chunks[0] == (1,) * count
+        else:
+            assert len(handle.files) == count
     if kind.endswith(".jpg"):  # which loses some
         written = datasets.read_labels(dataset.files).astype(np.uint8)
     assert first_different_image(pixels, written[:count]) is None
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_handles_are_lazy(images: dict[str, tuple[Dataset, NDArray[Any]]], reader: str) -> None:
-    """A handle is a Dask array of one image a chunk, or lists its files."""
-    dataset, written = images["rgb8.png"]
-    with phases.started(spec_of(reader, "skimage"), workers=1) as backend:
-        handle = phases.open_images(backend, datasets.lay_out(dataset, 3))
-        if backend.reader.uses_dask:
-            assert (handle.shape, handle.dtype) == (written.shape, written.dtype)
-            assert handle.chunks[0] == (1, 1, 1)
-        else:
-            assert len(handle.files) == 3
 
 
 # Readers give the same pixels, as the tests above hold: each is here once. dask-image-area sees
@@ -267,13 +263,3 @@ def test_tasks_are_counted() -> None:
     assert 0 < batched < tasks("dask-array-skimage", "dask-image")
     assert tasks("skimage", "dask-blocks") > 0
     assert tasks("dask-image", "skimage") >= 12
-
-
-def test_parts_say_whether_they_use_dask() -> None:
-    """A reader with `load` and a processor without a word on Dask work without it."""
-    assert Reader(open=str).uses_dask
-    assert not Reader(open=str, load=np.load).uses_dask
-    operations: Any = dict.fromkeys(("grayscale", "blur", "threshold", "label", "measure"), str)
-    processor = Processor(**operations)
-    assert not processor.uses_dask
-    assert not processor.batches

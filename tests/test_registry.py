@@ -19,7 +19,6 @@ from segbench.backends.registry import BASELINE, BackendSpec, UnavailableError
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import machine
-from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
 from segbench.results.records import RUN_NAME, Header, Writer
 from segbench.results.sources import read_run_folder
@@ -67,14 +66,9 @@ def test_alternatives_are_all_there(kind: str) -> None:
     with pytest.raises(InputError) as caught:
         registry.parse_spec(str(spec))
     assert {*NAMES[kind]} <= {*str(caught.value).split("choose from ")[1].split(", ")}
-    own = [part.name for part in registry.parts() if (part.kind, part.source) == (kind, "segbench")]
-    assert sorted(own) == sorted(NAMES[kind])
-
-
-def test_spec_is_read_and_written() -> None:
-    """A spec is read back from its own text, and spaces around it do not matter."""
-    spec = BackendSpec("dask-image", "dask-blocks", "threads")
-    assert registry.parse_spec(f" {spec} ") == spec
+    # Those of a plugin are gone with its package.
+    listed = [(part.name, part.source) for part in registry.parts() if part.kind == kind]
+    assert sorted(listed) == sorted((name, "segbench") for name in NAMES[kind])
 
 
 @pytest.mark.parametrize(
@@ -166,11 +160,22 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_plugin_works(plugin: str) -> None:
-    """A reader and a processor of another package are listed, and do the work."""
+    """A reader and a processor of another package are listed, do the work and describe themselves."""
     assert [listed(plugin, kind) for kind in ("reader", "processor")] == [
         registry.Part(kind, plugin, plugin, "") for kind in ("reader", "processor")
     ]
-    assert found_as_reference(f"{plugin}/{plugin}/serial")
+    assert found_as_reference(f" {plugin}/{plugin}/serial ")
+    # It can't take over the name of one of segbench's parts.
+    assert listed("skimage", "reader").source == "segbench"
+    # Its own words, libraries and work are taken, and what its package requires.
+    told = registry.describe(BackendSpec("skimage", "cellplug-told", "serial"))
+    assert told.words == "the quick labels one image after the other"
+    assert told.work == "labels"
+    assert {*told.libraries} == {*SHARED, "jinja2", "not-there", plugin, "click"}
+    # One that is made of segbench's is not called as that, nor taken for its work.
+    kept = registry.describe(BackendSpec("skimage", plugin, "serial"))
+    assert kept.words == "cellplug one image after the other"
+    assert kept.work == plugin
 
 
 @pytest.mark.parametrize(
@@ -206,17 +211,6 @@ def test_broken_plugins_do_not_stop_the_others(name: str, kind: str, reason: str
     assert not [part for part in own if part.missing and part.name not in ("opencv", "distributed")]
 
 
-@pytest.mark.usefixtures("plugin")
-def test_own_names_are_kept() -> None:
-    """Another package can't take over the name of one of segbench's parts."""
-    assert listed("skimage", "reader").source == "segbench"
-
-
-def test_plugin_is_gone_with_its_package() -> None:
-    """Parts are looked up each time: without its package a plugin is not listed."""
-    assert not [part for part in registry.parts() if part.source == "cellplug"]
-
-
 # What they say of themselves
 
 
@@ -235,46 +229,42 @@ def test_every_backend_has_words_of_its_own() -> None:
     assert len(words) == len({*specs})
 
 
-def test_words_read_well() -> None:
-    """The default backends are called by what does the work and where; a reader only if it matters."""
-    assert [registry.describe(backend).words for backend in BACKENDS] == [
-        "scikit-image one image after the other",
-        "scikit-image in a thread pool",
-        "scikit-image in a process pool",
-        "dask-image's filters on Dask's threads",
-        "Dask over scikit-image (read by Dask over pims) on Dask's threads",
-        "Dask over scikit-image on Dask's threads",
-    ]
+DASKS = {"dask", "toolz", "cytoolz"}
+PIMS = {"pims", "slicerator"}
+CLUSTER = {"cloudpickle", "distributed", "msgpack", "tornado"}
 
 
 @pytest.mark.parametrize(
-    ("spec", "own"),
+    ("spec", "words", "own"),
     [
-        ("skimage/skimage/thread-pool", set()),
-        ("skimage/skimage/process-pool", {"cloudpickle"}),
-        ("dask-array-skimage/dask-blocks/threads", {"dask", "toolz", "cytoolz"}),
+        ("skimage/skimage/serial", "scikit-image one image after the other", set()),
+        ("skimage/skimage/thread-pool", "scikit-image in a thread pool", set()),
+        ("skimage/skimage/process-pool", "scikit-image in a process pool", {"cloudpickle"}),
         (
-            "dask-image/dask-image/synchronous",
-            {"dask", "toolz", "cytoolz", "dask-image", "pims", "slicerator"},
+            "dask-image/dask-image/threads",
+            "dask-image's filters on Dask's threads",
+            DASKS | PIMS | {"dask-image"},
         ),
         (
             "dask-array-pims/dask-blocks/distributed",
-            {"dask", "toolz", "cytoolz", "pims", "slicerator"}
-            | {"cloudpickle", "distributed", "msgpack", "tornado"},
+            "Dask over scikit-image (read by Dask over pims) on a Dask cluster",
+            DASKS | PIMS | CLUSTER,
+        ),
+        (
+            "dask-array-skimage/dask-blocks/threads",
+            "Dask over scikit-image on Dask's threads",
+            DASKS,
         ),
     ],
 )
-def test_libraries_are_those_that_matter(spec: str, own: set[str]) -> None:
-    """A backend names what its reader, processor and scheduler use beside what all do."""
-    assert {*registry.describe(registry.parse_spec(spec)).libraries} == {*SHARED} | own
+def test_backends_describe_themselves(spec: str, words: str, own: set[str]) -> None:
+    """A backend is called by what does the work and where, and by its reader only if that matters.
 
-
-def test_plugin_describes_itself(plugin: str) -> None:
-    """A plugin's own words, libraries and work are taken, and what its package requires."""
-    told = registry.describe(BackendSpec("skimage", "cellplug-told", "serial"))
-    assert told.words == "the quick labels one image after the other"
-    assert told.work == "labels"
-    assert {*told.libraries} == {*SHARED, "jinja2", "not-there", plugin, "click"}
+    It names the libraries that its parts use beside what all do.
+    """
+    described = registry.describe(registry.parse_spec(spec))
+    assert described.words == words
+    assert {*described.libraries} == {*SHARED} | own
 
 
 def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,13 +286,6 @@ def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Monke
         "scikit-image with scipy's labels (read by Dask's own reader) on Dask's threads"
     )
     assert described.work == "scipy's labels"
-
-
-def test_plugin_that_keeps_our_words(plugin: str) -> None:
-    """A plugin made of segbench's processor is not called as that, nor taken for its work."""
-    kept = registry.describe(BackendSpec("skimage", plugin, "serial"))
-    assert kept.words == "cellplug one image after the other"
-    assert kept.work == plugin
 
 
 @pytest.mark.parametrize("spec", ["no/such/backend", "skimage/skimage/nowhere"])

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 from scipy.stats import false_discovery_control, ttest_1samp
 from scipy.stats import t as student
 from scipy.stats.mstats import trimmed_mean, trimmed_stde
 
 from segbench.stats import (
+    ALPHA,
+    FALSE_SHARE,
     MARGIN,
     MIN_BLOCKS,
     MIN_SERIAL_BLOCKS,
     RESAMPLES,
     RUNS_MARGIN,
-    VERDICTS,
     CostModel,
     Crossing,
     Ratio,
-    Spread,
-    _ends,
-    _false_discovery_rates,
     cost_model,
-    crossing,
+    crossings,
     drift,
     narrow,
     paired_ratio,
     ratio_of_ratios,
     relative_spread,
-    spread,
     verdicts,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Floats = NDArray[np.float64]
 
@@ -88,10 +89,13 @@ def ratios_of(logs: Floats) -> list[Ratio]:
 def intervals(logs: Floats) -> tuple[Floats, Floats]:
     """Ends of the intervals of the logarithms, of all rows ``(simulations, blocks)`` at once."""
     blocks = logs.shape[1]
-    rank, share = _ends(blocks)
+    # Where the interval of 0, 1, 2, ... ends, in an order that has no neighbours alike.
+    block = np.arange(blocks)
+    zigzag = np.where(block % 2, blocks - 1 - block // 2, block // 2)
+    share, rank = math.modf(math.log(paired_ratio(np.exp(zigzag), np.ones(blocks)).low))
     ordered = np.sort(logs, axis=1)
     low, high = (
-        (1 - share) * rows[:, rank] + share * rows[:, rank + 1]
+        (1 - share) * rows[:, int(rank)] + share * rows[:, int(rank) + 1]
         for rows in (ordered, ordered[:, ::-1])
     )
     if blocks < MIN_SERIAL_BLOCKS:
@@ -104,6 +108,11 @@ def intervals(logs: Floats) -> tuple[Floats, Floats]:
     return middle + wider * (low - middle), middle + wider * (high - middle)
 
 
+def crossing_of(first: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike]) -> Crossing:
+    """Where the first backend becomes the faster one."""
+    return crossings(first, other)[0]
+
+
 def samples(
     fixed: float, marginal: float, *, blocks: int, rng: np.random.Generator
 ) -> dict[int, Floats]:
@@ -114,57 +123,19 @@ def samples(
     }
 
 
-def test_spread_of_known_values() -> None:
-    """The median is the middle value, low and high are the outermost, in whatever order they come."""
-    assert spread([5.0, 1.0, 2.0]) == Spread(2.0, 1.0, 5.0, 3)
-
-
-def test_spread_of_an_even_number_of_values() -> None:
-    """Between two middle values the median is their mean."""
-    assert spread([4.0, 1.0, 2.0, 100.0]) == Spread(3.0, 1.0, 100.0, 4)
-
-
-@settings(max_examples=30, deadline=None)
-@given(values=st.lists(times, min_size=1, max_size=9))
-def test_spread_encloses_its_median(values: list[float]) -> None:
-    """The median lies between low and high, and both are among the values."""
-    found = spread(values)
-    assert found.low <= found.median <= found.high
-    assert {found.low, found.high} <= set(values)
-    assert found.count == len(values)
-
-
-def test_spread_of_nothing_raises() -> None:
-    """There is no median of no values, and the message says so."""
-    with pytest.raises(ValueError, match="no values"):
-        spread([])
-
-
 def test_relative_spread_of_known_values() -> None:
     """The middle half of 1 to 5 reaches from 2 to 4, two thirds of the median."""
     assert relative_spread([5, 1, 4, 2, 3]) == pytest.approx(2 / 3)
     assert relative_spread([7.0]) == 0.0
 
 
-def test_relative_spread_of_nothing_raises() -> None:
-    """No values have no spread, and the message says so."""
-    with pytest.raises(ValueError, match="no values"):
-        relative_spread([])
-
-
 def test_drift_is_the_change_from_first_to_last() -> None:
     """Times that grow evenly by a fifth drift by 0.2, those that shrink to a half by -0.5."""
     share = np.linspace(0, 1, 12)
     assert drift(100 + 60 * share, 3 * 1.2**share) == pytest.approx(0.2)
-    assert drift(range(12), 0.5**share) == pytest.approx(-0.5)
-
-
-def test_drift_takes_samples_in_any_order() -> None:
-    """Samples count by when they were taken, not by their place in the array."""
-    rng = np.random.default_rng(0)
-    at, seconds = np.arange(9.0), rng.uniform(1, 2, size=9)
-    order = rng.permutation(9)
-    assert drift(at[order], seconds[order]) == pytest.approx(drift(at, seconds))
+    # By when they were taken, not by their place in the array.
+    order = np.random.default_rng(0).permutation(12)
+    assert drift(order, (0.5**share)[order]) == pytest.approx(-0.5)
 
 
 def test_drift_is_blind_to_outliers() -> None:
@@ -179,12 +150,6 @@ def test_drift_of_samples_taken_at_the_same_time() -> None:
     assert drift([0, 0, 1, 1], [1.0, 1.0, 1.1, 1.1]) == pytest.approx(0.1)
     assert math.isnan(drift([3.0, 3.0], [1.0, 2.0]))
     assert math.isnan(drift([3.0], [1.0]))
-
-
-def test_drift_without_times_of_its_own_raises() -> None:
-    """Every sample needs the time at which it was taken."""
-    with pytest.raises(ValueError, match="2 samples can't be paired with 3 times"):
-        drift([1, 2, 3], [1.0, 2.0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -209,26 +174,20 @@ def test_drift_within_blocks_hardly_moves_the_ratio() -> None:
     assert max(moved) < 0.01
 
 
-def test_ratio_is_formed_before_the_median() -> None:
-    """The median of the ratios is given, not the ratio of the medians."""
+def test_ratios_by_hand() -> None:
+    """The median is of the ratios, and five blocks without noise are certain, at 1 as elsewhere."""
     own, baseline = [1.0, 20.0, 30.0], [2.0, 10.0, 60.0]
     assert paired_ratio(own, baseline).median == pytest.approx(0.5)
     assert np.median(own) / np.median(baseline) == 2.0
-
-
-def test_ratio_to_itself_is_one() -> None:
-    """An arm compared with itself has a ratio of exactly 1 in every block, and no difference."""
     seconds = [0.1, 0.7, 0.3, 0.2, 0.9]
     ratio = paired_ratio(seconds, seconds)
     assert ratio == Ratio(1.0, 1.0, 1.0, 5, 1.0)
     assert verdicts([ratio]) == ["no difference"]
-
-
-def test_ratio_without_any_noise_is_certain() -> None:
-    """Where every block has the same ratio, the interval has no width and chance no part in it."""
-    ratio = paired_ratio([1.0] * 5, [2.0] * 5)
-    assert (ratio.low, ratio.high, ratio.p) == (ratio.median, ratio.median, 0.0)
-    assert ratio.median == pytest.approx(0.5)
+    certain = paired_ratio([1.0] * 5, [2.0] * 5)
+    assert (certain.low, certain.high, certain.p) == (certain.median, certain.median, 0.0)
+    # With noise the lowest and the highest of five are the ends.
+    ratio = paired_ratio([5.0, 1.0, 3.0, 2.0, 4.0], np.ones(5))
+    assert (ratio.low, ratio.median, ratio.high) == pytest.approx((1.0, 3.0, 5.0))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -240,13 +199,6 @@ def test_ratio_of_few_blocks_has_no_interval(count: int) -> None:
     assert np.isnan([ratio.low, ratio.high, ratio.p]).all()
     assert not narrow(ratio, precision=10.0)
     assert verdicts([ratio]) == ["undecided"]
-
-
-def test_interval_of_five_blocks_is_their_range() -> None:
-    """Of 5 blocks the lowest and the highest ratio are the ends."""
-    ratio = paired_ratio([5.0, 1.0, 3.0, 2.0, 4.0], np.ones(5))
-    assert (ratio.low, ratio.median, ratio.high) == pytest.approx((1.0, 3.0, 5.0))
-    assert _ends(5) == (0, 0.0)
 
 
 def test_p_of_few_undisturbed_blocks_is_that_of_a_t_test() -> None:
@@ -274,6 +226,8 @@ def test_p_of_a_slow_wave_is_that_of_a_ninth_of_the_blocks() -> None:
     logs=st.lists(st.floats(-1, 1).map(lambda log: round(log, 3)), min_size=5, max_size=40),
     effect=st.floats(-1, 1),
 )
+# Equal but for two, and for their rounding, which is no correlation of neighbours.
+@example(logs=[0.4375] * 8 + [1.4375] * 2, effect=0.0)
 def test_ratio_of_swapped_arms_is_its_inverse(logs: list[float], effect: float) -> None:
     """The other way round, a ratio and its interval are inverted and its p stays the same."""
     own = np.exp(np.array(logs) + effect)
@@ -323,19 +277,24 @@ def test_an_outlier_does_not_hide_a_difference(blocks: int) -> None:
     assert verdicts([ratio] * 140) == ["faster"] * 140
 
 
-def test_a_strong_effect_needs_five_blocks_only() -> None:
-    """A ratio of 0.6 or 1/0.6 with 3% noise an arm is found with 5 blocks in a family of 140."""
-    logs = log_ratios("normal", 0.03 * math.sqrt(2), (140, 5), seed=0)
-    for effect, verdict in ((math.log(0.6), "faster"), (-math.log(0.6), "slower")):
-        found = verdicts(ratios_of(logs + effect))
-        assert found.count(verdict) >= 136
-        assert set(found) <= {verdict, "undecided"}
+@pytest.mark.parametrize(
+    ("true", "noise", "blocks", "verdict"),
+    [
+        (0.6, 0.042, 5, "faster"),
+        (1 / 0.6, 0.042, 5, "slower"),
+        (1.0, 0.014, 15, "no difference"),
+        (1.009, 0.0001, 30, "no difference"),
+    ],
+)
+def test_what_is_clear_is_said(true: float, noise: float, blocks: int, verdict: str) -> None:
+    """A strong effect is found with 5 blocks in a family of 140, and sameness with some more.
 
-
-def test_two_arms_within_the_margin_are_never_called_different() -> None:
-    """A difference of 0.9% is no finding, even if it is measured to 0.01%."""
-    logs = math.log(1.009) + log_ratios("normal", 0.0001, (20, 30), seed=0)
-    assert verdicts(ratios_of(logs)) == ["no difference"] * 20
+    A difference below the margin is none, however well it is known.
+    """
+    logs = math.log(true) + log_ratios("normal", noise, (140, blocks), seed=0)
+    found = verdicts(ratios_of(logs))
+    assert found.count(verdict) >= 133
+    assert set(found) <= {verdict, "undecided"}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -361,12 +320,6 @@ def test_verdicts_are_hardly_ever_false(shape: str) -> None:
     assert max(false[12], false[140], equal) <= 0.01 * total
 
 
-def test_arms_that_are_the_same_are_found_to_be() -> None:
-    """With 15 blocks of 1% noise an arm, two equal arms are of no difference."""
-    found = verdicts(ratios_of(log_ratios("normal", 0.014, (140, 15), seed=0)))
-    assert found.count("no difference") >= 133
-
-
 @pytest.mark.parametrize(
     ("ratio", "verdict"),
     [
@@ -386,36 +339,25 @@ def test_arms_that_are_the_same_are_found_to_be() -> None:
 )
 def test_verdict_on_known_ratios(ratio: Ratio, verdict: str) -> None:
     """A difference needs p and interval, equality the interval alone, and a difference goes first."""
-    assert verdict in VERDICTS
     assert verdicts([ratio]) == [verdict]
 
 
-def test_verdicts_of_no_comparison() -> None:
-    """An empty family has no verdicts."""
-    assert verdicts([]) == []
+@given(st.lists(st.floats(0, 0.02) | st.floats(0, 1), max_size=30))
+def test_differences_of_a_family_are_benjamini_and_hochbergs(values: list[float]) -> None:
+    """What is claimed has an adjusted p, as scipy has it, below 5%, and one below 1% by itself.
 
-
-def test_more_comparisons_take_more_evidence() -> None:
-    """What suffices for a single comparison doesn't as one of many; ratios of few blocks don't count."""
-    ratio = Ratio(0.6, 0.5, 0.7, 9, 0.008)
-    nothing = Ratio(1.0, 0.9, 1.1, 9, 0.9)
-    unknown = Ratio(1.0, math.nan, math.nan, 3, math.nan)
-    assert verdicts([nothing] * 3 + [ratio])[-1] == "faster"
-    assert verdicts([nothing] * 9 + [ratio])[-1] == "undecided"
-    assert verdicts([unknown] * 9 + [ratio]) == ["undecided"] * 9 + ["faster"]
-
-
-@given(st.lists(st.floats(0, 1), max_size=30))
-def test_false_discovery_rates_are_scipys(values: list[float]) -> None:
-    """The adjusted p values are those of Benjamini and Hochberg's procedure as scipy has it."""
-    expected = false_discovery_control(values) if values else []
-    assert _false_discovery_rates(values) == pytest.approx(list(expected))
-
-
-def test_what_is_not_known_is_no_comparison() -> None:
-    """A p that is nan stays so, and does not make the others' larger."""
-    rates = _false_discovery_rates([0.04, math.nan, 0.01])
-    assert rates == pytest.approx([0.04, math.nan, 0.02], nan_ok=True)
+    Ratios without an interval are undecided, and don't count as one of the family.
+    """
+    adjusted = false_discovery_control(values) if values else np.empty(0)
+    assume((abs(adjusted - FALSE_SHARE) > 1e-9).all())
+    ratios = [Ratio(0.6, 0.5, 0.7, 9, p) for p in values]
+    unknown = [paired_ratio([1.0] * 4, [2.0] * 4)] * 9
+    expected = [
+        "faster" if p < ALPHA and rate < FALSE_SHARE else "undecided"
+        for p, rate in zip(values, adjusted, strict=True)
+    ]
+    assert verdicts(ratios) == expected
+    assert verdicts([*unknown, *ratios]) == ["undecided"] * 9 + expected
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -440,32 +382,36 @@ def test_narrow_is_half_the_interval() -> None:
         assert not narrow(ratio, precision=0.0199)
 
 
-@pytest.mark.parametrize(("own", "baseline"), [([1.0, 2.0], [1.0]), ([1.0], [1.0, 2.0])])
-def test_samples_without_a_partner_raise(own: list[float], baseline: list[float]) -> None:
-    """Samples of different numbers of blocks are refused, even where numpy would broadcast them."""
-    with pytest.raises(ValueError, match="can't be paired"):
-        paired_ratio(own, baseline)
+FIVE = [1.0] * 5
+NO_TIMES = (0.0, -1.0, math.nan, math.inf)
 
 
-def test_ratio_of_nothing_raises() -> None:
-    """No blocks, no ratio."""
-    with pytest.raises(ValueError, match="no values"):
-        paired_ratio([], [])
-
-
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
-def test_what_is_no_time_raises(bad: float) -> None:
-    """A time that is 0, negative or not a number is refused wherever times go in."""
-    seconds = [1.0, bad, 2.0]
-    for call in (
-        lambda: paired_ratio(seconds, [1.0] * 3),
-        lambda: paired_ratio([1.0] * 3, seconds),
-        lambda: drift(range(3), seconds),
-        lambda: cost_model(range(3), seconds),
-        lambda: crossing({1: seconds, 2: [1.0]}, {1: [1.0] * 3, 2: [1.0]}),
-    ):
-        with pytest.raises(ValueError, match="positive and finite"):
-            call()
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        *((lambda bad=bad: paired_ratio([1.0, bad, 2.0], FIVE[:3]), "finite") for bad in NO_TIMES),
+        (lambda: paired_ratio(FIVE, [1.0, 0.0, 1.0, 1.0, 1.0]), "positive and finite"),
+        (lambda: drift(range(2), [1.0, 0.0]), "positive and finite"),
+        (lambda: relative_spread([1.0, 0.0]), "positive and finite"),
+        (lambda: cost_model(range(2), [1.0, 0.0]), "positive and finite"),
+        (lambda: crossings({1: FIVE, 2: [0.0] * 5}, {1: FIVE, 2: FIVE}), "positive and finite"),
+        (lambda: relative_spread([]), "no values"),
+        (lambda: paired_ratio([], []), "no values"),
+        (lambda: paired_ratio([1.0, 2.0], [1.0]), "can't be paired"),
+        (lambda: paired_ratio([1.0], [1.0, 2.0]), "can't be paired"),
+        (lambda: drift([1, 2, 3], [1.0, 2.0]), "2 samples can't be paired with 3 times"),
+        (lambda: cost_model([1, 20], FIVE), "2 sizes don't go with 5 times"),
+        (lambda: cost_model([5], [1.0]), "two sizes"),
+        (lambda: cost_model([5, 5], [1.0, 1.1]), "two sizes"),
+        (lambda: crossings({1: FIVE}, {1: FIVE}), "two sizes"),
+        (lambda: crossings({1: FIVE, 20: FIVE}, {1: FIVE}), "don't go with sizes"),
+        (lambda: crossings({1: FIVE, 20: FIVE}, {1: FIVE, 20: FIVE[1:]}), "can't be paired"),
+    ],
+)
+def test_what_can_not_be_compared_is_refused(call: Callable[[], object], message: str) -> None:
+    """Times that are none, and numbers of samples or sizes that don't go together, are refused."""
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_cost_model_of_a_line() -> None:
@@ -502,31 +448,19 @@ def test_costs_are_the_best_that_are_not_negative(seconds: list[float]) -> None:
     assert (model.fixed, model.marginal) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "seconds", "message"),
-    [([1, 2, 3], [1.0, 2.0], "don't go with"), ([5, 5], [1.0, 1.1], "two sizes")],
-)
-def test_no_cost_model_without_a_line(sizes: list[int], seconds: list[float], message: str) -> None:
-    """Two different sizes are needed, and one time for each."""
-    with pytest.raises(ValueError, match=message):
-        cost_model(sizes, seconds)
-
-
 def test_crossing_of_known_lines() -> None:
-    """0.5 + 0.01 n and 0.1 + 0.02 n cross at 40 images, and without noise the interval is a point."""
+    """0.5 + 0.01 n and 0.1 + 0.02 n cross at 40 images, and without noise the interval is a point.
+
+    The backend that loses its lead there has no crossing, nor has one with itself.
+    """
     first = {size: np.full(5, 0.5 + 0.01 * size) for size in SIZES}
     other = {size: np.full(5, 0.1 + 0.02 * size) for size in SIZES}
-    found = crossing(first, other)
+    found, back = crossings(first, other)
     assert (found.images, found.low, found.high) == pytest.approx((40.0, 40.0, 40.0))
+    assert back == Crossing(None, None, None)
+    assert crossings(other, first) == (back, found)
+    assert crossings(first, first) == (back, back)
     assert cost_model(SIZES, [first[size][0] for size in SIZES]).seconds(40) == pytest.approx(0.9)
-
-
-def test_crossing_is_that_of_the_first_backend() -> None:
-    """The backend that loses its lead has no crossing: it is the other that becomes faster."""
-    first = {size: np.full(5, 0.5 + 0.01 * size) for size in SIZES}
-    other = {size: np.full(5, 0.1 + 0.02 * size) for size in SIZES}
-    assert crossing(other, first) == Crossing(None, None, None)
-    assert crossing(first, first) == Crossing(None, None, None)
 
 
 @pytest.mark.parametrize("true", [10.0, 90.0, 300.0])
@@ -539,7 +473,7 @@ def test_interval_covers_the_crossing(true: float) -> None:
             level = {size: np.exp(rng.normal(scale=0.05, size=blocks)) for size in SIZES}
             first = samples(1.0, 0.9 / true, blocks=blocks, rng=rng)
             other = samples(0.4, 1.5 / true, blocks=blocks, rng=rng)
-            found = crossing(
+            found = crossing_of(
                 {size: first[size] * level[size] for size in SIZES},
                 {size: other[size] * level[size] for size in SIZES},
             )
@@ -570,7 +504,7 @@ def test_no_crossing_where_there_is_none(first: CostModel, other: CostModel) -> 
     for run in range(60):
         blocks = (5, 10, 15)[run % 3]
         own, its = (samples(of.fixed, of.marginal, blocks=blocks, rng=rng) for of in (first, other))
-        named += crossing(own, its).images is not None
+        named += crossing_of(own, its).images is not None
     assert named <= 3
 
 
@@ -579,30 +513,18 @@ def test_open_ends_of_a_crossing() -> None:
     rng = np.random.default_rng(0)
     dear, cheap = CostModel(1.0, 0.02), CostModel(0.7, 0.02)
     own, its = (samples(of.fixed, of.marginal, blocks=7, rng=rng) for of in (dear, cheap))
-    late = crossing(own, its)
+    late = crossing_of(own, its)
     assert late.images is None
     assert late.high is None
     assert late.low is not None
     assert late.low > 1
     steep, flat = CostModel(0.1, 0.03), CostModel(0.1, 0.02)
     own, its = (samples(of.fixed, of.marginal, blocks=7, rng=rng) for of in (flat, steep))
-    early = crossing(own, its | {1: own[1] * np.exp(rng.normal(scale=0.03, size=7))})
+    early = crossing_of(own, its | {1: own[1] * np.exp(rng.normal(scale=0.03, size=7))})
     assert early.images is None
     assert early.low is None
     assert early.high is not None
     assert early.high < 500
-
-
-def test_crossing_is_reproducible() -> None:
-    """The same samples and seed give the same interval, another seed nearly the same."""
-    rng = np.random.default_rng(0)
-    first, other = (samples(*of, blocks=7, rng=rng) for of in ((1.0, 0.01), (0.1, 0.02)))
-    found, again, otherwise = (crossing(first, other, seed=seed) for seed in (0, 0, 1))
-    assert found == again
-    assert otherwise != found
-    assert otherwise.images == found.images
-    assert otherwise.low == pytest.approx(found.low, rel=0.03)
-    assert otherwise.high == pytest.approx(found.high, rel=0.03)
 
 
 def test_blocks_are_drawn_for_both_backends_at_once() -> None:
@@ -616,36 +538,15 @@ def test_blocks_are_drawn_for_both_backends_at_once() -> None:
     def width(found: Crossing) -> float:
         return (found.high or math.inf) / (found.low or 1)
 
-    assert width(crossing(first, other)) < width(crossing(first, shuffled)) / 1.2
+    assert width(crossing_of(first, other)) < width(crossing_of(first, shuffled)) / 1.2
 
 
 def test_crossing_of_too_few_blocks_is_not_named() -> None:
     """Two blocks at any size say nothing of the interval: then nothing is said."""
     first = {1: [0.51] * 5, 500: [5.5] * 2}
     other = {1: [0.12] * 5, 500: [10.1] * 2}
-    assert crossing(first, other) == Crossing(None, None, None)
-    assert crossing(first | {500: [5.5] * 3}, other | {500: [10.1] * 3}).images is not None
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        ({1: [1.0] * 5}, "don't go with sizes"),
-        ({1: [1.0] * 5, 20: [1.0] * 4}, "can't be paired"),
-    ],
-)
-def test_samples_of_other_sizes_or_blocks_have_no_crossing(
-    other: dict[int, list[float]], message: str
-) -> None:
-    """Both backends must have been timed at the same sizes, in the same blocks."""
-    with pytest.raises(ValueError, match=message):
-        crossing({1: [1.0] * 5, 20: [2.0] * 5}, other)
-
-
-def test_one_size_has_no_crossing() -> None:
-    """A line through one size is no line."""
-    with pytest.raises(ValueError, match="two sizes"):
-        crossing({1: [1.0] * 5}, {1: [2.0] * 5})
+    assert crossing_of(first, other) == Crossing(None, None, None)
+    assert crossing_of(first | {500: [5.5] * 3}, other | {500: [10.1] * 3}).images is not None
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 40])
@@ -656,7 +557,7 @@ def test_ends_of_a_crossing_by_hand(count: int) -> None:
         {size: (fixed + slope * size) * np.exp(rng.normal(0, 0.05, count)) for size in (1, 20)}
         for fixed, slope in ((5.0, 1.0), (1.0, 2.0))
     )
-    draws = np.random.default_rng(7)
+    draws = np.random.default_rng(0)
     medians = []
     for size in (1, 20):
         blocks = draws.integers(count, size=(RESAMPLES, count))
@@ -670,7 +571,7 @@ def test_ends_of_a_crossing_by_hand(count: int) -> None:
     ]
     assert all(1 < one < 20 for one in crossings)
     low, high = np.quantile(crossings, [0.05, 0.95], method="inverted_cdf")
-    found = crossing(own, its, seed=7)
+    found = crossing_of(own, its)
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
@@ -691,16 +592,10 @@ def test_a_ratio_of_ratios_by_hand() -> None:
     assert back.low == pytest.approx(1 / found.high)
     assert back.high == pytest.approx(1 / found.low)
     assert back.p == pytest.approx(found.p)
-
-
-def test_a_ratio_of_ratios_without_an_interval() -> None:
-    """Where one of the two has no interval their ratio has none, and is undecided."""
-    few = paired_ratio([1.0] * 4, [2.0] * 4)
-    found = ratio_of_ratios(few, paired_ratio([1.0] * 6, [1.0] * 6))
-    assert found.median == pytest.approx(0.5)
-    assert math.isnan(found.low)
-    assert math.isnan(found.p)
-    assert verdicts([found]) == ["undecided"]
+    # Where one of the two has no interval, their ratio has none.
+    few = ratio_of_ratios(paired_ratio([1.0] * 4, [2.0] * 4), one)
+    assert few.median == pytest.approx(0.25)
+    assert np.isnan([few.low, few.high, few.p]).all()
 
 
 def test_p_of_a_ratio_of_ratios() -> None:
@@ -724,14 +619,6 @@ def test_p_depends_on_the_end_that_faces_1() -> None:
     assert away.p < 0.01
     assert towards.p > 0.1
     assert ratio_of_ratios(known, Ratio(1.3, 1.25, 2.0, 10, 0.0)).p == pytest.approx(away.p)
-
-
-def test_rounding_is_no_correlation() -> None:
-    """Ratios that are equal but for two, and for their rounding, have the same interval either way."""
-    own = np.exp(np.array([0.4375] * 8 + [1.4375] * 2))
-    there, back = paired_ratio(own, np.ones(10)), paired_ratio(np.ones(10), own)
-    assert back.low == pytest.approx(1 / there.high)
-    assert back.high == pytest.approx(1 / there.low)
 
 
 def simulated(rng: np.random.Generator, *, blocks: int, true: float, noise: float) -> Ratio:

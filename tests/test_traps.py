@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import dask.array.image
@@ -33,9 +34,10 @@ from segbench.backends.registry import BASELINE, parse_spec
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.measure.workers import NATIVE_POOLS, worker_environment
-from segbench.pipeline import PipelineParams
+from segbench.pipeline import PipelineParams, Segmentation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -127,34 +129,32 @@ def edge_image() -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("processor", ["skimage", "dask-image", "dask-blocks", "opencv"])
-def test_borders_are_reflected(processor: str) -> None:
-    """Every processor blurs as scipy.ndimage does with `reflect`, which is not scikit-image's default."""
+def test_defaults_are_spelt_out(processor: str) -> None:
+    """Every processor blurs as scipy.ndimage does with `reflect`, and its objects are 4-connected.
+
+    Neither is scikit-image's default.
+    """
+    operations = operations_of(processor)
+
+    def run(operation: Callable[[Any], Any], image: NDArray[Any]) -> NDArray[Any]:
+        given = da.from_array(image[np.newaxis], chunks=-1) if operations.uses_dask else image
+        return np.asarray(operation(given)).reshape(SMALL)
+
     image = edge_image()
     expected = ndimage.gaussian_filter(image, 1, mode="reflect", truncate=4)
     assert not np.allclose(skimage.filters.gaussian(image, 1), expected)
-    operations = operations_of(processor)
-    given = da.from_array(image[np.newaxis], chunks=-1) if operations.uses_dask else image
-    np.testing.assert_allclose(
-        np.asarray(operations.blur(given)).reshape(SMALL), expected, rtol=1e-12
-    )
-
-
-@pytest.mark.parametrize("processor", ["skimage", "dask-image", "dask-blocks", "opencv"])
-def test_objects_are_4_connected(processor: str) -> None:
-    """Two pixels that touch at a corner are two objects, with every processor."""
+    np.testing.assert_allclose(run(operations.blur, image), expected, rtol=1e-12)
     mask = np.zeros(SMALL, dtype=bool)
     mask[3, 3] = mask[4, 4] = True
     assert skimage.measure.label(mask).max() == 1
-    operations = operations_of(processor)
-    given = da.from_array(mask[np.newaxis], chunks=-1) if operations.uses_dask else mask
-    assert np.asarray(operations.label(given)).max() == 2
+    assert run(operations.label, mask).max() == 2
 
 
 def test_stack_filters_work_in_float64() -> None:
     """dask-image keeps uint8, in which a blurred value is cut off; the pipeline turns to float64 first."""
     pixels = da.from_array(np.full((1, *SMALL), 3, np.uint8), chunks=-1)
     assert dask_image.ndfilters.gaussian_filter(pixels, (0, 1, 1)).dtype == np.uint8
-    assert stack_backend.blur(stack_backend.grayscale(pixels)).dtype == np.float64
+    assert stack_backend.blur(stack_backend.PROCESSOR.grayscale(pixels)).dtype == np.float64
 
 
 # Stacks
@@ -167,8 +167,10 @@ def test_nothing_leaks_from_one_image_into_the_next(processor: str) -> None:
     with running(f"skimage/{processor}/synchronous") as backend:
         together = phases.process_images(backend, images, PARAMS)
         alone = phases.process_images(backend, images[1:2], PARAMS)
-    np.testing.assert_array_equal(together.labels[1] > 0, alone.labels[0] > 0)
-    assert sorted(together.objects[1][:, 1]) == sorted(alone.objects[0][:, 1])
+    own = Segmentation(together.labels[1:2], together.objects[1:2])
+    assert first_difference(own, alone) is None
+    # dask-image numbers its objects through the stack: other ids, the same cells.
+    assert np.array_equal(own.labels, alone.labels) == (processor == "dask-blocks")
 
 
 def test_dask_image_joins_neighbours_by_default() -> None:
@@ -178,20 +180,6 @@ def test_dask_image_joins_neighbours_by_default() -> None:
     apart = stack_backend.label(mask)
     assert joined.max().compute(scheduler="synchronous") == 1
     assert apart.max().compute(scheduler="synchronous") == 2
-
-
-# Label ids
-
-
-def test_ids_differ_and_partitions_agree(photographs: datasets.Dataset) -> None:
-    """dask-image numbers its objects through the stack: other ids, the same cells."""
-    pattern = datasets.lay_out(photographs, 4)
-    with running(str(BASELINE)) as backend:
-        reference = phases.run_pipeline(backend, pattern, PARAMS)
-    with running("dask-image/dask-image/synchronous") as backend:
-        result = phases.run_pipeline(backend, pattern, PARAMS)
-    assert not np.array_equal(result.labels, reference.labels)
-    assert first_difference(result, reference) is None
 
 
 # threshold_local(method="mean") and ndmeasure.area
@@ -222,8 +210,8 @@ def test_the_graph_does_not_grow_with_the_objects(tmp_path: Path) -> None:
         with running(f"skimage/{processor}/synchronous") as backend:
             return phases.count_tasks(backend, str(file), PARAMS)
 
-    # Dask may merge a task or two that compute the same.
-    assert abs(tasks("dask-image", speckled) - tasks("dask-image", flat)) <= 2
+    # How many tasks Dask merges into others varies from one call to the next.
+    assert abs(tasks("dask-image", speckled) - tasks("dask-image", flat)) <= 10
     assert tasks("dask-image-area", speckled) > 100 + tasks("dask-image-area", flat)
     assert "dask-image-area" not in {backend.processor for backend in BACKENDS}
 
@@ -245,9 +233,8 @@ def test_workers_pin_native_pools_unless_asked(monkeypatch: pytest.MonkeyPatch) 
 # asv
 
 
-def assignments(path: Path) -> dict[str, ast.expr]:
-    """What the names at the top of a module are assigned, as written."""
-    body = ast.parse(path.read_text()).body
+def names_in(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """What names are assigned at the top of a module or of a class, as written."""
     return {
         target.id: node.value
         for node in body
@@ -257,42 +244,21 @@ def assignments(path: Path) -> dict[str, ast.expr]:
     }
 
 
-def test_asv_axes_are_literals_and_equal_to_the_packages() -> None:
-    """The axes in benchmarks/ are written out, and are those of `segbench run`."""
-    written = assignments(ROOT / "benchmarks" / "segmentation.py")
+def test_asv_suite_is_written_with_care() -> None:
+    """The axes are literals, those of `segbench run`; calls are few, and the peak holds no pixels.
+
+    Every import of segbench stands in a `try` or under TYPE_CHECKING, so that a commit that lacks
+    a module does not stop the discovery of all.
+    """
+    body = ast.parse((ROOT / "benchmarks" / "segmentation.py").read_text()).body
+    written = names_in(body)
     assert ast.literal_eval(written["BACKENDS"]) == [str(backend) for backend in BACKENDS]
     assert ast.literal_eval(written["SIZES"]) == list(SIZES)
-
-
-def test_asv_discovery_survives_a_failing_import() -> None:
-    """Every import of segbench in benchmarks/ stands in a `try` or under TYPE_CHECKING."""
-    top = ast.parse((ROOT / "benchmarks" / "segmentation.py").read_text()).body
-    imported = [
-        name.name
-        for node in top
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in (
-            [ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names
-        )
-    ]
-    assert imported
-    assert not [
-        name for name in imported if name.startswith(("segbench", "numpy", "dask", "skimage"))
-    ]
-
-
-def test_asv_calls_are_few_and_its_memory_holds_no_pixels() -> None:
-    """number, repeat, rounds and warmup_time are set; the peak is of a class without pixels."""
-    module = ast.parse((ROOT / "benchmarks" / "segmentation.py").read_text())
-    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
-    names = {
-        target.id
-        for node in classes["_Cases"].body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    assert {"number", "repeat", "rounds", "warmup_time"} <= names
+    imports = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    assert not [each for each in imports if re.search("segbench|numpy|dask|skimage", each)]
+    classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
+    assert {"number", "repeat", "rounds", "warmup_time"} <= {*names_in(classes["_Cases"].body)}
     assert "pixels" not in ast.unparse(classes["_Cases"])
     holders = [name for name, node in classes.items() if "peakmem" in ast.unparse(node)]
     assert holders == ["Memory"]

@@ -148,7 +148,7 @@ def test_one_chunk_an_image(planted: Planted) -> None:
 def test_a_lost_drop_axis(planted: Planted) -> None:
     """Gray images are declared to have channels still."""
     pixels = da.zeros((2, 4, 5, 3), chunks=(1, -1, -1, -1))
-    assert planted("a lost drop_axis").map_grayscale(pixels, lambda image: image).ndim == 4
+    assert planted("a lost drop_axis").grayscale(pixels).ndim == 4
 
 
 def test_a_synchronous_scheduler(planted: Planted) -> None:

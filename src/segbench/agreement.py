@@ -13,26 +13,7 @@ if TYPE_CHECKING:
     from segbench.pipeline import Segmentation
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The first image on which a result differs from the reference.
-
-    Attributes
-    ----------
-    image : int
-        Its number, from 0; -1 where the number of images itself differs.
-    what : str
-        What differs, in words.
-    """
-
-    image: int
-    what: str
-
-    def __str__(self) -> str:
-        return self.what if self.image < 0 else f"image {self.image}: {self.what}"
-
-
-def first_difference(result: Segmentation, reference: Segmentation) -> Difference | None:
+def first_difference(result: Segmentation, reference: Segmentation) -> str | None:
     """Compare a segmentation with the reference, image by image.
 
     Two label images agree when they are the same partition of the pixels: ids differ between the
@@ -46,40 +27,32 @@ def first_difference(result: Segmentation, reference: Segmentation) -> Differenc
 
     Returns
     -------
-    Difference or None
-        The first differing image; None where all agree.
+    str or None
+        What differs, in the first image that does (its number from 0), or as a whole where the
+        number of images itself is another; None where all agree.
     """
     if result.labels.shape != reference.labels.shape:
-        return Difference(
-            -1, f"labels of shape {result.labels.shape}, not {reference.labels.shape}"
-        )
+        return f"labels of shape {result.labels.shape}, not {reference.labels.shape}"
     if len(result.objects) != len(reference.objects):
-        return Difference(
-            -1, f"objects of {len(result.objects)} images, not {len(reference.objects)}"
-        )
-    for image in range(len(reference.objects)):
-        what = _difference_of_image(
-            result.labels[image],
-            result.objects[image],
-            reference.labels[image],
-            reference.objects[image],
-        )
-        if what:
-            return Difference(image, what)
+        return f"objects of {len(result.objects)} images, not {len(reference.objects)}"
+    images = zip(result.labels, result.objects, reference.labels, reference.objects, strict=True)
+    for number, image in enumerate(images):
+        if what := _difference_of_image(*image):
+            return f"image {number}: {what}"
     return None
 
 
-def first_different_image(pixels: NDArray[Any], reference: NDArray[Any]) -> Difference | None:
-    """Compare the pixels ``(N, H, W[, C])`` that a reader gives with the reference's, exactly."""
-    if (pixels.shape, pixels.dtype) != (reference.shape, reference.dtype):
-        return Difference(
-            -1,
-            f"pixels of shape {pixels.shape} {pixels.dtype}, not {reference.shape} {reference.dtype}",
-        )
-    for image, (own, expected) in enumerate(zip(pixels, reference, strict=True)):
-        if not np.array_equal(own, expected):
-            different = np.count_nonzero(own != expected)
-            return Difference(image, f"{different} of {own.size} values read differ")
+def first_different_image(pixels: NDArray[Any], reference: NDArray[Any]) -> str | None:
+    """Compare the pixels ``(N, H, W[, C])`` that a reader gives with the reference's, exactly.
+
+    What differs is said as by `first_difference`.
+    """
+    own, expected = (f"{one.shape} {one.dtype}" for one in (pixels, reference))
+    if own != expected:
+        return f"pixels of shape {own}, not {expected}"
+    for number, (image, right) in enumerate(zip(pixels, reference, strict=True)):
+        if count := np.count_nonzero(image != right):
+            return f"image {number}: {count} of {image.size} values read differ"
     return None
 
 
@@ -135,19 +108,19 @@ def truth_agreement(labels: NDArray[Any], truth: NDArray[Any]) -> TruthAgreement
         ]
     )
     # scikit-image returns recall before precision, against its documentation (its issue 6485).
-    error, recall, precision = scores.mean(axis=0)
+    error, recall, precision = scores.mean(axis=0).tolist()
     return TruthAgreement(
-        images=len(truth),
-        rand_error=float(error),
-        rand_precision=float(precision),
-        rand_recall=float(recall),
-        true_objects=sum(_count(image) for image in truth),
-        found_objects=sum(_count(image) for image in labels),
+        len(truth),
+        error,
+        precision,
+        recall,
+        true_objects=_count(truth),
+        found_objects=_count(labels),
     )
 
 
 def _count(labels: NDArray[Any]) -> int:
-    return int(np.count_nonzero(np.unique(labels)))
+    return sum(int(np.count_nonzero(np.unique(image))) for image in labels)
 
 
 def _difference_of_image(

@@ -194,12 +194,7 @@ def segmentation(
     labels = np.asarray(labels, dtype=np.int32)
     found = tuple(np.asarray(rows, dtype=np.int64).reshape(-1, 2) for rows in objects)
     if params.min_area > 1:
-        large = tuple(rows[rows[:, 1] >= params.min_area] for rows in found)
-        labels = np.stack(
-            [
-                np.where(np.isin(image, rows[:, 0]), image, 0)
-                for image, rows in zip(labels, large, strict=True)
-            ]
-        )
-        found = large
+        found = tuple(rows[rows[:, 1] >= params.min_area] for rows in found)
+        kept = [np.isin(image, rows[:, 0]) for image, rows in zip(labels, found, strict=True)]
+        labels = np.where(kept, labels, 0)
     return Segmentation(labels, found)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    Floats = NDArray[np.float64]
+
 VERDICTS = ("faster", "slower", "no difference", "undecided")
 
 CONFIDENCE = 0.95
@@ -49,24 +51,6 @@ CROSSING_TAIL = 0.05
 
 # In simulations the interval of a crossing covers it in 90% of cases with 3 blocks, 70% with 2.
 MIN_CROSSING_BLOCKS = 3
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A median and how far the values reach.
-
-    Attributes
-    ----------
-    median, low, high : float
-        Middle, lowest and highest value.
-    count : int
-        Number of values.
-    """
-
-    median: float
-    low: float
-    high: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -136,36 +120,19 @@ class Crossing:
     high: float | None
 
 
-def spread(values: ArrayLike) -> Spread:
-    """Median, lowest and highest of some values.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    array = np.asarray(values, dtype=float)
-    if array.size == 0:
-        raise ValueError("no values to take the median of")
-    return Spread(float(np.median(array)), float(array.min()), float(array.max()), array.size)
-
-
 # A relative spread of one arm's times beyond this is a restless machine's.
 WIDE = 0.1
 
 
-def relative_spread(values: ArrayLike) -> float:
-    """Width of the middle half of some values as a share of their median: (Q3 - Q1) / median.
+def relative_spread(seconds: ArrayLike) -> float:
+    """Width of the middle half of some times as a share of their median: (Q3 - Q1) / median.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If there are none, or a time is not positive.
     """
-    array = np.asarray(values, dtype=float)
-    if array.size == 0:
-        raise ValueError("no values to take the spread of")
-    low, middle, high = np.quantile(array, [0.25, 0.5, 0.75])
+    low, middle, high = np.quantile(_times(seconds), [0.25, 0.5, 0.75])
     return float((high - low) / middle)
 
 
@@ -286,32 +253,30 @@ def _ends(count: int) -> tuple[int, float]:
     return rank, float(share)
 
 
-def _p_value(logs: NDArray[np.float64], ordered: NDArray[np.float64]) -> float:
+def _p_value(logs: Floats, ordered: Floats) -> float:
     """Two-sided p of log ratios: as they were measured, and the same in ascending order."""
-    count = logs.size
-    few, many = count // 10, max(1, count // 5)
-    least = min(_trimmed_p(logs, ordered, cut=cut) for cut in (few, many))
+    least = 1.0
+    for cut in (logs.size // 10, max(1, logs.size // 5)):
+        kept = ordered[cut : logs.size - cut]
+        variance, serial = _dispersion(logs, ordered, cut=cut)
+        error = math.sqrt(variance * serial * logs.size) / kept.size
+        excess = abs(float(kept.mean())) - math.log1p(MARGIN)
+        least = min(least, _t_test(excess, error, freedom=kept.size - 1))
     return min(1.0, 2 * least)
 
 
-def _trimmed_p(logs: NDArray[np.float64], ordered: NDArray[np.float64], *, cut: int) -> float:
-    """Two-sided p of a t test, ``cut`` values left out at each end: is the mean within the margin?"""
-    kept = ordered[cut : ordered.size - cut]
-    excess = abs(float(kept.mean())) - math.log1p(MARGIN)
+def _t_test(excess: float, error: float, *, freedom: int) -> float:
+    """Two-sided p of a difference that exceeds its margin by so much."""
     if excess <= 0:
         return 1.0
-    variance, serial = _dispersion(logs, ordered, cut=cut)
-    if variance == 0:
+    if error == 0:
         return 0.0
-    error = math.sqrt(variance * serial * logs.size) / kept.size
     from scipy.special import stdtr  # noqa: PLC0415  (as above)
 
-    return 2 * float(stdtr(kept.size - 1, -excess / error))
+    return 2 * float(stdtr(freedom, -excess / error))
 
 
-def _dispersion(
-    logs: NDArray[np.float64], ordered: NDArray[np.float64], *, cut: int
-) -> tuple[float, float]:
+def _dispersion(logs: Floats, ordered: Floats, *, cut: int) -> tuple[float, float]:
     """Variance of log ratios, and the factor by which resembling neighbours raise that of a mean.
 
     The outermost ``cut`` values at each end count as the next ones within.
@@ -366,22 +331,12 @@ def ratio_of_ratios(ratio: Ratio, other: Ratio) -> Ratio:
     middle = math.log(median)
     below = math.hypot(math.log(ratio.median / ratio.low), math.log(other.high / other.median))
     above = math.hypot(math.log(ratio.high / ratio.median), math.log(other.median / other.low))
-    excess = abs(middle) - math.log1p(RUNS_MARGIN)
-    p = _facing_p(excess, below if middle > 0 else above, count=count)
+    from scipy.special import stdtrit  # noqa: PLC0415  (as above)
+
+    reach = below if middle > 0 else above
+    error = reach / float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+    p = _t_test(abs(middle) - math.log1p(RUNS_MARGIN), error, freedom=count - 1)
     return Ratio(median, math.exp(middle - below), math.exp(middle + above), count, p)
-
-
-def _facing_p(excess: float, reach: float, *, count: int) -> float:
-    """Two-sided p of a difference beyond a margin, from how far a 95% interval reaches towards it."""
-    if excess <= 0:
-        return 1.0
-    if reach == 0:
-        return 0.0
-    from scipy.special import stdtr, stdtrit  # noqa: PLC0415  (as above)
-
-    freedom = count - 1
-    error = reach / float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-    return 2 * float(stdtr(freedom, -excess / error))
 
 
 def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
@@ -422,7 +377,10 @@ def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
     .. [2] Benjamini Y, Yekutieli D (2001) The control of the false discovery rate in multiple
            testing under dependency. Annals of Statistics 29:1165-1188.
     """
-    adjusted = _false_discovery_rates([ratio.p for ratio in ratios])
+    adjusted = np.array([ratio.p for ratio in ratios])
+    tested = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # nan sorts last
+    rates = adjusted[tested] * tested.size / np.arange(1, tested.size + 1)
+    adjusted[tested] = np.minimum.accumulate(rates[::-1])[::-1]
     return [
         verdict(ratio.low, ratio.high, margin=margin, differs=ratio.p < ALPHA and p < FALSE_SHARE)
         for ratio, p in zip(ratios, adjusted, strict=True)
@@ -455,16 +413,6 @@ def verdict(low: float, high: float, *, margin: float, differs: bool = True) -> 
     return "undecided"
 
 
-def _false_discovery_rates(values: Sequence[float]) -> list[float]:
-    """Adjusted p values, in the order given; nan stays nan and is not counted."""
-    tested = sorted((p, place) for place, p in enumerate(values) if not math.isnan(p))
-    adjusted, lowest = [math.nan] * len(values), 1.0
-    for rank, (p, place) in reversed([*enumerate(tested, start=1)]):
-        lowest = min(lowest, p * len(tested) / rank)
-        adjusted[place] = lowest
-    return adjusted
-
-
 def cost_model(images: ArrayLike, seconds: ArrayLike) -> CostModel:
     """Fit the fixed cost and the cost of an image to the times of several sizes.
 
@@ -485,21 +433,14 @@ def cost_model(images: ArrayLike, seconds: ArrayLike) -> CostModel:
     sizes, times = np.asarray(images, dtype=float), _times(seconds)
     if sizes.shape != times.shape:
         raise ValueError(f"{sizes.size} sizes don't go with {times.size} times")
-    _check_sizes(sizes)
     fixed, marginal = _fit(sizes, times)
     return CostModel(float(fixed), float(marginal))
 
 
-def _check_sizes(sizes: NDArray[np.float64]) -> None:
-    """Refuse what no line can be put through."""
+def _fit(sizes: Floats, times: Floats) -> tuple[Floats, Floats]:
+    """Fixed and marginal costs ``(...)`` of many lines ``(..., S)`` at once."""
     if np.unique(sizes).size < 2:
         raise ValueError("a line needs two sizes or more")
-
-
-def _fit(
-    sizes: NDArray[np.float64], times: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fixed and marginal costs ``(...)`` of many lines ``(..., S)`` at once."""
     # The relative errors are fixed * one + marginal * many - 1: solve the normal equations.
     one, many = 1 / times, sizes / times
     a, b, c = (one * one).sum(-1), (one * many).sum(-1), (many * many).sum(-1)
@@ -514,16 +455,16 @@ def _fit(
     )
 
 
-def crossing(
-    seconds: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], *, seed: int = 0
-) -> Crossing:
-    """Number of images from which the first backend is faster than the other.
+def crossings(
+    seconds: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike]
+) -> tuple[Crossing, Crossing]:
+    """From which number of images on the first backend is faster than the other, and the other way.
 
-    A line (`cost_model`) is put through the medians of either backend. They cross if the first is
+    A line (`cost_model`) is put through the medians of either backend. They cross if the one is
     slower at the smallest size and faster at the largest.
 
     For the interval the blocks of each size are drawn again with replacement, the same ones for
-    both backends, and the lines are fitted again, 1000 times. A draw in which the first backend is
+    both backends, and the lines are fitted again, 1000 times. A draw in which the backend is
     still slower at the largest size counts as a crossing beyond all sizes, one in which it is
     faster from the smallest on as a crossing below all. The ends are the 5% and 95% points of all
     draws: simulated, they cover the crossing in 90 to 98% of cases. An end among the draws that do
@@ -535,8 +476,12 @@ def crossing(
     seconds, other : mapping of int to array_like of float, shape (B,)
         Samples of each number of images; of the same blocks in the same order for both. B may
         differ between sizes. With fewer than 3 blocks at a size, nothing is shown.
-    seed : int
-        Of the draws.
+
+    Returns
+    -------
+    tuple of Crossing
+        Where the first becomes the faster one, and where the other does, from the same draws: the
+        same samples give the same ends.
 
     Raises
     ------
@@ -544,85 +489,39 @@ def crossing(
         If the sizes differ or are fewer than two, the number of blocks differs at a size, or a
         time is not positive.
     """
-    return crossings(seconds, other, seed=seed)[0]
-
-
-def crossings(
-    seconds: Mapping[int, ArrayLike], other: Mapping[int, ArrayLike], *, seed: int = 0
-) -> tuple[Crossing, Crossing]:
-    """Where the first of two backends becomes the faster one, and where the other does.
-
-    Both are what `crossing` says of the two, in either order, from the same draws.
-    """
     if seconds.keys() != other.keys():
         raise ValueError(f"sizes {sorted(seconds)} don't go with sizes {sorted(other)}")
-    order = sorted(seconds)
-    sizes = np.array(order, dtype=float)
-    _check_sizes(sizes)
-    pairs = [np.stack(_paired(seconds[size], other[size])) for size in order]
+    sizes = sorted(seconds)
+    pairs = [np.stack(_paired(seconds[size], other[size])) for size in sizes]
     if min(pair.shape[1] for pair in pairs) < MIN_CROSSING_BLOCKS:
         return Crossing(None, None, None), Crossing(None, None, None)
-    rng = np.random.default_rng(seed)
-    medians = np.stack([np.median(pair, axis=-1) for pair in pairs], axis=-1)
-    drawn = np.stack([_resampled_medians(pair, rng) for pair in pairs], axis=-1)
-    return (
-        _crossing(_cross(sizes, *medians), _cross(sizes, *drawn)),
-        _crossing(_cross(sizes, *medians[::-1]), _cross(sizes, *drawn[::-1])),
-    )
-
-
-def _crossing(images: NDArray[np.float64], drawn: NDArray[np.float64]) -> Crossing:
-    """A crossing, given where the medians' lines cross and where those of the draws do."""
-    low, high = np.quantile(
-        drawn,
-        [CROSSING_TAIL, 1 - CROSSING_TAIL],
-        method="inverted_cdf",  # one of the draws: between a finite one and infinity is nothing
-    )
-    closed = bool(np.isfinite([low, images, high]).all())
-    return Crossing(
-        float(images) if closed else None,
-        float(low) if math.isfinite(low) else None,
-        float(high) if math.isfinite(high) else None,
-    )
-
-
-def _resampled_medians(pair: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Medians ``(2, RESAMPLES)`` of both backends over blocks drawn from samples ``(2, B)``."""
-    count = pair.shape[1]
-    drawn = rng.integers(count, size=(RESAMPLES, count))
-    # How often each block is drawn, by block and draw. With that no draw has to be sorted: below
-    # the median lie the values that are reached by less than half of the blocks.
-    places = drawn * RESAMPLES + np.arange(RESAMPLES)[:, np.newaxis]
-    often = np.bincount(places.ravel(), minlength=count * RESAMPLES).reshape(count, RESAMPLES)
-    often = often.astype(np.int32)
+    rng = np.random.default_rng(0)
     medians = []
-    for values in pair:
-        order = np.argsort(values)
-        reached = often[order].cumsum(axis=0, dtype=np.int32)
-        low, high = (
-            values[order][(reached <= rank).sum(axis=0)] for rank in ((count - 1) // 2, count // 2)
-        )
-        medians.append((low + high) / 2)
-    return np.stack(medians)
+    for pair in pairs:
+        count = pair.shape[1]
+        # The blocks as they are, then each draw of them.
+        blocks = np.vstack([np.arange(count), rng.integers(count, size=(RESAMPLES, count))])
+        medians.append(np.median(pair[:, blocks], axis=-1))
+    lines = [_fit(np.array(sizes, dtype=float), own) for own in np.stack(medians, axis=-1)]
+    first, second = np.subtract(lines[0], lines[1]), np.subtract(lines[1], lines[0])
+    return _crossing(sizes, *first), _crossing(sizes, *second)
 
 
-def _cross(
-    sizes: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Sizes ``(...)`` at which lines through times ``(..., S)`` cross.
-
-    Infinity where the first is not faster at the largest size, minus infinity where it is faster
-    from the smallest on.
-    """
-    fixed, marginal = np.subtract(_fit(sizes, first), _fit(sizes, second))
+def _crossing(sizes: list[int], fixed: Floats, marginal: Floats) -> Crossing:
+    """Where lines ``(1 + RESAMPLES,)`` fall below 0: of the medians, and of each draw."""
     slower_first = fixed + marginal * sizes[0] > 0
     faster_last = fixed + marginal * sizes[-1] < 0
     crosses = slower_first & faster_last
-    at = fixed / np.where(crosses, -marginal, 1)
-    return np.where(crosses, at, np.where(faster_last, -np.inf, np.inf))
+    beyond = np.where(faster_last, -np.inf, np.inf)
+    images = np.where(crosses, fixed / np.where(crosses, -marginal, 1), beyond)
+    # The ends are draws: between a finite one and infinity is nothing.
+    tails = [CROSSING_TAIL, 1 - CROSSING_TAIL]
+    ends = [images[0], *np.quantile(images[1:], tails, method="inverted_cdf")]
+    at, low, high = (float(end) if math.isfinite(end) else None for end in ends)
+    return Crossing(at if low is not None and high is not None else None, low, high)
 
 
-def _times(seconds: ArrayLike) -> NDArray[np.float64]:
+def _times(seconds: ArrayLike) -> Floats:
     """Seconds as an array, where they can be times."""
     array = np.asarray(seconds, dtype=float)
     if array.size == 0:
@@ -632,9 +531,7 @@ def _times(seconds: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _paired(
-    seconds: ArrayLike, baseline: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _paired(seconds: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
     """Both as arrays of one shape."""
     own, other = _times(seconds), _times(baseline)
     if own.shape != other.shape:

@@ -7,23 +7,64 @@ holds several images because a task has a fixed cost.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 
 from segbench.backends import skimage
 from segbench.backends.interface import Processor
-from segbench.backends.stacks import map_grayscale, map_images, map_measure
 
 if TYPE_CHECKING:
-    import dask.array as da
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from segbench.pipeline import PipelineParams
 
 
+def map_images(
+    images: da.Array,
+    function: Callable[..., NDArray[Any]],
+    *,
+    dtype: type,
+    drop_axis: tuple[int, ...] = (),
+) -> da.Array:
+    """Map a function of one image over a Dask array ``(N, H, W[, C])``, chunk by chunk.
+
+    Parameters
+    ----------
+    images : dask.array.Array
+        With chunks of whole images.
+    function : callable
+        From one image to an array of one image.
+    dtype : type
+        Of the result.
+    drop_axis : tuple of int
+        The axes of `images` that the function takes away, such as the channels.
+
+    Returns
+    -------
+    dask.array.Array
+        Lazy, with the chunks of `images` along the first axis.
+    """
+    # With `meta` given Dask needs no trial call on an empty image.
+    meta = np.empty((0,) * (images.ndim - len(drop_axis)), dtype)
+    each = partial(_each_image, function=function)
+    return da.map_blocks(each, images, drop_axis=drop_axis, dtype=dtype, meta=meta)
+
+
+def _each_image(block: NDArray[Any], *, function: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+    # One image a chunk is the common case: np.stack would copy it.
+    if len(block) == 1:
+        return function(block[0])[np.newaxis]
+    return np.stack([function(image) for image in block])
+
+
 def grayscale(images: da.Array) -> da.Array:
     """Luminance ``(N, H, W)``."""
-    return map_grayscale(images, skimage.grayscale)
+    channels = tuple(range(3, images.ndim))
+    return map_images(images, skimage.grayscale, dtype=np.float64, drop_axis=channels)
 
 
 def blur(gray: da.Array) -> da.Array:
@@ -42,8 +83,14 @@ def label(mask: da.Array) -> da.Array:
 
 
 def measure(labels: da.Array) -> da.Array:
-    """Label and area of the objects of each image."""
-    return map_measure(labels, skimage.measure)
+    """Label and area of the objects of each image: one cell of an object array an image."""
+    return map_images(labels, _in_one_cell, dtype=object, drop_axis=(1, 2))
+
+
+def _in_one_cell(labels: NDArray[Any]) -> NDArray[np.object_]:
+    cell = np.empty((), dtype=object)
+    cell[()] = skimage.measure(labels)
+    return cell
 
 
 PROCESSOR = Processor(

@@ -6,15 +6,14 @@ reaches from one image into the next (a scalar would blur across images).
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import dask_image.ndfilters
 import dask_image.ndmeasure
 import numpy as np
 
-from segbench.backends import skimage
-from segbench.backends.interface import Processor
-from segbench.backends.stacks import map_grayscale, map_measure
+from segbench.backends import dask_blocks
 from segbench.errors import InputError
 from segbench.pipeline import MODE, SIGMA, TRUNCATE
 
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
 # 4-connected within an image, and no neighbours in the images before and after.
 STRUCTURE = np.zeros((3, 3, 3), dtype=bool)
 STRUCTURE[1] = [[False, True, False], [True, True, True], [False, True, False]]
-
-
-def grayscale(images: da.Array) -> da.Array:
-    """Luminance ``(N, H, W)``; dask-image has no colour conversion, so scikit-image's is mapped."""
-    return map_grayscale(images, skimage.grayscale)
 
 
 def blur(gray: da.Array) -> da.Array:
@@ -69,20 +63,14 @@ def label(mask: da.Array) -> da.Array:
     return labels
 
 
-def measure(labels: da.Array) -> da.Array:
-    """Label and area of the objects of each image, counted chunk by chunk."""
-    return map_measure(labels, skimage.measure)
-
-
-PROCESSOR = Processor(
+# dask-image has no colour conversion, and its areas make a task for every object: both are mapped.
+PROCESSOR = dataclasses.replace(
+    dask_blocks.PROCESSOR,
     words="dask-image's filters",
     libraries=("dask-image",),
-    work="scikit-image",  # or Dask's functions in their place
     reader="dask-image",
-    grayscale=grayscale,
     blur=blur,
     threshold=threshold,
     label=label,
-    measure=measure,
-    uses_dask=True,
+    batches=False,
 )

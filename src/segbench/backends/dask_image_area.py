@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 
 def _rows(labels: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.object_]:
-    objects = np.empty(len(labels), dtype=object)
-    for i, image in enumerate(labels):
-        ids = np.unique(image[image > 0])
-        objects[i] = np.column_stack([ids, areas[ids - 1]])
+    ids = np.unique(labels[labels > 0])
+    objects = np.empty(1, dtype=object)
+    objects[0] = np.column_stack([ids, areas[ids - 1]])
     return objects
 
 
@@ -37,17 +36,9 @@ def measure(labels: da.Array) -> da.Array:
     index = np.arange(1, int(labels.max().compute()) + 1)
     # Without a label, area() would fail on its empty index.
     areas = dask_image.ndmeasure.area(labels, labels, index) if index.size else index
-    return da.concatenate(
-        [
-            da.from_delayed(
-                dask.delayed(_rows)(block, areas),
-                shape=(size,),
-                dtype=object,
-                meta=np.empty(0, object),
-            )
-            for block, size in zip(labels.to_delayed().ravel(), labels.chunks[0], strict=True)
-        ]
-    )
+    # One image a chunk.
+    found = [dask.delayed(_rows)(image, areas) for image in labels.to_delayed().ravel()]
+    return da.concatenate([da.from_delayed(rows, shape=(1,), dtype=object) for rows in found])
 
 
 PROCESSOR = dataclasses.replace(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from segbench.backends import skimage
-from segbench.backends.interface import Processor
 from segbench.errors import InputError
 from segbench.pipeline import SIGMA, TRUNCATE
 
@@ -50,7 +50,8 @@ def label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.asarray(labels, np.int32)
 
 
-PROCESSOR = Processor(
+PROCESSOR = dataclasses.replace(
+    skimage.PROCESSOR,
     words="OpenCV",
     libraries=(
         # Of those that bring `cv2` all: more than one may be installed.
@@ -58,9 +59,7 @@ PROCESSOR = Processor(
         *("opencv-contrib-python-headless", "opencv-contrib-python"),
     ),
     work="OpenCV",
-    grayscale=skimage.grayscale,
     blur=blur,
     threshold=threshold,
     label=label,
-    measure=skimage.measure,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,10 @@ def started(
 
 
 def _warm_up(spec: BackendSpec, image: str, params: PipelineParams) -> None:
-    reader, processor = registry.load(spec)
     # Under a scheduler of its own: in the process of a pool there is no other.
-    name = "synchronous" if reader.uses_dask or processor.uses_dask else "serial"
-    with schedulers.start(name, workers=1) as scheduler:
-        run_pipeline(Backend(reader, processor, scheduler), image, params)
+    name = "synchronous" if spec.scheduler in schedulers.WITH_DASK else "serial"
+    with started(replace(spec, scheduler=name), workers=1) as backend:
+        run_pipeline(backend, image, params)
 
 
 def open_images(backend: Backend, pattern: str) -> Any:
@@ -104,7 +104,7 @@ def read_images(backend: Backend, pattern: str) -> NDArray[Any]:
 def process_images(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Segmentation:
     """Phase `process`: pixels ``(N, H, W[, C])`` in memory to labels and objects."""
     if backend.processor.uses_dask:
-        return _compute(*_task_graph(backend, pixels, params), params)
+        return _compute(backend, pixels, params)
     each = partial(label_objects, operations=backend.processor, params=params)
     return _collect(backend.scheduler.map(each, pixels), params)
 
@@ -113,7 +113,7 @@ def run_pipeline(backend: Backend, pattern: str, params: PipelineParams) -> Segm
     """Phase `pipeline`: files to labels and objects, with nothing in between kept that need not be."""
     reader, processor = backend.reader, backend.processor
     if reader.uses_dask and processor.uses_dask:
-        return _compute(*_task_graph(backend, open_images(backend, pattern), params), params)
+        return _compute(backend, open_images(backend, pattern), params)
     if reader.load is None or processor.uses_dask:
         return process_images(backend, read_images(backend, pattern), params)
     files = open_images(backend, pattern).files
@@ -125,17 +125,14 @@ def count_tasks(backend: Backend, pattern: str, params: PipelineParams) -> int:
     """Tasks in the graph of the pipeline after Dask's optimisation; 0 where nothing uses Dask."""
     import dask  # noqa: PLC0415  (a backend without Dask need not import it)
 
-    reader, processor = backend.reader, backend.processor
-    if not (reader.uses_dask or processor.uses_dask):
-        return 0
+    reads_lazily = backend.reader.uses_dask
     lazy: tuple[da.Array, ...] = ()
-    if processor.uses_dask:
-        images = (open_images if reader.uses_dask else read_images)(backend, pattern)
+    if backend.processor.uses_dask:
+        images = (open_images if reads_lazily else read_images)(backend, pattern)
         lazy = _task_graph(backend, images, params)
-    else:
+    elif reads_lazily:
         lazy = (open_images(backend, pattern),)
-    graphs = [dict(part.__dask_graph__()) for part in dask.optimize(*lazy)]
-    return len(set().union(*graphs))
+    return len(set().union(*(dict(part.__dask_graph__()) for part in dask.optimize(*lazy))))
 
 
 def images_per_chunk(count: int, *, image_bytes: int, workers: int) -> int:
@@ -153,11 +150,9 @@ def _task_graph(
 ) -> tuple[da.Array, da.Array]:
     import dask.array as da  # noqa: PLC0415  (a backend without Dask need not import it)
 
-    size = 1
+    size, workers = 1, backend.scheduler.workers
     if backend.processor.batches:
-        size = images_per_chunk(
-            len(images), image_bytes=images[0].nbytes, workers=backend.scheduler.workers
-        )
+        size = images_per_chunk(len(images), image_bytes=images[0].nbytes, workers=workers)
     if isinstance(images, da.Array):
         stack = images.rechunk({0: size})
     else:
@@ -166,12 +161,14 @@ def _task_graph(
     return label_objects(stack, backend.processor, params)
 
 
-def _compute(labels: da.Array, objects: da.Array, params: PipelineParams) -> Segmentation:
+def _compute(
+    backend: Backend, images: NDArray[Any] | da.Array, params: PipelineParams
+) -> Segmentation:
     import dask  # noqa: PLC0415  (as above)
 
     # Both in one compute: separately, everything up to the labels would run twice.
-    computed_labels, computed_objects = dask.compute(labels, objects)
-    return segmentation(computed_labels, computed_objects, params)
+    labels, objects = dask.compute(*_task_graph(backend, images, params))
+    return segmentation(labels, objects, params)
 
 
 def _collect(found: list[tuple[Any, Any]], params: PipelineParams) -> Segmentation:
@@ -180,10 +177,6 @@ def _collect(found: list[tuple[Any, Any]], params: PipelineParams) -> Segmentati
 
 
 def _load_and_label(
-    file: str,
-    *,
-    load: Callable[[str], NDArray[Any]],
-    processor: Processor,
-    params: PipelineParams,
+    file: str, *, load: Callable[[str], NDArray[Any]], processor: Processor, params: PipelineParams
 ) -> tuple[Any, Any]:
     return label_objects(load(file), processor, params)

@@ -12,7 +12,7 @@ import difflib
 import importlib.util
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, requires
 from typing import TypeAlias, TypeVar
 
 from packaging.requirements import Requirement
@@ -103,22 +103,17 @@ def load(spec: BackendSpec) -> tuple[Reader, Processor]:
     InputError
         If the combination makes no sense.
     """
-    reader = _load(Reader, spec.reader)
-    processor = _load(Processor, spec.processor)
+    reader, processor = _load(Reader, spec.reader), _load(Processor, spec.processor)
     if missing := _missing_scheduler(spec.scheduler):
         raise UnavailableError(missing)
     uses_dask = reader.uses_dask or processor.uses_dask
-    if uses_dask and spec.scheduler in WITHOUT_DASK:
-        part = f"reader {spec.reader}" if reader.uses_dask else f"processor {spec.processor}"
-        raise InputError(
-            f"backend {spec}: the {part} builds a Dask graph, which {spec.scheduler} can't run; "
-            f"use one of {', '.join(WITH_DASK)}"
-        )
-    if not uses_dask and spec.scheduler in WITH_DASK:
-        raise InputError(
-            f"backend {spec}: neither part uses Dask, so its scheduler {spec.scheduler} would have "
-            f"nothing to run; use one of {', '.join(WITHOUT_DASK)}"
-        )
+    fitting = WITH_DASK if uses_dask else WITHOUT_DASK
+    if spec.scheduler not in fitting:
+        why = f"neither part uses Dask, so its scheduler {spec.scheduler} would have nothing to run"
+        if uses_dask:
+            part = f"reader {spec.reader}" if reader.uses_dask else f"processor {spec.processor}"
+            why = f"the {part} builds a Dask graph, which {spec.scheduler} can't run"
+        raise InputError(f"backend {spec}: {why}; use one of {', '.join(fitting)}")
     return reader, processor
 
 
@@ -136,19 +131,13 @@ def describe(spec: BackendSpec) -> Description:
         return Description(words=str(spec), libraries=(), work=spec.processor)
     # A plugin that only keeps the words of segbench's has not said either whose work it does.
     kept = processor.words and words != processor.words
-    work = "" if kept else processor.work
     if spec.reader != processor.reader:
         words += f" (read by {reader})"
-    libraries = (
-        *SHARED,
-        *scheduler.libraries,
-        *_libraries(Reader, spec.reader),
-        *_libraries(Processor, spec.processor),
-    )
+    own = _libraries(Reader, spec.reader) + _libraries(Processor, spec.processor)
     return Description(
         words=f"{words} {scheduler.words}",
-        libraries=tuple(dict.fromkeys(libraries)),
-        work=work or spec.processor,
+        libraries=tuple(dict.fromkeys([*SHARED, *scheduler.libraries, *own])),
+        work=(not kept and processor.work) or spec.processor,
     )
 
 
@@ -180,15 +169,14 @@ def parts() -> list[Part]:
     found = []
     for kind in KINDS:
         for name, entry in sorted(_entry_points(kind).items()):
+            missing = ""
             try:
                 _load(kind, name)
-                missing = ""
             except UnavailableError as error:
                 missing = str(error)
             found.append(Part(_word(kind), name, _package(entry), missing))
-    return found + [
-        Part("scheduler", name, "segbench", _missing_scheduler(name)) for name in SCHEDULERS
-    ]
+    names = [*SCHEDULERS]
+    return found + [Part("scheduler", each, "segbench", _missing_scheduler(each)) for each in names]
 
 
 def _word(kind: type) -> str:
@@ -223,10 +211,8 @@ def _load(kind: type[P], name: str) -> P:
     except Exception as error:  # a plugin may raise anything, and must not take the others along
         raise UnavailableError(f"{what} of {package} is broken: {error!r}") from error
     if not isinstance(part, kind):
-        raise UnavailableError(
-            f"{what} of {package} is broken: {entry.value} is a {type(part).__name__}, "
-            f"not a {kind.__name__}"
-        )
+        why = f"{entry.value} is a {type(part).__name__}, not a {kind.__name__}"
+        raise UnavailableError(f"{what} of {package} is broken: {why}")
     return part
 
 
@@ -250,19 +236,12 @@ def _libraries(kind: Kind, name: str) -> list[str]:
     entry = _entry_points(kind)[name]
     if _is_plugin(entry):
         names.append(_package(entry))
+        extras = [{"extra": extra} for extra in ("", *entry.extras)]
         with suppress(Exception):  # as above
-            names += _required(entry)
+            for each in map(Requirement, requires(_package(entry)) or ()):
+                if each.marker is None or any(map(each.marker.evaluate, extras)):
+                    names.append(each.name)
     return [canonicalize_name(each) for each in names]
-
-
-def _required(entry: EntryPoint) -> list[str]:
-    required = map(Requirement, (entry.dist and entry.dist.requires) or ())
-    extras = [{"extra": extra} for extra in ("", *entry.extras)]
-    return [
-        each.name
-        for each in required
-        if each.marker is None or any(each.marker.evaluate(extra) for extra in extras)
-    ]
 
 
 def _missing_scheduler(name: str) -> str:

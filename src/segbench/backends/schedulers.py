@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,7 +96,7 @@ class Scheduler:
     def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
         """Apply `function` to every item, in order of the items."""
         if self.workers == 1:
-            return _apply(function, items)
+            return [function(item) for item in items]
         # A task of several items: four a worker keeps the workers evenly loaded, and a process is
         # sent the function (with its handle on the files) four times rather than once an image.
         size = max(1, math.ceil(len(items) / (4 * self.workers)))
@@ -172,40 +172,24 @@ def start(
     Scheduler
         Inside the block Dask computes under it too, where it is one of Dask's.
     """
-    if name == "serial":
-        yield Scheduler(name, 1)
-    elif name == "thread-pool":
-        with ThreadPoolExecutor(workers) as threads:
-            yield Scheduler(name, workers, threads)
-    elif name == "process-pool":
-        with _process_pool(workers, prepare) as processes:
-            yield Scheduler(name, workers, processes)
-    else:
-        with _dask(name, workers, prepare):
-            yield Scheduler(name, SCHEDULERS[name].workers or workers)
+    workers = SCHEDULERS[name].workers or workers
+    pool: Executor | None = None
+    with ExitStack() as stack:
+        if name == "thread-pool":
+            pool = stack.enter_context(ThreadPoolExecutor(workers))
+        elif name in ("process-pool", "processes"):
+            pool = stack.enter_context(_process_pool(workers, prepare))
+        if name == "distributed":
+            # Only backends that use Dask pay for importing it.
+            from distributed import Client, LocalCluster  # noqa: PLC0415
 
-
-@contextmanager
-def _dask(name: str, workers: int, prepare: Callable[[], object] | None) -> Iterator[None]:
-    # Only backends that use Dask pay for importing it.
-    import dask  # noqa: PLC0415
-
-    if name == "distributed":
-        from distributed import Client, LocalCluster  # noqa: PLC0415
-
-        with (
-            LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
             if prepare:
                 client.run(prepare)
-            yield
-    elif name == "processes":
-        # Dask starts a new pool for every compute unless it is given one.
-        with _process_pool(workers, prepare) as pool, dask.config.set(scheduler=name, pool=pool):
-            yield
-    else:
-        with dask.config.set(scheduler=name, num_workers=workers):
-            yield
+        elif name in WITH_DASK:
+            import dask  # noqa: PLC0415  (as above)
+
+            # Dask starts a new pool of processes for every compute unless it is given one.
+            stack.enter_context(dask.config.set(scheduler=name, num_workers=workers, pool=pool))
+        yield Scheduler(name, workers, pool if name in WITHOUT_DASK else None)

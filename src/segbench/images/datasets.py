@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ import platformdirs
 from PIL import Image
 
 from segbench.errors import InputError
-from segbench.files import new_folder, write_bytes
+from segbench.files import new_folder, write_bytes, write_text
 from segbench.images.origin import DEFAULT_SHAPE, Origin
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) 
         made = generator.smear_image(index, seed=seed, shape=shape)
         return {"images/{}.jpg": made.pixels, "truth/{}.png": made.truth}
 
-    return _made("smear", make, count, seed=seed, shape=shape, version=generator.VERSION)
+    return _made(Origin(made="smear", shape=shape, seed=seed), count, generator.VERSION, make)
 
 
 def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
@@ -199,7 +200,7 @@ def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE)
         crop = immunohistochemistry()[top : top + height, left : left + width]
         return {"images/{}.png": np.ascontiguousarray(crop[::down, ::across])}
 
-    return _made("tissue", make, count, seed=seed, shape=shape, version=TISSUE_VERSION)
+    return _made(Origin(made="tissue", shape=shape, seed=seed), count, TISSUE_VERSION, make)
 
 
 def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
@@ -228,8 +229,7 @@ def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
     checked = cache_folder() / f"images-{key}" / "checked.json"
     if not checked.exists():
         shape, dtype = _check(files)
-        with new_folder(checked.parent) as folder:
-            (folder / checked.name).write_text(json.dumps({"shape": shape, "dtype": dtype}))
+        write_text(checked, json.dumps({"shape": shape, "dtype": dtype}))
     found = json.loads(checked.read_text())
     return Dataset(
         name=pattern,
@@ -294,16 +294,11 @@ def _digest(**parameters: object) -> str:
 
 
 def _made(
-    name: str,
-    make: Callable[[int], Mapping[str, NDArray[Any]]],
-    count: int,
-    *,
-    seed: int,
-    shape: tuple[int, int],
-    version: int,
+    origin: Origin, count: int, version: int, make: Callable[[int], dict[str, NDArray[Any]]]
 ) -> Dataset:
     """A dataset whose images are made now, if they are not there; `make` says which files to write."""
-    key = f"{name}-{_digest(seed=seed, shape=shape, version=version, count=count)}"
+    digest = _digest(seed=origin.seed, shape=origin.shape, version=version, count=count)
+    key = f"{origin.made}-{digest}"
     folder = cache_folder() / key
     if not folder.is_dir():
         with new_folder(folder) as beside:
@@ -314,31 +309,29 @@ def _made(
                     # Of no meaning but for JPEG.
                     Image.fromarray(pixels).save(file, quality=JPEG_QUALITY)
     return Dataset(
-        name=name,
+        name=origin.made,
         files=tuple(sorted((folder / "images").iterdir())),
-        shape=(*shape, 3),
+        shape=(*origin.shape, 3),
         dtype="uint8",
         truth=tuple(sorted((folder / "truth").glob("*"))),
         key=key,
-        origin=Origin(made=name, shape=shape, seed=seed),
+        origin=origin,
     )
 
 
 def _find(pattern: str) -> list[Path]:
-    path, where = Path(pattern), pattern
+    path = Path(pattern)
     if path.is_dir():
         files = [file for file in path.iterdir() if not file.name.startswith(".")]
-        where = f"folder {pattern}"
     elif path.is_file():
         files = [path]
     elif glob.has_magic(pattern):
         files = [Path(file) for file in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
-        where = f"pattern {pattern}"
     else:
         raise InputError(f"no such folder or file: {pattern}; give a folder of images or a pattern")
     images = sorted(file.absolute() for file in files if file.suffix.lower() in SUFFIXES)
     if not images:
-        raise InputError(f"{where} holds no image: segbench reads {', '.join(SUFFIXES)}")
+        raise InputError(f"{pattern} holds no image: segbench reads {', '.join(SUFFIXES)}")
     return images
 
 
@@ -377,18 +370,13 @@ def _decode(file: Path) -> NDArray[Any]:
         pixels = np.asarray(imread(file))
     except Exception as error:  # a decoder may raise anything on damaged input
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{file}: can't be read as an image ({reason}); remove or replace it"
+        raise InputError(message) from error
+    plain = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if unlike or not plain or str(pixels.dtype) not in ("uint8", "uint16"):
         raise InputError(
-            f"{file}: can't be read as an image ({reason}); remove or replace it"
-        ) from error
-    if unlike:
-        raise InputError(
-            f"{file}: {unlike}; segbench reads gray, RGB and RGBA images, one in a file: convert it"
-        )
-    colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
-    if not (pixels.ndim == 2 or colour) or str(pixels.dtype) not in ("uint8", "uint16"):
-        raise InputError(
-            f"{file}: {_describe(pixels)}; segbench reads gray, RGB and RGBA images of 8 or 16 bit, "
-            "one in a file: convert it"
+            f"{file}: {unlike or _describe(pixels)}; segbench reads gray, RGB and RGBA images of "
+            "8 or 16 bit, one in a file: convert it"
         )
     return pixels
 
@@ -415,10 +403,8 @@ def _unlike_its_pixels(file: Path) -> str:
 
 def _link(link: Path, file: Path) -> None:
     for make in (os.symlink, os.link, shutil.copyfile):
-        try:
+        # No right to make links (Windows), or another disk: the next way, at last a copy.
+        with suppress(OSError):
             make(file, link)
-        except OSError:
-            # No right to make links (Windows), or another disk: the next way, at last a copy.
-            continue
-        return
+            return
     raise InputError(f"{file}: can't be linked or copied into {link.parent}; check its permissions")

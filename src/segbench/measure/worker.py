@@ -88,7 +88,7 @@ class Server:
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_difference(result, reference)
         if difference:
-            return Checked(seconds, str(difference), self.idle_mib, peak, 0)
+            return Checked(seconds, difference, self.idle_mib, peak, 0)
         self.ready[request.phase] = call
         del result
         calls = self._warm_up(call, request, seconds)

@@ -100,7 +100,7 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
                 x = np.geomspace(line.sizes[0], line.sizes[-1], CURVE_POINTS)
                 y = [line.model.seconds(size) for size in x]
                 axes.plot(x, y, **{**look.drawn, "marker": ""})
-            if line and line.against and line.against.crossing:
+            if line and line.against.crossing:
                 rings = True
                 told += f", {line.against.words}"
                 ends = line.against.crossing

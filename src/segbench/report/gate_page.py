@@ -16,7 +16,6 @@ from segbench.report.cells import (
     format_interval,
     images,
     seconds_cell,
-    words,
 )
 from segbench.report.gate_figure import TITLE, order, ratio_figure
 from segbench.report.rendering import one_line, paragraphs, render
@@ -160,7 +159,7 @@ def terminal_table(outcome: Outcome) -> Table | None:
         if verdict in FAILING or len(rows) + len(own) <= ROWS_OF_A_TERMINAL:
             rows += [_terminal_row(case) for case in own]
         elif own:
-            counted = words(_count(len(own), "case"), "", "", "")
+            counted = [Cell(text) for text in (_count(len(own), "case"), "", "", "")]
             rows.append(Row((*counted, Cell("", verdict=verdict))))
     if not rows:
         return None

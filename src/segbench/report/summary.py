@@ -16,7 +16,7 @@ from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
 from segbench.measure.settings import PHASES
 from segbench.results.sources import by_block
-from segbench.stats import Ratio, paired_ratio, spread, verdicts
+from segbench.stats import Ratio, paired_ratio, verdicts
 
 if TYPE_CHECKING:
     from segbench.results.sources import Source
@@ -153,11 +153,11 @@ def _case(
     if len(failed):
         last = failed.iloc[-1]
         return dataclasses.replace(case, status=last["status"], cause=last["cause"])
-    seconds = spread(times["seconds"])
+    seconds = times["seconds"]
     if baseline is None:
         ratio = UNKNOWN
     elif not source.paired:
-        ratio = dataclasses.replace(UNKNOWN, median=seconds.median / float(baseline.median()))
+        ratio = dataclasses.replace(UNKNOWN, median=seconds.median() / float(baseline.median()))
     elif backend == str(BASELINE):
         ratio = Ratio(1.0, 1.0, 1.0, len(times), math.nan)
     else:
@@ -166,14 +166,14 @@ def _case(
     highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
     return dataclasses.replace(
         case,
-        seconds_median=seconds.median,
-        seconds_low=seconds.low,
-        seconds_high=seconds.high,
+        seconds_median=seconds.median(),
+        seconds_low=seconds.min(),
+        seconds_high=seconds.max(),
         ratio_median=ratio.median,
         ratio_low=ratio.low,
         ratio_high=ratio.high,
         ratio_p=ratio.p,
-        first_seconds=times["first_seconds"].median(),
+        first_seconds=times["first_seconds"].dropna().median(),
         objects=times["objects"].iloc[0],
         peak_mib=highest["peak_mib"],
         idle_mib=highest["idle_mib"],
