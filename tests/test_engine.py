@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import engine
+from segbench.measure import engine, machine
 from segbench.measure.protocol import Check, Checked, Failed, Profile, Refused, Start, Time, Timed
 from segbench.measure.settings import PHASES, RunSettings
 from segbench.results.records import RUN_NAME, read, read_profiles
@@ -322,6 +323,21 @@ def test_a_run_goes_on_where_it_was_cut(images: Dataset, tmp_path: Path) -> None
             assert len(counts) == len(PHASES) * 2 * 2
             assert {*counts.values()} <= {2, 3}
             assert sum(count == 3 for count in counts.values()) <= 1
+
+
+def test_the_clocks_of_a_run_go_on(
+    images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted from the start of a run is counted on where it was cut."""
+    monkeypatch.setattr(machine, "withheld_seconds", lambda: 5.0)
+    measure(images, tmp_path, Script(), phases=("read",))
+    path = tmp_path / RUN_NAME
+    header, first, *_ = path.read_bytes().splitlines(keepends=True)
+    line = {**json.loads(first), "at": 1000.0, "withheld_seconds": 3.0}
+    path.write_bytes(header + json.dumps(line).encode() + b"\n")
+    _, *others = measure(images, tmp_path, Script(), phases=("read",))
+    assert all(1000 < (sample.at or 0) < 1100 for sample in others)
+    assert {sample.withheld_seconds for sample in others} == {3.0}
 
 
 def test_an_arm_that_failed_stays_out_when_a_run_goes_on(images: Dataset, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from segbench.backends.registry import BASELINE
 from segbench.measure.settings import Limits
-from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
+from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, Tally, ended
+from segbench.results.records import Case, sample_of
 from segbench.stats import MARGIN, Ratio, paired_ratio, verdicts
 
 if TYPE_CHECKING:
@@ -106,6 +108,31 @@ def test_ratios_are_looked_at_seldom() -> None:
     limits = Limits(precision=0.03, blocks=1000, seconds=8.0)
     asked = [n for n in range(200) if ended([NARROW], blocks=n, seconds=0.0, limits=limits)]
     assert asked == [14, 20, 28, 40, 56, 79, 112, 158]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "seconds", "over"),
+    [
+        ([1] * 9, 10.0, (False, False)),
+        # Twice as many would be the limit.
+        ([1] * 10, 10.0, (True, False)),
+        # The second round has begun: the first is over, however few blocks it has.
+        ([1] * 3 + [2], 10.0, (True, False)),
+        # The time is up, but the second round has too few blocks to balance the first.
+        ([1] * 9 + [2] * 7, 1.0, (True, False)),
+        ([1] * 9 + [2] * 8, 1.0, (True, True)),
+        # There is no room for more.
+        ([1] * 15 + [2] * 5, 10.0, (True, True)),
+    ],
+)
+def test_two_rounds(rounds: list[int], seconds: float, over: tuple[bool, bool]) -> None:
+    """The first ends where twice as much is enough; the second has as many blocks, but for one."""
+    tally = Tally(dataclasses.replace(LIMITS, seconds=seconds))
+    case = Case(BASELINE, 1, "read")
+    for block, number in enumerate(rounds, start=1):
+        tally.add(sample_of(case, block=block, round=number, seconds=0.1, calls=1, status="ok"))
+    assert tally.next_block() == len(rounds) + 1
+    assert (tally.over([BASELINE], 1), tally.over([BASELINE], 2)) == over
 
 
 @pytest.mark.parametrize("shape", [*INDEPENDENT, "serial"])
