@@ -218,8 +218,9 @@ def claim_table(source: Source, summary: pd.DataFrame) -> Table | None:
         title="Does Dask take about as long as scikit-image on one machine?",
         columns=("With Dask", "Phase", "Without", *(images(size) for size in sizes)),
         rows=rows,
-        note=f"The presentation's “{CLAIM}”, tested against plain scikit-image in the same block, one "
-        f"image after the other (serial) and on as many threads (thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} "
+        note=f"The presentation's “{CLAIM}”, tested: the time with Dask as a multiple of that of "
+        "plain scikit-image in the same block, one image after the other (serial) and on as many "
+        f"threads (thread-pool). Of {len(shown)} comparisons Dask is slower in {counts['slower']} "
         f"and faster in {counts['faster']}; about the same (no difference) in "
         f"{counts['no difference']}, and {counts['undecided']} are undecided. About the same: the "
         f"whole 95% interval lies within a factor of {1 + ABOUT:g}. Slower and faster: the whole "

@@ -162,7 +162,12 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
         title="Left out, and why",
         columns=("Backend", "Phase", "Size", "Status", "Cause"),
         rows=tuple(
-            row(backend, own, images_cell(counts), status_cell(status), cause, backend=backend)
+            row(
+                *(backend, own, images_cell(counts)),
+                status_cell(status) if status in STATUSES else status,
+                cause,
+                backend=backend,
+            )
             for (backend, own, status, cause), counts in sizes.items()
         ),
         note=meanings and meanings + out,
