@@ -38,9 +38,11 @@ def square(number: int) -> int:
 
 @pytest.mark.parametrize("name", ["process-pool", "processes"])
 def test_pool_has_started(name: str, tmp_path: Path) -> None:
-    """Every process of a pool has started and prepared before the first task."""
-    with schedulers.start(name, workers=3, prepare=partial(note_process, tmp_path)):
-        assert len(list(tmp_path.iterdir())) == 3
+    """Every process of a pool has started and prepared before the first task, and works on tasks."""
+    with schedulers.start(name, workers=3, prepare=partial(note_process, tmp_path)) as scheduler:
+        prepared = {int(file.name) for file in tmp_path.iterdir()}
+        assert len(prepared) == 3
+        assert {process for process, _ in scheduler.map(where, range(12))} <= prepared
 
 
 @pytest.mark.parametrize("name", WITHOUT_DASK)
@@ -58,6 +60,7 @@ def test_scheduler_is_where_the_work_runs(name: str) -> None:
     here = (os.getpid(), threading.get_ident())
     with schedulers.start(name, workers=2) as scheduler:
         assert scheduler.workers == (1 if name in ON_ONE_CPU else 2)
+        assert (scheduler.pool is not None) == name.endswith("-pool")
         # Under Dask's schedulers `map` computes there, too.
         found = scheduler.map(where, range(4))
     assert (here[0] not in {process for process, _ in found}) == ("process" in name)
