@@ -56,7 +56,7 @@ DASK = ("dask", "toolz", "cytoolz")
 PROCESSES = ("cloudpickle",)
 
 SCHEDULERS = {
-    "serial": Kind(words="one image after the other", uses_dask=False, workers=1),
+    "serial": Kind(words="in a plain loop", uses_dask=False, workers=1),
     "thread-pool": Kind(words="in a thread pool", uses_dask=False),
     "process-pool": Kind(words="in a process pool", uses_dask=False, libraries=PROCESSES),
     "synchronous": Kind(words="on Dask's one thread", workers=1, libraries=DASK),
