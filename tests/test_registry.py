@@ -169,12 +169,12 @@ def test_plugin_works(plugin: str) -> None:
     assert listed("skimage", "reader").source == "segbench"
     # Its own words, libraries and work are taken, and what its package requires.
     told = registry.describe(BackendSpec("skimage", "cellplug-told", "serial"))
-    assert told.words == "the quick labels one image after the other"
+    assert told.words == "the quick labels in a plain loop"
     assert told.work == "labels"
     assert {*told.libraries} == {*SHARED, "jinja2", "not-there", plugin, "click"}
     # One that is made of segbench's is not called as that, nor taken for its work.
     kept = registry.describe(BackendSpec("skimage", plugin, "serial"))
-    assert kept.words == "cellplug one image after the other"
+    assert kept.words == "cellplug in a plain loop"
     assert kept.work == plugin
 
 
@@ -237,7 +237,7 @@ CLUSTER = {"cloudpickle", "distributed", "msgpack", "tornado"}
 @pytest.mark.parametrize(
     ("spec", "words", "own"),
     [
-        ("skimage/skimage/serial", "scikit-image one image after the other", set()),
+        ("skimage/skimage/serial", "scikit-image in a plain loop", set()),
         ("skimage/skimage/thread-pool", "scikit-image in a thread pool", set()),
         ("skimage/skimage/process-pool", "scikit-image in a process pool", {"cloudpickle"}),
         (
