@@ -18,11 +18,15 @@ from segbench.backends.interface import SHARED
 from segbench.backends.registry import BASELINE, BackendSpec, UnavailableError
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import machine
+from segbench.measure import engine, machine
+from segbench.measure.settings import RunSettings
 from segbench.pipeline import PipelineParams
-from segbench.results.records import RUN_NAME, Header, Writer
+from segbench.report import page
+from segbench.report.side_by_side import compare
+from segbench.report.summary import summarize
 from segbench.results.sources import read_run_folder
 from tests.made_up import DASK, SERIAL, make_source, sample
+from tests.scripted import Script, Watcher
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "backends.md"
 READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
@@ -296,26 +300,33 @@ def test_unknown_backends_are_described_by_their_name(spec: str) -> None:
 
 
 def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> None:
-    """A processor that is added is in a run's versions and header, and a report reads it there."""
+    """A processor that is added is in a run, by its words in the report, and in the comparison.
+
+    There its libraries are those that differ between two runs, and are none of another backend's.
+    """
     spec = BackendSpec("skimage", "cellplug-told", "serial")
-    assert machine.versions().items() >= {plugin: "1.0"}.items()
-    assert "jinja2" in machine.versions()
-    header = Header(
-        started="",
+    script = Script(seconds=lambda arm, _: 0.005 if arm.backend == spec else 0.01)
+    settings = RunSettings(sizes=(1,), phases=("pipeline",), backends=(spec,), blocks=6)
+    engine.run(
+        datasets.smear(1, shape=(32, 40)),
+        settings,
+        out=tmp_path / "run",
+        watcher=Watcher(),
+        command="a test",
         machine={},
-        versions=machine.versions(),
-        settings={},
-        dataset={},
-        backends={str(spec): registry.describe(spec)},
+        launch=script.launch,
     )
-    with Writer.create(tmp_path / "run" / RUN_NAME, header) as writer:
-        for block in (1, 2):
-            writer.append(sample(str(spec), "process", 1, block, seconds=1.0))
     source = read_run_folder(tmp_path / "run")
+    assert {*source.samples["backend"]} == {str(spec), str(BASELINE)}
+    assert source.versions.items() >= {plugin: "1.0", **machine.versions()}.items()
+    assert "jinja2" in source.versions
     assert source.backends[str(spec)] == registry.describe(spec)
-    assert source.versions["jinja2"] == machine.versions()["jinja2"]
-    assert "jinja2" in source.backends[str(spec)].libraries
-    assert "jinja2" not in source.backends[str(BASELINE)].libraries
+    later = dataclasses.replace(source, versions={**source.versions, "jinja2": "0.1"})
+    report = page.build([source, later], tmp_path / "report").with_name("report.md").read_text()
+    assert "the fastest is the quick labels in a plain loop" in report
+    (beside,) = compare([source, later], [summarize(source), summarize(later)])
+    told = {row.cells[0].text: row.cells[-1].text for row in beside.tables[-1].rows}
+    assert told == {str(BASELINE): "–", str(spec): "jinja2"}
 
 
 def test_sources_without_descriptions_know_them_from_here() -> None:
