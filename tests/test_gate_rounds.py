@@ -74,7 +74,7 @@ def gate(
     """Compare two sides as the script has them."""
     base, head = (
         Environment(
-            side=Side(name=name, what=f"the {name}", versions={}), python=Path(sys.executable)
+            side=Side(name=name, what=f"the {name}", versions={}), python=Path(name)
         )
         for name in ("base", "head")
     )
@@ -245,9 +245,14 @@ def test_another_protocol_is_refused(images: Images) -> None:
 
 
 def test_a_gate_on_the_same_code(images: Images, tmp_path: Path) -> None:
-    """Its outcome names the sides and each case, and every sample is in the file, with its side."""
-    watcher = Watcher()
-    outcome = gate(images, tmp_path, Script(), watcher=watcher)
+    """Its outcome names the sides and each case, and every sample is in the file, with its side.
+
+    Each side's workers run under its own interpreter, and the base makes the reference.
+    """
+    watcher, script = Watcher(), Script()
+    outcome = gate(images, tmp_path, script, watcher=watcher)
+    pythons = {(worker.arm.side, str(worker.arm.python)) for worker in script.workers}
+    assert pythons == {("base", "base"), ("head", "head"), ("reference", "base")}
     assert [each.phase for each in outcome.comparisons] == ["read", "process"]
     assert {each.verdict for each in outcome.comparisons} == {"same"}
     assert all(each.first and each.first.rounds == 5 for each in outcome.comparisons)
