@@ -73,9 +73,7 @@ def gate(
 ) -> outcomes.Outcome:
     """Compare two sides as the script has them."""
     base, head = (
-        Environment(
-            side=Side(name=name, what=f"the {name}", versions={}), python=Path(name)
-        )
+        Environment(side=Side(name=name, what=f"the {name}", versions={}), python=Path(name))
         for name in ("base", "head")
     )
     return compare.compare(

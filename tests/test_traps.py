@@ -290,4 +290,6 @@ def test_label_repeats_little_of_what_comes_before() -> None:
         labels.compute(scheduler="synchronous")
         return len(made)
 
+    if times_made(None) == images:
+        pytest.skip("this version of Dask repeats nothing, whatever the structure")
     assert times_made(stack_backend.STRUCTURE) <= 2 * images < times_made(None)

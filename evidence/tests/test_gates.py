@@ -217,7 +217,8 @@ def test_a_lost_drop_axis_reaches_the_backends(tmp_path: Path) -> None:
     )
     variables = {**os.environ, "PYTHONPATH": str(package.parent)}
     done = shared.call([sys.executable, "-c", code], cwd=tmp_path, variables=variables)
-    assert done.stdout.split() == ["4", "4"]
+    # An older Dask warns before.
+    assert done.stdout.split()[-2:] == ["4", "4"]
 
 
 COMPUTES = ("process", "pipeline")

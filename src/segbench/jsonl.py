@@ -30,7 +30,21 @@ def decode(line: bytes | str, kind: type[T]) -> T:
     RecursionError
         If it is nested too deeply.
     """
-    return msgspec.convert(json.loads(line, parse_constant=_refuse), kind)
+    return convert(json.loads(line, parse_constant=_refuse), kind)
+
+
+def convert(value: object, kind: type[T]) -> T:
+    """Plain values as a type has them.
+
+    Raises
+    ------
+    ValueError
+        If they are not of this type.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:  # which was no ValueError before msgspec 0.20
+        raise ValueError(str(error)) from error
 
 
 def _finite(value: Any) -> Any:

@@ -14,9 +14,9 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import psutil
 
+from segbench import jsonl
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
 from segbench.measure import machine
@@ -287,8 +287,8 @@ def read(described: Mapping[str, Any]) -> RunSettings:
             "sizes": [*described["sizes"], *described.get("sizes_left_out", ())],
             "backends": [vars(parse_spec(text)) for text in described["backends"]],
         }
-        return msgspec.convert(values, RunSettings)
-    except (msgspec.ValidationError, TypeError, AttributeError) as error:
+        return jsonl.convert(values, RunSettings)
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"the run's settings can't be understood ({error}): run anew") from error
 
 

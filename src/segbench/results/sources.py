@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 import pandas as pd
 
+from segbench import jsonl
 from segbench.backends import registry
 from segbench.backends.interface import Description
 from segbench.backends.registry import BackendSpec
@@ -262,7 +262,7 @@ def _some(samples: Iterable[Sample], otherwise: str) -> pd.DataFrame:
 def _sample(backend: str, n_images: int, phase: str, **values: Any) -> Sample:
     """A sample of somebody else's file, once it is known to be such as a run writes."""
     case = {**vars(BackendSpec(*backend.split("/"))), "n_images": n_images, "phase": phase}
-    return msgspec.convert({**case, **values}, Sample)
+    return jsonl.convert({**case, **values}, Sample)
 
 
 def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
