@@ -160,7 +160,8 @@ def test_a_lost_worker_is_looked_at_again(status: str) -> None:
 def test_a_lost_base_hides_no_regression(status: str) -> None:
     """A case that the base loses in one look is judged by the other, and is no regression by that."""
     lost_first = [*pairs([1.0, 1.0]), lost("base", status)]
-    lost_again = [*pairs([2.0], look=2), lost("base", status, look=2)]
+    # Also where the second look went on for long enough to have an interval.
+    lost_again = [*pairs([2.0] * 6, look=2), lost("base", status, look=2)]
     assert decide.suspects(lost_first, threshold=0.05) == [CASE]
     slow = [2.0] * 8
     (once,) = decide.decide([CASE], [*lost_first, *pairs(slow, look=2)], threshold=0.05)

@@ -251,6 +251,7 @@ def test_asv(tmp_path: Path) -> None:
         (THREADS, 1, 0.6),
         (THREADS, 20, 0.8),
     ]
+    assert read["objects"].isna().all()
     pipeline = source.samples[source.samples["phase"] == "pipeline"]
     assert list(pipeline["objects"]) == [5, 6, 7, 8]
     assert list(pipeline["peak_mib"][:3]) == [1.0, 2.0, 4.0]
