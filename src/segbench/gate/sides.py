@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PACKAGE = "src/segbench/__init__.py"
 WORKER = "src/segbench/measure/worker.py"
 
+# What a side may have got to install the rest.
+PIP = ("pip", "setuptools")
+
 # With these pip would install elsewhere.
 _ELSEWHERE = ("PIP_PREFIX", "PIP_ROOT", "PIP_TARGET", "PIP_USER")
 
@@ -173,9 +176,9 @@ def of_requirements(
         head = _build(folder, own, tree, packages=packages, tell=requirements, watch=watch)
         base = _build(folder, then, [*tree, *requirements], packages=needed, watch=watch)
         there, ours = (
-            {name: each.version for name, each in _found(side.python).items() if name != "pip"}
+            {name: each.version for name, each in _found(side.python).items() if name not in PIP}
             for side in (base, head)
-        )  # but for pip, which a side may have got to install the rest
+        )
         if there == ours and all(each.url is None for each in wanted):
             raise InputError(
                 f"--base-with {then.what}: the base gets what is installed here, so that there is "
