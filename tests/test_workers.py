@@ -213,7 +213,10 @@ def test_a_whole_run(images: Dataset, tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({(s.case, s.block) for s in found.samples}) == len(PHASES) * 4 * 2 * 2
     objects = {s.objects for s in found.samples if s.n_images == 3 and s.phase == "pipeline"}
     assert objects == {found.header.dataset["objects"]}
-    assert found.header.dataset["truth"]["images"] == 3
+    truth = found.header.dataset["truth"]
+    assert truth["images"] == 3
+    # Counts stay counts on their way.
+    assert all(isinstance(truth[name], int) for name in ("images", "true_objects"))
     pools = found.header.settings["thread_pools"][str(opencv)]
     assert any(pool.startswith("opencv") for pool in pools)
     assert {pool.split()[-1] for pool in pools} == {"1"}

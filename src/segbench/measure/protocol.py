@@ -106,7 +106,7 @@ class Made(Message, frozen=True):
     """The reference is written: objects in each image, and the agreement with the truth if known."""
 
     objects: list[int]
-    truth: dict[str, float] | None
+    truth: dict[str, int | float] | None
 
 
 class Checked(Message, frozen=True):
