@@ -152,8 +152,9 @@ def test_a_lost_worker_is_looked_at_again(status: str) -> None:
     assert once.cause == f"head: {status}, why; not so in a second look"
     assert once.first == decide.estimate(np.array([2.0] * 8))
     assert said(first, again, [lost("head", status, look=2)]) == "failed"
-    # Interrupted before the second look.
+    # Interrupted before the second look, or in its first block.
     assert said(first) == "failed"
+    assert said(first, again[:1]) == "failed"
 
 
 @pytest.mark.parametrize("status", ["crashed", "timeout", "memory"])

@@ -416,6 +416,14 @@ def test_profiles_follow_the_last_whole_line(tmp_path: Path, end: str) -> None:
     assert read_profiles(tmp_path) == [PROFILE] * 3
 
 
+def test_a_gate_leaves_the_profiles_of_a_run(tmp_path: Path) -> None:
+    """A gate that is written into the folder of a run takes nothing of it away."""
+    write_profile(tmp_path, PROFILE)
+    with Writer.create(tmp_path / "gate.jsonl", HEADER):
+        pass
+    assert read_profiles(tmp_path) == [PROFILE]
+
+
 def test_a_new_run_has_no_old_profiles(tmp_path: Path) -> None:
     """What a run that was removed has left behind is not taken for the new run's."""
     write_profile(tmp_path, PROFILE)

@@ -106,7 +106,8 @@ def _decide(
     if set(failed_again) == {BASE} and not failed:
         # The head did its part twice: what it was suspected of is neither confirmed nor refuted.
         cause, again = f"{_causes(failed_again)}, in a second look", []
-    elif failed_again or (failed and not (_lost(failed) and again)):
+    # A second look that was interrupted before it had a ratio tells nothing.
+    elif failed_again or (failed and not (_lost(failed) and case in round_ratios(again))):
         both = {**failed_again, **failed}
         return Comparison(**named(case), verdict=_of_failures(both), cause=_causes(both))
     elif failed:

@@ -346,9 +346,16 @@ def _needs(
                 seen.add((name, extra))
                 ahead += [
                     (f"{name} {found[name].version}", each)
-                    for each in map(Requirement, found[name].requires or ())
+                    for each in _readable(found[name].requires or ())
                     if not each.marker or each.marker.evaluate({"extra": extra})
                 ]
+
+
+def _readable(requirements: Iterable[str]) -> Iterator[Requirement]:
+    """Requirements as they can be read today: old metadata may have other forms."""
+    for text in requirements:
+        with contextlib.suppress(InvalidRequirement):
+            yield Requirement(text)
 
 
 def _bare(need: Requirement) -> str:

@@ -154,7 +154,7 @@ class Settings:
         "See `segbench backends`.",
         metavar="SPEC,...",
         read=parse_backends,
-        shown="a selection",
+        shown="a selection, for a gate those of `run --quick`",
     )
     params: PipelineParams = field(default_factory=PipelineParams)
     time_limit: float = _option(60.0, "Seconds that one call may take.", most=LONGEST_LIMIT)

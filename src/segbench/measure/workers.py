@@ -366,7 +366,9 @@ class WorkerProcess:
         # Closed here: a process that outlives the worker may hold the pipe open.
         with self._process.stdout as replies:
             for line in replies:
-                self._lines.put(line)
+                # A worker that is killed while it writes leaves half a line.
+                if line.endswith(b"\n"):
+                    self._lines.put(line)
         self._lines.put(b"")
 
     def send(self, request: Request) -> None:

@@ -286,8 +286,8 @@ class Writer:
         """
         refuse_existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a run that was here and was removed.
-        path.with_name(PROFILES_NAME).unlink(missing_ok=True)
+        if path.name == RUN_NAME:  # of a run that was here and was removed
+            path.with_name(PROFILES_NAME).unlink(missing_ok=True)
         writer = cls(path.open("xb"))
         writer.append(header)
         return writer
