@@ -306,6 +306,21 @@ def test_a_killed_worker_leaves_no_process(images: Dataset, reference: Path) -> 
     assert psutil.wait_procs(family, timeout=10)[1] == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell's script")
+def test_half_an_answer_is_none(images: Dataset, tmp_path: Path) -> None:
+    """A worker that is killed while it writes has crashed: what it had written is no answer."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nprintf \'{"kind": "Star\'\nkill -9 $$\n')
+    python.chmod(0o755)
+    asked = RunSettings(workers=1, memory_limit=100.0)
+    talk = Conversation(
+        Arm(backend=BASELINE, python=python), launch=launcher(asked), settings=asked, dataset=images
+    )
+    reply = talk.start()(end_of_start(asked))
+    talk.worker.stop()
+    assert reply == Failed("crashed", "killed by signal 9")
+
+
 def test_a_launcher_in_between_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows the engine need not be the parent: a worker ends when the engine is gone."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:

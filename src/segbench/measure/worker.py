@@ -271,9 +271,10 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
                         reply = profile.profile(request)
                     case other:
                         raise TypeError(f"{type(other).__name__} is no request")  # noqa: TRY301  (answered below)
+                answer = protocol.encode(reply)
             except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
-                reply = _failed(error)
-            replies.write(protocol.encode(reply))
+                answer = protocol.encode(_failed(error))
+            replies.write(answer)
             replies.flush()
 
 
