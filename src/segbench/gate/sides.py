@@ -315,12 +315,17 @@ def _add_what_is_here(packages: Path) -> None:
 
 def _found(python: Path) -> dict[str, metadata.Distribution]:
     """What an interpreter finds, by canonical names."""
-    asked = subprocess.run(  # noqa: S603  (a side's interpreter, on the code beside it)
-        [str(python), "-I", "-c", "import json, sys; print(json.dumps(sys.path))"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
+    try:
+        asked = subprocess.run(  # noqa: S603  (a side's interpreter, on the code beside it)
+            [str(python), "-I", "-c", "import json, sys; print(json.dumps(sys.path))"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InputError(
+            f"{python}: the side's Python does not run ({error}); mend that"
+        ) from error
     found: dict[str, metadata.Distribution] = {}
     for each in metadata.distributions(path=json.loads(asked.stdout)):
         # An installation that was cut short leaves metadata without a name or version, or none.
