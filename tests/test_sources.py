@@ -219,6 +219,15 @@ def test_pytest_benchmark(tmp_path: Path) -> None:
     assert values(source, *names) == [(*case, 0.1, "ok", 7), (*case, 0.3, "ok", 7)]
 
 
+def test_pytest_benchmark_repeats_short_calls(tmp_path: Path) -> None:
+    """A round of several calls is a sample of as many."""
+    content = pytest_content()
+    content["benchmarks"][0]["stats"]["iterations"] = 50
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert values(read_one(path), "seconds", "calls") == [(0.1, 50), (0.3, 50)]
+
+
 def test_pytest_benchmark_without_data(tmp_path: Path) -> None:
     """Where the rounds were not saved, the median stands for them."""
     content = pytest_content()
@@ -306,11 +315,32 @@ def test_of_several_commits_the_newest_is_read(tmp_path: Path) -> None:
     assert set(read_one(tmp_path).samples["seconds"]) == {2.0}
 
 
-def test_folder_with_runs_and_asv_results(tmp_path: Path) -> None:
-    """Both kinds may share a folder: one source of each."""
+@pytest.mark.parametrize("folder", ["", "asv"])
+def test_folder_with_runs_and_asv_results(tmp_path: Path, folder: str) -> None:
+    """Both kinds may share a folder, ASV's in one of its own or, as at first, beside the runs."""
     write_run(tmp_path / "2024")
-    write_asv(tmp_path, asv_content(time_read=asv_row([1.0] * 4)))
+    path = write_asv(tmp_path / folder, asv_content(time_read=asv_row([1.0] * 4)))
     assert [source.kind for source in read_sources(tmp_path)] == ["segbench", "asv"]
+    for named in (tmp_path / "asv", path) if folder else (path,):
+        assert read_one(named).name == read_sources(tmp_path)[1].name
+
+
+def test_asv_environments_have_a_history_each(tmp_path: Path) -> None:
+    """Of one commit in several environments each is a source; a release is no commit."""
+    measured = [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1"), ("c", "2"), ("c", "0")]
+    for number, (commit, dask) in enumerate(measured, start=1):
+        content = asv_content(time_read=asv_row([float(number)] * 4))
+        content |= {"commit_hash": commit * 40, "date": number, "requirements": {"dask": dask}}
+        path = write_asv(tmp_path, content, commit=f"{commit * 8}-{dask}")
+        os.utime(path, (number, number))
+    found = {
+        source.versions["dask"]: "".join(
+            state.versions["commit"][0] for state in (*source.history, source)
+        )
+        for source in read_sources(tmp_path)
+    }
+    assert found == {"0": "c", "2": "ac", "1": "abc"}
+    assert {state.versions["dask"] for state in read_sources(tmp_path)[2].history} == {"1"}
 
 
 def test_every_source_has_the_same_columns(tmp_path: Path) -> None:

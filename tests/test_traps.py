@@ -7,9 +7,11 @@ taken out.
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ import numpy as np
 import pytest
 import skimage.filters
 import skimage.io
+from packaging.requirements import Requirement
+from packaging.version import Version
 from PIL import Image
 from scipy import ndimage
 
@@ -245,7 +249,7 @@ def names_in(body: list[ast.stmt]) -> dict[str, ast.expr]:
 
 
 def test_asv_suite_is_written_with_care() -> None:
-    """The axes are literals, those of `segbench run`; calls are few, and the peak holds no pixels.
+    """The axes are literals, those of `segbench run`, and the peak holds no pixels.
 
     Every import of segbench stands in a `try` or under TYPE_CHECKING, so that a commit that lacks
     a module does not stop the discovery of all.
@@ -258,7 +262,6 @@ def test_asv_suite_is_written_with_care() -> None:
     assert imports
     assert not [each for each in imports if re.search("segbench|numpy|dask|skimage", each)]
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
-    assert {"number", "repeat", "rounds", "warmup_time"} <= {*names_in(classes["_Cases"].body)}
     assert "pixels" not in ast.unparse(classes["_Cases"])
     holders = [name for name, node in classes.items() if "peakmem" in ast.unparse(node)]
     assert holders == ["Memory"]
@@ -269,8 +272,68 @@ def test_asv_builds_the_package_alone() -> None:
     """The build command is set: asv's default collects the wheels of the dependencies too."""
     configuration = json.loads((ROOT / "asv.conf.json").read_text())
     assert "--no-deps" in configuration["build_command"][0]
-    assert configuration["results_dir"] == "results"
+    # Not beside the runs: asv takes every folder there for a machine's.
+    assert configuration["results_dir"] == "results/asv"
     assert configuration["html_dir"] == "reports/asv"
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The ASV suite as asv sees it; the environment that it sets is put back."""
+    for name in NATIVE_POOLS:
+        monkeypatch.setenv(name, "1")
+    return importlib.import_module("benchmarks.segmentation")
+
+
+def test_asv_samples_by_itself_what_is_short(suite: Any) -> None:
+    """Up to 50 images nothing but the number of processes is chosen; beyond, few samples are taken."""
+    chosen = ("number", "repeat", "warmup_time", "sample_time", "min_run_count")
+    for n_images in SIZES:
+        files = suite.Files()
+        files.setup(str(BASELINE), n_images)
+        assert files.rounds == 2
+        said = {name for name in chosen if hasattr(files, name)}
+        assert said == (set() if n_images <= 50 else {"repeat"})
+
+
+def test_asv_benchmarks_say_what_they_are(suite: Any) -> None:
+    """Each has a name in words and a version of its own; a tracked value has a unit."""
+    made = {
+        name: function
+        for each in vars(suite).values()
+        if isinstance(each, type) and each.__module__ == suite.__name__
+        for name, function in vars(each).items()
+        if name.startswith(("time_", "peakmem_", "track_"))
+    }
+    assert {f"time_{phase}" for phase in PHASES} < {*made}
+    assert len({function.pretty_name for function in made.values()}) == len(made)
+    for name, function in made.items():
+        assert function.version
+        assert hasattr(function, "unit") == name.startswith("track_")
+
+
+def test_asv_measures_the_oldest_and_the_newest_releases() -> None:
+    """Two environments with versions that are written out: the lowest bounds, and later ones."""
+    plain, releases = (
+        json.loads((ROOT / f"{name}.conf.json").read_text()) for name in ("asv", "asv.releases")
+    )
+    apart = {*releases} - {*plain} | {name for name in plain if plain[name] != releases[name]}
+    assert apart == {"pythons", "matrix", "include", "env_dir", "results_dir", "html_dir"}
+    (oldest,) = releases["include"]
+    assert releases["pythons"] == [oldest["python"]]
+    newest = {name: Version(version) for name, (version,) in releases["matrix"]["req"].items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = {
+        wanted.name: Version(bound.version)
+        for wanted in map(Requirement, project["dependencies"])
+        for bound in wanted.specifier
+        if bound.operator == ">="
+    }
+    assert {"dask", "dask-image", "numpy", "scikit-image"} <= {*newest}
+    assert {name: Version(one) for name, one in oldest["req"].items()} == {
+        name: bounds[name] for name in newest
+    }
+    assert all(version > bounds[name] for name, version in newest.items())
 
 
 def test_label_repeats_little_of_what_comes_before() -> None:

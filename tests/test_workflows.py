@@ -596,6 +596,7 @@ def test_asv_results_are_a_history(runner: Runner, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     files = git(remote, "ls-tree", "-r", "--name-only", "asv-results").splitlines()
-    assert files == ["results/benchmarks.json", "results/hosted/1.json", "results/hosted/2.json"]
-    assert git(remote, "show", "asv-results:results/benchmarks.json") == "2"
+    names = ["benchmarks.json", "hosted/1.json", "hosted/2.json"]
+    assert files == [f"results/asv/{name}" for name in names]
+    assert git(remote, "show", "asv-results:results/asv/benchmarks.json") == "2"
     assert git(remote, "rev-list", "--count", "asv-results") == "2"

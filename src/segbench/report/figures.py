@@ -298,7 +298,7 @@ def _circumstances(source: Source) -> str:
 
 
 def history_figure(source: Source, style: Styles) -> Drawing | None:
-    """Time of each backend at the largest size over commits and versions; None without history."""
+    """Time of each backend at the largest size over commits; None without history."""
     largest = {phase: rows["n_images"].max() for phase, rows in _by_phase(source.samples)}
     if not (source.history and largest):
         return None
@@ -322,24 +322,18 @@ def history_figure(source: Source, style: Styles) -> Drawing | None:
     return Drawing(
         picture=finish(figure, below=STEP_LABELS),
         name="history",
-        title="History over commits and versions",
+        title="History over commits",
         alt=f"Median times in {len(states)} results, oldest first: {'; '.join(words)}.",
-        caption="Each step along x is a commit with a set of versions, in the order of their dates. "
-        "The samples of two steps were not taken side by side: a machine that was busier looks like "
+        caption="Each step along x is a commit, in the order of their dates, with the same versions of "
+        "what was asked for. The samples of two steps were not taken side by side: a machine that was busier looks like "
         "a slower commit.",
     )
 
 
 def _labels(states: Sequence[Source]) -> list[str]:
-    """A commit, and those of its versions that are not the same in all states."""
-    names = dict.fromkeys(name for state in states for name in state.versions if name != "commit")
-    seen = {name: [str(state.versions.get(name, "–")) for state in states] for name in names}
-    varied = {name: versions for name, versions in seen.items() if len(set(versions)) > 1}
-    texts = []
-    for step, state in enumerate(states):
-        commit = str(state.versions.get("commit", ""))[:COMMIT_LETTERS] or state.started[:10]
-        texts.append(" ".join([commit, *(f"{name} {own[step]}" for name, own in varied.items())]))
-    return [label(text) for text in texts]
+    """The first letters of each commit; the day where none is known."""
+    commits = [str(state.versions.get("commit", ""))[:COMMIT_LETTERS] for state in states]
+    return [label(one or two.started[:10]) for one, two in zip(commits, states, strict=True)]
 
 
 def found_picture(source: Source) -> Drawing | None:

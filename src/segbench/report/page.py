@@ -202,11 +202,13 @@ def make_tables(
 def method(sources: Iterable[Source]) -> list[str]:
     """How these sources were measured, in paragraphs for HTML and Markdown alike."""
     cached: dict[str, list[str]] = {}
+    kinds = set()
     for source in sources:
+        kinds.add(source.kind)
         if (cache := source.settings.get("cache", "warm")) in CACHES:
             name = " ".join(f"{source.name} ({source.started})".split())
             cached.setdefault(cache, []).append(name)
-    values: dict[str, object] = {"phases": PHASES, "cached": cached}
+    values: dict[str, object] = {"phases": PHASES, "cached": cached, "kinds": kinds}
     values |= {"margin": MARGIN, "alpha": ALPHA}
     values |= {"false_share": FALSE_SHARE, "blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS}
     return paragraphs("method.txt.jinja", values)

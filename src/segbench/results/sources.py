@@ -20,7 +20,7 @@ from segbench.errors import InputError
 from segbench.results.records import PICTURE_NAME, RUN_NAME, Profile, Sample, read, read_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # Of a run; what a gate adds (`side`, `look`) no report reads.
@@ -29,6 +29,9 @@ COLUMNS = [each.name for each in dataclasses.fields(Sample) if each.name not in 
 # As floats, so that a column of nothing but gaps has a median, too.
 _MAYBE = [each.name for each in dataclasses.fields(Sample) if each.default is None]
 NUMBERS = [name for name in _MAYBE if name != "objects"]
+
+# Which asv writes beside the results of a machine.
+_MACHINE = "machine.json"
 
 # What comes of reading what another program did not write as expected.
 _UNLIKE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -114,8 +117,10 @@ def read_sources(path: Path) -> list[Source]:
     Parameters
     ----------
     path : Path
-        A run folder, a ``run.jsonl``, a pytest-benchmark JSON file, an ASV results folder, or a
-        folder that holds runs or ASV results: of several, the newest of each kind.
+        A run folder, a ``run.jsonl``, a pytest-benchmark JSON file, a result file of ASV, its
+        results folder, or a folder that holds runs or, in it or below ``asv``, ASV results: of
+        several, the newest of each kind; of ASV's those of the newest one's commit, one for each
+        environment.
 
     Returns
     -------
@@ -130,16 +135,19 @@ def read_sources(path: Path) -> list[Source]:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}; give a run folder or a results file")
     if path.is_file():
-        return [read_run_folder(path.parent) if path.name == RUN_NAME else read_pytest(path)]
+        if path.name == RUN_NAME:
+            return [read_run_folder(path.parent)]
+        return [read_asv(path) if (path.parent / _MACHINE).exists() else read_pytest(path)]
     if (path / RUN_NAME).exists():
         return [read_run_folder(path)]
     runs = sorted(path.glob(f"*/{RUN_NAME}"), key=_modified)
-    machines = [file.parent for file in path.glob("*/machine.json")]
-    files = [file for folder in machines for file in folder.glob("*.json")]
-    asv = sorted((file for file in files if file.name != "machine.json"), key=_modified)
+    # Segbench's own ASV suite had no folder of its own at first.
+    machines = [file for there in ("*", "asv/*") for file in path.glob(f"{there}/{_MACHINE}")]
+    files = [file for machine in machines for file in machine.parent.glob("*.json")]
+    asv = sorted((file for file in files if file.name != _MACHINE), key=_modified)
     found = [read_run_folder(file.parent) for file in runs[-1:]]
     if asv:
-        found.append(_with_history(asv))
+        found += _with_history(asv)
     if not found:
         raise InputError(f"{path}: no {RUN_NAME} and no ASV results in it; measure first")
     return found
@@ -218,18 +226,41 @@ def read_asv(path: Path) -> Source:
         raise InputError(f"{path}: not an ASV result of segbench ({error!r})") from error
 
 
-def _with_history(paths: Sequence[Path]) -> Source:
-    """The last of some ASV files, with the others of its machine as its history."""
+def _with_history(paths: Sequence[Path]) -> list[Source]:
+    """The last of some ASV files, and those of its commit in other environments.
+
+    Each has as its history the others of its machine and environment: a release of a library is
+    no commit.
+    """
     *others, last = paths
-    history, notes = [], []
+    read, notes = [], []
     for path in others:
         if path.parent == last.parent:
             try:
-                history.append(read_asv(path))
+                read.append(read_asv(path))
             except InputError as error:
                 notes.append(f"left out of the history: {error}")
-    history.sort(key=lambda source: source.started)
-    return dataclasses.replace(read_asv(last), history=tuple(history), notes=tuple(notes))
+    read.append(read_asv(last))
+    commit = read[-1].versions["commit"]
+    newest: list[Source] = []
+    for one in reversed(read):
+        if one.versions["commit"] == commit and not any(map(_same_versions(one), newest)):
+            newest.append(one)
+    return [
+        dataclasses.replace(one, history=tuple(_history(one, read)), notes=tuple(notes))
+        for one in newest
+    ]
+
+
+def _history(last: Source, read: Sequence[Source]) -> list[Source]:
+    """The others of its environment, in the order of their commits."""
+    others = [one for one in filter(_same_versions(last), read) if one is not last]
+    return sorted(others, key=lambda source: source.started)
+
+
+def _same_versions(one: Source) -> Callable[[Source], bool]:
+    """Whether another one was measured with the same versions, of whatever commit."""
+    return lambda other: {**other.versions, "commit": ""} == {**one.versions, "commit": ""}
 
 
 def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
@@ -269,7 +300,8 @@ def _pytest_samples(benchmarks: list[dict[str, Any]]) -> Iterator[Sample]:
     for benchmark in benchmarks:
         case, stats = benchmark["extra_info"], benchmark["stats"]
         named = case["backend"], case["n_images"], case["phase"]
-        told = {"block": 1, "status": "ok", "calls": 1, "objects": case.get("objects")}
+        calls = stats.get("iterations", 1)
+        told = {"block": 1, "status": "ok", "calls": calls, "objects": case.get("objects")}
         for seconds in stats.get("data") or [stats["median"]]:
             yield _sample(*named, seconds=seconds, **told)
 
