@@ -169,7 +169,7 @@ def _whole(place: Workplace, found: Sequence[Comparison]) -> bool:
     return sorted((each.phase, each.n_images) for each in found) == sorted(asked)
 
 
-# The last has the sampling that asv chooses by itself: the suite's own takes three samples.
+# The third has the sampling that asv chooses by itself at all sizes; the suite up to 50 images.
 TOOLS: dict[str, Tool] = {
     "segbench": try_segbench,
     "asv": functools.partial(try_asv, name="asv continuous"),

@@ -223,6 +223,21 @@ def test_whatever_was_sampled_makes_tables(
     assert (summary["verdict"].isin(["faster", "slower"]) <= summary["ratio_low"].notna()).all()
 
 
+@settings(deadline=None)
+@given(kinds=st.lists(st.sampled_from(["segbench", "asv", "pytest-benchmark"]), min_size=1))
+def test_in_what_asvs_times_differ_is_told_with_them(kinds: list[str]) -> None:
+    """A page with times of ASV's says in what they differ from the engine's; another does not."""
+    told = " ".join(method([make_source(kind=kind, paired=kind == "segbench") for kind in kinds]))
+    for words in (
+        "single call",
+        "caches cold",
+        "whatever CPU",
+        "no other backend's process beside",
+    ):
+        assert (words in told) == ("asv" in kinds)
+    assert "neither an interval nor a verdict" in told
+
+
 # Files.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ def test_commands_of_other_sources() -> None:
     """ASV and pytest-benchmark have their own; a run that says too little has what was typed."""
     asv = make_source(kind="asv", versions={"commit": "1a2b3c4d", "python": "3.11"})
     assert reproduce.commands(asv) == ("asv run '1a2b3c4d^!'",)
+    releases = make_source(kind="asv", versions={**asv.versions, "dask": "2024.8"})
+    (told,) = reproduce.commands(releases)
+    assert told == "asv run --config asv.releases.conf.json '1a2b3c4d^!'"
+    assert (ROOT / shlex.split(told)[3]).is_file()
     quick = make_source(kind="pytest-benchmark", name="my times.json", versions={})
     assert reproduce.commands(quick) == (
         "pytest tests/benchmarks --benchmark-enable --benchmark-json 'my times.json'",

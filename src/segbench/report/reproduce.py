@@ -32,7 +32,9 @@ def commands(source: Source) -> tuple[str, ...]:
     if not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
         commit = ""
     if source.kind == "asv":  # which checks out and installs by itself
-        return (shlex.join(["asv", "run", *([f"{commit}^!"] if commit else [])]),)
+        pinned = any(name not in NO_LIBRARY for name in source.versions)
+        releases = ["--config", "asv.releases.conf.json"] if pinned else []
+        return (shlex.join(["asv", "run", *releases, *([f"{commit}^!"] if commit else [])]),)
     measure = _measure(source)
     if not measure:
         return ()
