@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,9 +16,7 @@ from segbench.errors import InputError
 from segbench.results.records import RUN_NAME, Header, Profile, Sample, Writer, write_profile
 from segbench.results.sources import COLUMNS, Source, read_sources
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[1]
 SERIAL = "skimage/skimage/serial"
 THREADS = "dask-image/dask-image/threads"
 NAN = float("nan")
@@ -226,6 +227,22 @@ def test_pytest_benchmark_repeats_short_calls(tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert values(read_one(path), "seconds", "calls") == [(0.1, 50), (0.3, 50)]
+
+
+@pytest.mark.slow
+def test_pytest_suite_repeats_what_is_short(tmp_path: Path) -> None:
+    """`open` of one image, a fraction of a millisecond, is timed in rounds of several calls."""
+    path = tmp_path / "times.json"
+    chosen = "tests/benchmarks/test_cases.py::test_case[skimage/skimage/serial-1-open]"
+    command = [sys.executable, "-m", "pytest", chosen, "-p", "no:cacheprovider"]
+    command += ["--benchmark-enable", f"--benchmark-json={path}"]
+    subprocess.run(  # noqa: S603  (this interpreter, on the suite)
+        command, cwd=ROOT, check=True, capture_output=True, timeout=120
+    )
+    source = read_one(path)
+    assert set(source.samples["phase"]) == {"open"}
+    assert len(source.samples) >= 3
+    assert (source.samples["calls"] > 1).all()
 
 
 def test_pytest_benchmark_without_data(tmp_path: Path) -> None:
