@@ -285,12 +285,14 @@ def suite(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("benchmarks.segmentation")
 
 
-def test_asv_samples_by_itself_what_is_short(suite: Any) -> None:
+def test_asv_samples_by_itself_what_is_short(suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to 50 images nothing but the number of processes is chosen; beyond, few samples are taken."""
+    monkeypatch.setattr(suite, "registry", None)  # as in a commit that lacks it: nothing is started
     chosen = ("number", "repeat", "warmup_time", "sample_time", "min_run_count")
     for n_images in SIZES:
         files = suite.Files()
-        files.setup(str(BASELINE), n_images)
+        with pytest.raises(NotImplementedError, match="no such backends"):
+            files.setup(str(BASELINE), n_images)
         assert files.rounds == 2
         said = {name for name in chosen if hasattr(files, name)}
         assert said == (set() if n_images <= 50 else {"repeat"})
