@@ -7,7 +7,18 @@ from pathlib import Path
 
 import click
 
-from evidence import cost, false_alarms, gates, report_speed, same_numbers, slow_downs, smears
+from evidence import (
+    cost,
+    coverage,
+    decided,
+    drawn,
+    false_alarms,
+    gates,
+    report_speed,
+    same_numbers,
+    slow_downs,
+    smears,
+)
 from evidence.shared import ToolError, read_records
 
 
@@ -32,13 +43,14 @@ def show(*, kept: tuple[Path, ...]) -> None:
         record = read_records(kept)
     except ToolError as error:
         raise click.ClickException(str(error)) from error
-    modules = (false_alarms, slow_downs, cost, gates)
+    modules = (false_alarms, slow_downs, cost, gates, coverage)
     click.echo("\n\n".join(text for module in modules for text in module.tables(record)))
 
 
 for _command in (
-    *(false_alarms.false_alarms, slow_downs.slowed, cost.cost),
-    *(gates.identical, gates.slower, gates.planted),
+    *(false_alarms.false_alarms, slow_downs.slowed, decided.decided),
+    *(cost.cost, coverage.coverage),
+    *(gates.identical, gates.slower, gates.planted, drawn.drawn),
     *(report_speed.report_speed, smears.smears, same_numbers.same_numbers),
 ):
     main.add_command(_command)

@@ -1,43 +1,36 @@
 """Backends that are the baseline under other names, and slower by a known share.
 
-A worker finds them by the entry points in ``plugin/``. Time is that of the CPU where its clock is fine
-enough (not on Windows): by the clock on the wall an operation that had to wait for the CPU would
-count as so much more work. Their scheduler is `serial`: the functions need not travel to another
-process.
+A worker finds them by the entry points in ``plugin/``. Their scheduler is `serial`: the functions
+need not travel to another process.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
 from evidence.plants import longer
 from segbench.backends import readers, skimage
 
+# The very baseline, entered again and again.
+TWINS = ("twin", "twin2", "twin3", "twin4", "twin5")
+
 # By the share that their work takes longer than the baseline's.
-ARMS = {"twin": 0.0, "slower5": 0.05, "slower10": 0.1}
+SLOWED = {"twin": 0.0, "slower5": 0.05, "slower10": 0.1}
 
 OPERATIONS = ("grayscale", "blur", "threshold", "label", "measure")
-
-FINE = time.get_clock_info("thread_time").resolution < 1e-6
-
-
-def clock() -> float:
-    """Seconds that this thread has worked."""
-    return time.thread_time() if FINE else time.perf_counter()
 
 
 def slowed(part: Any, names: tuple[str, ...], share: float) -> Any:
     """A reader or processor some of whose operations take a share longer."""
     if not share:
         return replace(part)
-    return replace(part, **{name: longer(getattr(part, name), share, clock) for name in names})
+    return replace(part, **{name: longer(getattr(part, name), share) for name in names})
 
 
 def arm(name: str) -> tuple[Any, Any]:
     """Reader and processor of an arm."""
-    share = ARMS[name]
+    share = SLOWED[name]
     return slowed(readers.SKIMAGE, ("load",), share), slowed(skimage.PROCESSOR, OPERATIONS, share)
 
 

@@ -17,6 +17,7 @@ import click
 from evidence.shared import (
     Cost,
     Record,
+    RoundCost,
     Steps,
     ToolError,
     Workplace,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def cost_of(samples: pd.DataFrame) -> Cost:
-    """What a run took.
+    """What a run took, round by round.
 
     Parameters
     ----------
@@ -46,27 +47,28 @@ def cost_of(samples: pd.DataFrame) -> Cost:
     taken = samples[samples["status"] == "ok"].reset_index(drop=True)
     if taken.empty or taken[["at", "untimed_seconds"]].isna().any(axis=None):
         raise ToolError("the run does not say when its samples were taken: measure anew")
-    calls = taken["seconds"] * taken["calls"]
-    before = taken.shift()
-    next_of_case = (
-        (taken["phase"] == before["phase"])
-        & (taken["n_images"] == before["n_images"])
-        & (before["block"] > 1)
-    )
-    worked = calls + taken["untimed_seconds"]
-    gaps = (taken["at"] - before["at"] - worked)[next_of_case]
-    made_ready = taken.drop_duplicates(["phase", "n_images", "backend"])
-    firsts = made_ready["first_seconds"].fillna(0.0)
-    # A size is made ready just before its first sample.
-    between = firsts[made_ready["n_images"] != taken["n_images"].iloc[0]]
+    taken["timed"] = taken["seconds"] * taken["calls"]
+    case = ["round", "phase", "n_images"]
+    same = (taken[case] == taken[case].shift()).all(axis=1)
+    gaps = (taken["at"].diff() - taken["timed"] - taken["untimed_seconds"])[same]
+    rounds, before = [], 0.0
+    for number, own in taken.groupby("round"):
+        # Where a call takes long, the first of a later round is of fewer images, and not told.
+        firsts = own.drop_duplicates([*case, "backend"])["first_seconds"]
+        rounds.append(
+            RoundCost(
+                number=int(str(number)),
+                cases=len(firsts),
+                samples=len(own),
+                whole=float(own["at"].max()) - before,
+                timed=float(own["timed"].sum()),
+                first=float(firsts.sum()),
+                untimed=float(own["untimed_seconds"].sum()),
+            )
+        )
+        before = float(own["at"].max())
     return Cost(
-        samples=len(taken),
-        timed=float(calls.sum()),
-        first=float(firsts.sum()),
-        first_between=float(between.sum()),
-        measuring=float(taken["at"].iloc[-1] - taken["at"].iloc[0] + calls.iloc[0]),
-        whole=float(taken["at"].iloc[-1]),
-        untimed=float(taken["untimed_seconds"].sum()),
+        rounds=tuple(rounds),
         overhead=float(gaps.median()),
         overhead_high=float(gaps.quantile(0.95)),
     )
@@ -114,23 +116,27 @@ def bare_answer(*, processes: int = 5, answers: int = 200) -> float:
 
 def cost_table(cost: Cost) -> str:
     """What a run took, and what of it was measuring."""
+
+    def total(what: str) -> float:
+        return sum(getattr(each, what) for each in cost.rounds)
+
+    whole, timed = total("whole"), total("timed")
     getting_ready = (
         "Inside workers getting ready for samples: calls that are not timed, collections"
     )
-    span = "From the start of the first sample to the end of the last"
-    whole = "From the start of the run, with its workers', to the end of the last sample"
-    both = "The same, over timed calls and the first calls between (of all sizes but the first)"
     own = "The engine's own part of a sample"
     rows = [
-        ("Samples", str(cost.samples)),
-        ("Inside the timed calls of the samples", f"{cost.timed:.1f} s"),
-        ("Inside first calls: one a case and backend, no samples", f"{cost.first:.1f} s"),
-        (getting_ready, f"{cost.untimed:.1f} s"),
-        (span, f"{cost.measuring:.1f} s"),
-        (whole, f"{cost.whole:.1f} s"),
+        ("Samples", f"{total('samples'):.0f}, in {len(cost.rounds)} rounds"),
+        ("Inside the timed calls of the samples", f"{timed:.1f} s"),
+        (
+            "Inside first calls: one a round, case and backend, no samples",
+            f"{total('first'):.1f} s",
+        ),
+        (getting_ready, f"{total('untimed'):.1f} s"),
+        ("Starting workers, warming up and all else", f"{total('rest'):.1f} s"),
+        ("From the start of the run to the end of the last sample", f"{whole:.1f} s"),
         *([("The command, with its report", f"{cost.command:.1f} s")] if cost.command else []),
-        (f"{span}, over timed calls", f"{cost.measuring / cost.timed:.2f}"),
-        (both, f"{cost.measuring / (cost.timed + cost.first_between):.2f}"),
+        ("From the start to the end of the last sample, over timed calls", f"{whole / timed:.2f}"),
         (f"{own}, median", f"{cost.overhead * 1e3:.2f} ms"),
         (f"{own}, 95th percentile", f"{cost.overhead_high * 1e3:.2f} ms"),
         ("Bare answer of another process, median", f"{cost.answer * 1e3:.2f} ms"),
@@ -138,19 +144,32 @@ def cost_table(cost: Cost) -> str:
     return markdown(("What", "How much"), rows)
 
 
-def cost_note(cost: Cost) -> str:
-    """What the ratios of the table leave out."""
-    return (
-        "A run does not record when its workers had started. The first size is made ready after "
-        "that and before the first sample, which the ratios leave out. The whole run, with the "
-        f"workers' start, over timed calls is {cost.whole / cost.timed:.2f}: without their start "
-        "it is between that and the first ratio."
+def rounds_table(cost: Cost) -> str:
+    """What each round took."""
+    heads = (
+        "Round",
+        "Cases",
+        "Samples",
+        "Whole",
+        "Timed calls",
+        "First calls",
+        "Not timed",
+        "Rest",
     )
+    rows = [
+        (
+            *(str(each.number), str(each.cases), str(each.samples)),
+            *(f"{each.whole:.1f} s", f"{each.timed:.1f} s", f"{each.first:.1f} s"),
+            *(f"{each.untimed:.1f} s", f"{each.rest:.1f} s"),
+        )
+        for each in cost.rounds
+    ]
+    return markdown(heads, rows)
 
 
 def tables(record: Record) -> list[str]:
-    """All that there is to show, with the notes that belong to it."""
-    return [text for each in record.costs for text in (cost_table(each), cost_note(each))]
+    """All that there is to show."""
+    return [text for each in record.costs for text in (cost_table(each), rounds_table(each))]
 
 
 @measurement("run", tables=tables)
@@ -166,6 +185,6 @@ def cost(place: Workplace, record: Record, *, run_dir: Path | None) -> Steps:
         command = None if run_dir else time.perf_counter() - started
         found = replace(cost_of(source.samples), answer=bare_answer(), command=command)
         record.costs.append(found)
-        return f"{found.samples} samples"
+        return f"{sum(each.samples for each in found.rounds)} samples"
 
-    yield "the run" if run_dir else "a default run, of ten minutes", step
+    yield "the run" if run_dir else "a default run, of about ten minutes", step

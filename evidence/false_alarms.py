@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evidence.arms import TWINS
 from evidence.shared import (
     MODULE,
     ROOT,
@@ -46,17 +47,15 @@ Tool = Callable[[Workplace, int], list[Attempt]]
 
 
 def try_segbench(place: Workplace, run: int) -> list[Attempt]:
-    """One run with the baseline entered a second time, as `twin`."""
+    """One run with the baseline entered again and again."""
     started = time.perf_counter()
-    source = run_segbench(place, seed=run, arms=["twin"])
+    source = run_segbench(place, seed=run, arms=TWINS)
     seconds = time.perf_counter() - started
     found = tuple(compared(source))
     return [Attempt(tool="segbench run", run=run, seconds=seconds, status=0, comparisons=found)]
 
 
-def try_asv(
-    place: Workplace, run: int, *, name: str, sampling: Sequence[str] = ()
-) -> list[Attempt]:
+def try_asv(place: Workplace, run: int) -> list[Attempt]:
     """One comparison of two commits, the second of which changes nothing."""
     clone = place.folder / "asv"
     if not clone.exists():
@@ -64,7 +63,7 @@ def try_asv(
     sizes = "|".join(str(size) for size in place.sizes)
     chosen = rf"time_({'|'.join(place.phases)})\('{BASELINE}', ({sizes})\)"
     command = [*MODULE, "asv", "continuous", "--no-only-changed", "--bench", chosen]
-    command += [*sampling, "HEAD^", "HEAD"]
+    command += ["HEAD^", "HEAD"]
     started = time.perf_counter()
     done = call(command, cwd=clone, variables=place.variables, allowed=(0, 1))
     seconds = time.perf_counter() - started
@@ -73,7 +72,9 @@ def try_asv(
     if not _whole(place, found):
         raise ended(command, done)
     status = done.returncode
-    return [Attempt(tool=name, run=run, seconds=seconds, status=status, comparisons=found)]
+    return [
+        Attempt(tool="asv continuous", run=run, seconds=seconds, status=status, comparisons=found)
+    ]
 
 
 def _clone_for_asv(place: Workplace, clone: Path) -> None:
@@ -169,24 +170,13 @@ def _whole(place: Workplace, found: Sequence[Comparison]) -> bool:
     return sorted((each.phase, each.n_images) for each in found) == sorted(asked)
 
 
-# The third has the sampling that asv chooses by itself at all sizes; the suite up to 50 images.
-TOOLS: dict[str, Tool] = {
-    "segbench": try_segbench,
-    "asv": functools.partial(try_asv, name="asv continuous"),
-    "asv-defaults": functools.partial(
-        try_asv,
-        name="asv continuous, asv's own sampling, interleaved",
-        sampling=(
-            *("--interleave-rounds", "-a", "rounds=2", "-a", "repeat=0"),
-            *("-a", "number=0", "-a", "warmup_time=-1"),
-        ),
-    ),
-    "pytest": try_pytest,
-}
+TOOLS: dict[str, Tool] = {"segbench": try_segbench, "asv": try_asv, "pytest": try_pytest}
 
 NOTE = """\
 "At most" is the upper 95% bound (Clopper-Pearson, one-sided), as if all were independent; the
-cases of one run are not quite. segbench and asv claim differences in both directions, and both are
+cases of one run are not quite: all twins of a run are compared with one baseline. "Probably faster"
+and "probably slower", which segbench says without claiming it, are counted by themselves: where
+nothing differs, one interval in twenty lies on one side. segbench and asv claim differences in both directions, and both are
 counted; pytest-benchmark's check finds slow-downs alone. The exit status of asv, too, tells of
 slow-downs alone, and that of `segbench run` of none."""
 
@@ -210,6 +200,7 @@ def tools_table(attempts: Sequence[Attempt]) -> str:
             "Differences claimed": lambda own: share_at_most(
                 sum(len(attempt.claims) for attempt in own), len(every(own))
             ),
+            "Called probable": lambda own: str(sum(len(attempt.likely) for attempt in own)),
             "Runs with one or more": lambda own: share_at_most(
                 sum(bool(attempt.claims) for attempt in own), len(own)
             ),
@@ -223,13 +214,9 @@ def tools_table(attempts: Sequence[Attempt]) -> str:
 
 
 def claims_table(attempts: Sequence[Attempt]) -> str:
-    """One row a case: in how many runs each tool claims a difference."""
+    """One row a case: in how many comparisons each tool claims a difference."""
     tools = list(dict.fromkeys(attempt.tool for attempt in attempts))
-    claims = [
-        (attempt.tool, case)
-        for attempt in attempts
-        for case in {each.case for each in attempt.claims}
-    ]
+    claims = [(attempt.tool, each.case) for attempt in attempts for each in attempt.claims]
     every = (each for attempt in attempts for each in attempt.comparisons)
     # asv has an order of its own.
     ordered = sorted(every, key=lambda each: (list(PHASES).index(each.phase), each.n_images))
@@ -247,7 +234,7 @@ def tables(record: Record) -> list[str]:
     return [tools_table(record.attempts), NOTE, claims_table(record.attempts)]
 
 
-@measurement("run", tables=tables, runs=20, phases=tuple(PHASES))
+@measurement("run", tables=tables, runs=4, sizes=(1, 20, 200), phases=tuple(PHASES))
 @choice("--tools", tuple(TOOLS), "One after the other in every run: all see the same machine.")
 @click.option(
     "--other-runs",

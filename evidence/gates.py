@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from evidence import plants
+from evidence import pairs, plants
 from evidence.shared import (
     GIT,
     MODULE,
@@ -39,21 +39,19 @@ from evidence.shared import (
     clone_with_commit,
     ended,
     measurement,
+    share,
+    share_at_least,
     share_at_most,
     table,
-    upper_bound,
 )
 from segbench.measure.settings import PHASES, available_cpus
+from segbench.results import records
+from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Says = Callable[[list[Trial]], str]
-
-# What the gate says of a case, in the order of the tables; it fails for the first two.
-FAILING = ("regression", "failed")
-VERDICTS = (*FAILING, "undecided", "improvement", "same", "not compared")
-
 
 # What the head has that the base has not.
 
@@ -81,17 +79,17 @@ def _processor(case: Case) -> str:
 
 
 # Another tree, and so an environment of its own, but the same program.
-NOTHING = Head(name="nothing but a comment", module="phases")
+NOTHING = Head(name=pairs.SAME, module="phases")
 
 
 def slower_by(share: float) -> Head:
-    """`process` and `pipeline` take this share longer in every backend."""
+    """`read`, `process` and `pipeline` take this share longer in every backend."""
     return Head(
         name=f"slower by {share:.1%}",
         module="phases",
         plant=plants.slower,
         settings={"share": share},
-        expects=_computes,
+        expects=lambda case: case.phase != "open",
     )
 
 
@@ -194,8 +192,16 @@ def busy_core() -> Iterator[int]:
             raise ToolError(f"the busy process ended with status {process.returncode}")
 
 
-def try_gate(place: Workplace, head: Head, *, clone: Path, run: int, busy: bool = False) -> Trial:
-    """Run one gate in a clone; ToolError if it could not measure, or its status contradicts its cases."""
+def try_gate(
+    place: Workplace, head: Head, *, clone: Path, run: int, busy: bool = False
+) -> tuple[Trial, list[pairs.Round]]:
+    """Run one gate in a clone: what it said, and its rounds.
+
+    Raises
+    ------
+    ToolError
+        If it could not measure, or its status contradicts its cases.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gate-", dir=place.folder))
     kept = folder / "gate.json"
     command = [*MODULE, "segbench", "gate", "--base", "HEAD~1", "--seed", str(run)]
@@ -215,8 +221,10 @@ def try_gate(place: Workplace, head: Head, *, clone: Path, run: int, busy: bool 
             f"exit status {done.returncode}, and {len(named(cases))} cases for which a gate fails "
             "(--strict has no place here)"
         )
-    return Trial(
-        head=f"{head.name}, beside a busy core" if busy else head.name,
+    name = f"{head.name}, beside a busy core" if busy else head.name
+    samples = records.read(folder / "gate" / records.GATE_NAME).samples
+    trial = Trial(
+        head=name,
         run=run,
         options=options,
         status=done.returncode,
@@ -226,14 +234,15 @@ def try_gate(place: Workplace, head: Head, *, clone: Path, run: int, busy: bool 
         expected=tuple(each.case for each in cases if head.expects(each)),
         notes=tuple(outcome["notes"]),
     )
+    return trial, pairs.rounds_of(samples, run=run, head=name)
 
 
 # Tables.
 
 NOTE = """\
 "At most" and "at least" are one-sided 95% bounds (Clopper-Pearson), as if all were independent; the
-cases of one run are not quite. Ratios are the head's times over the base's. Ratios and times are
-medians, with the lowest and the highest; the first run on a head builds its environment, too."""
+cases of one run are not quite. Ratios are those of the head to the base. Ratios, rounds and times
+are medians, with the lowest and the highest; the time of a run is also that of its environments."""
 
 _OPTIONS = "Options of the gate"
 
@@ -264,35 +273,37 @@ def runs_table(trials: Sequence[Trial]) -> str:
         "Runs that fail": lambda own: share_at_most(sum(each.status for each in own), len(own)),
         "Cases": lambda own: str(len(cases_of(own))),
         **_verdicts(trials),
-        "Ratio": lambda own: _ratios(cases_of(own)),
+        "Left undecided": lambda own: _share_of(cases_of(own), "undecided"),
     }
     return table(("The head has", _OPTIONS), trials, _asked, columns | _TIMES)
 
 
 def found_table(trials: Sequence[Trial]) -> str:
     """One row a head and options: how often a slow-down was found, in how many of its cases."""
-
-    def finds(own: list[Trial]) -> str:
-        count = sum(found(trial) and _in_process(trial) for trial in own)
-        least = 1 - upper_bound(len(own) - count, len(own))
-        return f"{count} of {len(own)} ({count / len(own):.1%}, at least {least:.1%})"
-
-    def of_phase(phase: str) -> dict[str, Says]:
-        def right(own: list[Trial]) -> list[Case]:
-            return [each for each in cases_of(own, expected=True) if each.phase == phase]
-
-        return {
-            f"`{phase}`: ratio": lambda own: _ratios(right(own)),
-            f"`{phase}`: named": lambda own: _named_of(right(own)),
-        }
-
     columns: dict[str, Says] = {
-        "Runs that find it": finds,
-        **of_phase("process"),
-        **of_phase("pipeline"),
+        "Runs that find it": lambda own: share_at_least(sum(map(found, own)), len(own)),
+        "Cases named": lambda own: _least_named(cases_of(own, expected=True)),
         "Other cases named": lambda own: _named_of(cases_of(own, expected=False)),
     }
     return table(("The head is", _OPTIONS), trials, _asked, columns | _TIMES)
+
+
+def phases_table(trials: Sequence[Trial]) -> str:
+    """One row a head, options and phase: what gates call its cases, by which ratios."""
+    columns: dict[str, Says] = {
+        "Named": lambda own: _least_named(cases_of(own)),
+        **_verdicts(trials),
+        "Left undecided": lambda own: _share_of(cases_of(own), "undecided"),
+        "Ratio of CPU time": lambda own: _ratios(cases_of(own)),
+        "Ratio of wall time": lambda own: _ratios(cases_of(own), of="wall"),
+        "Rounds": lambda own: _rounds(cases_of(own)),
+    }
+    return table(
+        ("The head", _OPTIONS, "Phase"),
+        _by_case(trials),
+        lambda trial: (*_asked(trial), f"`{trial.comparisons[0].phase}`"),
+        columns,
+    )
 
 
 def kinds_table(trials: Sequence[Trial]) -> str:
@@ -308,31 +319,41 @@ def kinds_table(trials: Sequence[Trial]) -> str:
 
 def cases_table(trials: Sequence[Trial]) -> str:
     """One row a head, options and case: what it was called, how often."""
+
+    def causes(own: list[Trial]) -> str:
+        return "; ".join(dict.fromkeys(each.cause for each in cases_of(own) if each.cause))
+
+    def grown(own: list[Trial]) -> str:
+        return ", ".join(dict.fromkeys(what for each in cases_of(own) for what in each.grown))
+
+    columns: dict[str, Says] = {
+        "Expected": lambda own: "yes" if cases_of(own[:1], expected=True) else "",
+        "Ratio of CPU time": lambda own: _ratios(cases_of(own)),
+        **_verdicts(trials, zero=""),
+        "Also grown": grown,
+        "Cause": causes,
+    }
+    return table(
+        ("The head has", _OPTIONS, "Case"),
+        _by_case(trials),
+        lambda trial: (*_asked(trial), trial.comparisons[0].case),
+        columns,
+    )
+
+
+def _by_case(trials: Sequence[Trial]) -> list[Trial]:
+    """Each case of each gate as if it were a gate, those of a head and options together, by phase."""
     order = list(dict.fromkeys(map(_asked, trials)))
-    each_case = [
-        replace(trial, comparisons=(case,)) for trial in trials for case in trial.comparisons
-    ]
 
     # The gate goes by backend.
     def place(trial: Trial) -> tuple[int, int, int]:
         (case,) = trial.comparisons
         return order.index(_asked(trial)), list(PHASES).index(case.phase), case.n_images
 
-    def causes(own: list[Trial]) -> str:
-        return "; ".join(dict.fromkeys(each.cause for each in cases_of(own) if each.cause))
-
-    columns: dict[str, Says] = {
-        "Expected": lambda own: "yes" if cases_of(own[:1], expected=True) else "",
-        "Ratio": lambda own: _ratios(cases_of(own)),
-        **_verdicts(trials, zero=""),
-        "Cause": causes,
-    }
-    return table(
-        ("The head has", _OPTIONS, "Case"),
-        sorted(each_case, key=place),
-        lambda trial: (*_asked(trial), trial.comparisons[0].case),
-        columns,
+    each_case = (
+        replace(trial, comparisons=(case,)) for trial in trials for case in trial.comparisons
     )
+    return sorted(each_case, key=place)
 
 
 def tables(record: Record) -> list[str]:
@@ -342,8 +363,8 @@ def tables(record: Record) -> list[str]:
     planted = [each for each in trials if each.head in KINDS]
     slow = [each for each in trials if each not in same and each not in planted]
     return [
-        *([runs_table(same)] if same else []),
-        *([found_table(slow)] if slow else []),
+        *([runs_table(same), phases_table(same)] if same else []),
+        *([found_table(slow), phases_table(slow)] if slow else []),
         *([NOTE] if same or slow else []),
         *([kinds_table(planted)] if planted else []),
         *([cases_table(trials)] if trials else []),
@@ -360,7 +381,8 @@ def _verdicts(trials: Sequence[Trial], zero: str = "0") -> dict[str, Says]:
     def count(word: str) -> Says:
         return lambda own: str(_count(cases_of(own), word) or zero)
 
-    seen = {each.verdict for each in cases_of(trials)} | {"regression", "undecided", "same"}
+    usual = {"regression", "suspected", "undecided", "same"}
+    seen = {each.verdict for each in cases_of(trials)} | usual
     return {word.capitalize(): count(word) for word in VERDICTS if word in seen}
 
 
@@ -368,21 +390,27 @@ def _count(cases: Sequence[Case], verdict: str) -> int:
     return sum(each.verdict == verdict for each in cases)
 
 
+def _share_of(cases: Sequence[Case], verdict: str) -> str:
+    return share(_count(cases, verdict), len(cases))
+
+
 def _named_of(cases: Sequence[Case]) -> str:
     return f"{len(named(cases))} of {len(cases)}"
 
 
-def _in_process(trial: Trial) -> bool:
-    """Whether a case of the phase `process` is among those called a regression."""
-    return any(
-        each.phase == "process" and each.verdict == "regression" for each in trial.comparisons
-    )
+def _least_named(cases: Sequence[Case]) -> str:
+    return share_at_least(len(named(cases)), len(cases))
 
 
-def _ratios(cases: Sequence[Case]) -> str:
-    """Those of the first look."""
-    ratios = [each.first.ratio for each in cases if each.first]
+def _ratios(cases: Sequence[Case], *, of: str = "cpu") -> str:
+    """Those of CPU time, or of something else."""
+    ratios = [estimate.ratio for each in cases if (estimate := getattr(each, of))]
     return _spread(ratios, digits=3) if ratios else "–"
+
+
+def _rounds(cases: Sequence[Case]) -> str:
+    rounds = [each.cpu.rounds for each in cases if each.cpu]
+    return _spread(rounds, digits=0) if rounds else "–"
 
 
 def _spread(values: Sequence[float], *, digits: int) -> str:
@@ -417,7 +445,9 @@ def trials_of(
     clones = [make_clone(place, head) for head in heads]
 
     def step(head: Head, clone: Path, run: int) -> str:
-        trial = try_gate(place, head, clone=clone, run=run, busy=busy)
+        trial, rounds = try_gate(place, head, clone=clone, run=run, busy=busy)
+        if place.out:
+            pairs.write(pairs.beside(place.out), rounds, anew=not record.trials)
         record.trials.append(trial)
         return (
             f"exit status {trial.status}, {_named_of(trial.comparisons)} cases named, "
@@ -430,24 +460,25 @@ def trials_of(
             yield label, functools.partial(step, head, clone, run)
 
 
-@measurement("gate", tables=tables, runs=30)
+@measurement("gate", tables=tables, runs=20)
 @click.option("--busy", is_flag=True, help="Keep one core busy beside every gate.")
 def identical(place: Workplace, record: Record, *, runs: range, busy: bool) -> Steps:
     """Compare the code with itself: how often does a gate fail?"""
     return trials_of(place, record, [NOTHING], runs=runs, busy=busy)
 
 
-@measurement("gate", tables=tables, runs=20)
+@measurement("gate", tables=tables, runs=5)
 @click.option(
     "--share",
+    "by",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
-    help="By which `process` and `pipeline` take longer at the head: 0.1 is 10%.",
+    help="By which `read`, `process` and `pipeline` take longer at the head: 0.1 is 10%.",
 )
-def slower(place: Workplace, record: Record, *, runs: range, share: float) -> Steps:
+def slower(place: Workplace, record: Record, *, runs: range, by: float) -> Steps:
     """Compare the code with itself made slower: how often is that found?"""
-    return trials_of(place, record, [slower_by(share)], runs=runs)
+    return trials_of(place, record, [slower_by(by)], runs=runs)
 
 
 @measurement("gate", tables=tables)

@@ -7,7 +7,10 @@ It imports little, so that a worker at the head imports no more than one at the 
 from __future__ import annotations
 
 import functools
+import threading
 import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,22 +21,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def longer(
-    function: Callable[..., Any], share: float, clock: Callable[[], float]
-) -> Callable[..., Any]:
-    """Make a function work on, for nothing, for a share of the time that it has just worked.
+# Checksums of so many bytes are computed without Python's lock, as most of what is slowed down is:
+# the other threads go on meanwhile. What is shorter than a checksum, in seconds, is spent looking at
+# the clock.
+NOTHING = bytes(6 * 1024)
+A_CHECKSUM = 10e-6
+
+# Of a thread, where that is fine enough (not on Windows): by the clock on the wall what had to wait
+# for a CPU would count as so much more work.
+FINE = time.get_clock_info("thread_time").resolution < 1e-6
+
+
+def clock() -> float:
+    """Seconds that this thread has worked."""
+    return time.thread_time() if FINE else time.perf_counter()
+
+
+def longer(function: Callable[..., Any], share: float) -> Callable[..., Any]:
+    """Make a function work on, for nothing, for a share of the time that its thread has just worked.
 
     So it is slower by that share on any machine and at any size.
     """
 
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: Any, **named: Any) -> Any:
         started = clock()
-        found = function(*arguments)
+        found = function(*arguments, **named)
         ended = clock()
         until = ended + share * (ended - started)
-        while clock() < until:
-            pass
+        while (left := until - clock()) > 0:
+            if left > A_CHECKSUM:
+                zlib.crc32(NOTHING)
         return found
 
     return call
@@ -47,31 +64,41 @@ def replaced(module: Any, **names: Any) -> None:
 
 
 def slower(phases: Any, *, share: float) -> None:
-    """`process` and `pipeline` take this share longer in every backend.
+    """`read`, `process` and `pipeline` take this share longer in every backend without processes.
 
-    The work is added by the thread that waits for the workers, when they have ended: so it is the
-    same share under every scheduler, and none of them has to share a CPU with it.
+    The work is added where work was done: a thread of a pool works on after each of its tasks, and
+    the one that waits for them works on for a share of what it has worked by itself. So CPU time
+    and wall time both grow by the share.
     """
-    running: list[Any] = []
+    running = threading.Event()
 
     def outermost(function: Callable[..., Any]) -> Callable[..., Any]:
-        made_longer = longer(function, share, time.perf_counter)
+        made_longer = longer(function, share)
 
         @functools.wraps(function)
         def call(*arguments: Any) -> Any:
-            # Once is enough where a pipeline goes through `process_images`.
-            if running:
+            # Once is enough where a pipeline goes through `read_images` and `process_images`.
+            if running.is_set():
                 return function(*arguments)
-            running.append(function)
+            running.set()
             try:
                 return made_longer(*arguments)
             finally:
-                running.pop()
+                running.clear()
 
         return call
 
+    submit = ThreadPoolExecutor.submit
+
+    def submit_longer(pool: Any, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        slowed = longer(task, share) if running.is_set() else task
+        return submit(pool, slowed, *arguments, **named)
+
+    # Dask makes its pool by itself.
+    replaced(ThreadPoolExecutor, submit=submit_longer)
     replaced(
         phases,
+        read_images=outermost(phases.read_images),
         process_images=outermost(phases.process_images),
         run_pipeline=outermost(phases.run_pipeline),
     )

@@ -55,7 +55,8 @@ class Comparison:
     arm: str  # what was compared with the baseline
     phase: str
     n_images: int
-    verdict: str  # "faster" or "slower" where it claims a difference, otherwise its word or nothing
+    # "faster" or "slower" where it claims a difference, otherwise its word or nothing.
+    verdict: str
     ratio: float  # time of the arm over that of the baseline
 
     @property
@@ -79,6 +80,11 @@ class Attempt:
         """The comparisons in which it claims a difference."""
         return [each for each in self.comparisons if each.verdict in ("faster", "slower")]
 
+    @property
+    def likely(self) -> list[Comparison]:
+        """Those that it calls probable, which is no claim."""
+        return [each for each in self.comparisons if each.verdict.startswith("probably")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -86,28 +92,37 @@ class Search:
 
     run: int
     comparison: Comparison  # with the verdict at the end
-    blocks: int  # taken until the case ended
+    rounds: int  # taken until the case ended
     seconds: float  # inside the timed calls of the arm and of the baseline until then
-    first_blocks: int | None  # with so few the verdict would have been "slower"; None: with none
-    first_seconds: float | None  # inside the timed calls until then
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundCost:
+    """What a round of a run took, in seconds."""
+
+    number: int
+    cases: int  # in which a backend was timed: each is made ready by a call or more
+    samples: int
+    whole: float  # from the end of the round before, or the start of the run, to that of its last sample
+    timed: float  # inside the calls of the samples
+    first: float  # inside the first call of each case, which is kept but not a sample
+    # Inside what a worker does to get ready for its samples: the call that is not timed, before short
+    # ones, and the collection of what the last one left.
+    untimed: float
+
+    @property
+    def rest(self) -> float:
+        """Starting workers, warming up, and the engine's own part."""
+        return self.whole - self.timed - self.first - self.untimed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a run took, in seconds."""
 
-    samples: int
-    timed: float  # inside the calls of the samples
-    first: float  # inside the first call of each case, which is kept but not a sample
-    first_between: float  # of `first`, all but the first size's: what lies inside `measuring`
-    measuring: float  # from the start of the first sample to the end of the last
-    whole: float  # from the start of the run, with that of its workers, to the same
-    # Inside what a worker does to get ready for its samples: the call that is not timed, before short
-    # ones, and the collection of what the last one left.
-    untimed: float
-    # Between the end of a sample and that of the next of its case, without what the next one's worker
-    # does: median and 95th percentile, from the second block on. (First calls and warm-ups come
-    # before the first.)
+    rounds: tuple[RoundCost, ...]
+    # Between the end of a sample and that of the next of its case and round, without what the next
+    # one's worker does: median and 95th percentile.
     overhead: float
     overhead_high: float
     # What a process on this machine takes to answer another beyond its work, median: no engine that
@@ -118,7 +133,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The head's time over the base's, with its interval where there are rounds enough."""
+    """Something of the head over that of the base, with its interval where there are rounds enough."""
 
     ratio: float
     low: float | None
@@ -134,10 +149,10 @@ class Case:
     backend: str
     n_images: int
     verdict: str
-    base_seconds: float | None = None  # medians
-    head_seconds: float | None = None
-    first: Estimate | None = None  # of the first look
-    again: Estimate | None = None  # of the second, where there was one
+    grown: tuple[str, ...] = ()  # what is a regression beside or instead of CPU time
+    cpu: Estimate | None = None
+    wall: Estimate | None = None
+    memory: Estimate | None = None
     cause: str = ""  # why it failed or was not compared
 
     @property
@@ -161,6 +176,19 @@ class Trial:
     notes: tuple[str, ...]  # the gate's own
 
 
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Of simulated cases the share whose interval covers the truth, and what their verdicts say."""
+
+    ratio: float  # the truth
+    spread: float  # standard deviation of the logarithms of round medians
+    shape: str
+    draws: int
+    covered: float  # share of the draws
+    rounds: float  # mean, when a case had ended
+    said: dict[str, float]  # share of each verdict
+
+
 @dataclass(kw_only=True)
 class Record:
     """What was counted, written anew after every run: a long measurement may be broken off."""
@@ -174,6 +202,7 @@ class Record:
     searches: list[Search] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    coverages: list[Coverage] = field(default_factory=list)
 
 
 def new_record(words: Sequence[str] = ()) -> Record:
@@ -204,7 +233,7 @@ def read_records(paths: Sequence[Path]) -> Record:
             record = msgspec.json.decode(path.read_bytes(), type=Record)
         except (ValueError, msgspec.MsgspecError) as error:
             raise ToolError(f"{path}: no record of these measurements") from error
-        for name in ("attempts", "searches", "costs", "trials"):
+        for name in ("attempts", "searches", "costs", "trials", "coverages"):
             getattr(together, name).extend(getattr(record, name))
     return together
 
@@ -256,9 +285,21 @@ def upper_bound(count: int, of: int) -> float:
     return float(interval.high)
 
 
+def share(count: int, of: int) -> str:
+    """A share in words; of nothing there is none."""
+    return f"{count} of {of} ({count / of:.1%})" if of else "–"
+
+
 def share_at_most(count: int, of: int) -> str:
     """A share in words, with its upper bound."""
     return f"{count} of {of} ({count / of:.1%}, at most {upper_bound(count, of):.1%})"
+
+
+def share_at_least(count: int, of: int) -> str:
+    """A share in words, with its lower bound: one-sided, 95%; of nothing there is none."""
+    if not of:
+        return "–"
+    return f"{count} of {of} ({count / of:.1%}, at least {1 - upper_bound(of - count, of):.1%})"
 
 
 def say(text: str) -> None:
@@ -271,9 +312,10 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Workplace:
-    """The folder in which commands put what they make, the cases, and the user's options for them."""
+    """Where commands put what they make, the cases, and the user's options for them."""
 
     folder: Path
+    out: Path | None = None  # of the record, where there is one
     sizes: tuple[int, ...] = QUICK_SIZES
     phases: tuple[str, ...] = tuple(PHASES)
     options: tuple[str, ...] = ()
@@ -352,7 +394,7 @@ def compared(source: Source) -> list[Comparison]:
             phase=row["phase"],
             n_images=int(row["n_images"]),
             verdict=row["verdict"],
-            ratio=float(row["ratio_median"]),
+            ratio=float(row["ratio"]),
         )
         for _, row in summary[summary["backend"] != str(BASELINE)].iterrows()
     ]
@@ -369,12 +411,14 @@ def measurement(
     *,
     tables: Callable[[Record], list[str]],
     runs: int = 0,
+    sizes: Sequence[int] = QUICK_SIZES,
     phases: Sequence[str] = (),
 ) -> Callable[[Callable[..., Steps]], click.Command]:
     """Make a command of a function of a `Workplace`, a `Record` and options, which yields `Steps`.
 
-    Its steps run the command of segbench that `asks` names, `run` or `gate`. With `runs` and `phases`,
-    the defaults, it has options for the number of runs, and for the cases; `tables` are shown.
+    Its steps run the command of segbench that `asks` names, `run` or `gate`. With `runs`, and with
+    `phases` and `sizes`, the defaults, it has options for the number of runs, and for the cases;
+    `tables` are shown.
     """
     file = click.Path(path_type=Path, dir_okay=False)
     folder = click.Path(path_type=Path, file_okay=False)
@@ -386,9 +430,9 @@ def measurement(
         click.option(f"--{asks}-options", "more", default="", help=more),
     ]
     if phases:
-        sizes = ",".join(map(str, QUICK_SIZES))
+        numbers = ",".join(map(str, sizes))
         options += [
-            click.option("--sizes", default=sizes, show_default=True, help="Numbers of images."),
+            click.option("--sizes", default=numbers, show_default=True, help="Numbers of images."),
             click.option("--phases", default=",".join(phases), show_default=True),
         ]
     if runs:
@@ -407,6 +451,7 @@ def measurement(
                 try:
                     place = Workplace(
                         folder=(work or Path(temporary)).resolve(),
+                        out=out,
                         sizes=parse_sizes(given.pop("sizes", "1")),
                         phases=parse_phases(given.pop("phases", "read")),
                         options=tuple(shlex.split(more)),

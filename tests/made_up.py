@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from segbench.report import costs
 from segbench.report.page import make_tables
+from segbench.report.pairs import pairs_of
 from segbench.report.summary import summarize
 from segbench.results.records import PARTS, STAGES, Profile, Sample
 from segbench.results.sources import Descriptions, Source, tidy
@@ -46,9 +47,9 @@ def sample(backend: str, phase: str, n_images: int, block: int = 0, **other: Any
 
 
 def case(backend: str, phase: str, n_images: int, *seconds: float, **other: Any) -> list[Sample]:
-    """The samples of a case, one a block."""
+    """The samples of a case, one a block, and a block a round unless told otherwise."""
     return [
-        sample(backend, phase, n_images, block, seconds=value, **other)
+        sample(backend, phase, n_images, block, **{"seconds": value, "round": block, **other})
         for block, value in enumerate(seconds, start=1)
     ]
 
@@ -62,6 +63,7 @@ def mixtures(*backends: str) -> st.SearchStrategy[list[Sample]]:
             st.sampled_from(["read", "pipeline"]),
             st.sampled_from([1, 20, 50]),
             st.integers(1, 7),
+            round=st.integers(1, 7),
             seconds=st.floats(1e-6, 1e4),
             status=st.sampled_from(["ok"] * 30 + ["timeout", "memory", "wrong-result"]),
             cause=st.just("cause"),
@@ -80,7 +82,7 @@ def make_source(*cases: Sequence[Sample], **other: Any) -> Source:
         "started": "2024-01-02T03:04:05+00:00",
         "machine": {"cpu": "Abacus 3000", "cpus_available": 2},
         "versions": {"dask": "2024.8.0"},
-        "settings": {"blocks": 3, "sizes_left_out": []},
+        "settings": {"rounds": 3, "sizes_left_out": []},
         "dataset": {"name": "smear", "images": 50, "shape": [8, 9, 3], "dtype": "uint8"},
     }
     described |= other
@@ -137,15 +139,15 @@ def profile(backend: str, **other: Any) -> Profile:
 
 def limits(**other: Any) -> dict[str, Any]:
     """The settings of a run that say when a case ends."""
-    return {"precision": 0.03, "blocks": 40, "case_seconds": 15.0, "phases": ["read"], **other}
+    return {"precision": 0.03, "rounds": 10, "case_seconds": 15.0, "phases": ["read"], **other}
 
 
 def tables_of(source: Source) -> dict[str, Table]:
     """The tables that the report of a source has, by name."""
-    summary = summarize(source)
-    return {
-        table.name: table for table in make_tables(source, summary, costs.lines(source, summary))
-    }
+    pairs = pairs_of(source)
+    summary = summarize(source, pairs)
+    lines = costs.lines(source, summary)
+    return {table.name: table for table in make_tables(source, summary, pairs, lines)}
 
 
 def rows_of(source: Source, name: str) -> list[tuple[str, ...]]:

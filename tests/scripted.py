@@ -42,8 +42,14 @@ class Script:
         What a call takes, from the arm and the request to time it.
     otherwise : callable
         An answer in place of the usual one, from the arm and the request; None for the usual one.
+    cpu_seconds : callable, optional
+        What it works, likewise; None: as long as it takes.
     calls : int
         That make a sample.
+    peak_mib : callable
+        What a worker holds at its peak, from the arm.
+    tasks : callable
+        In the graph of the pipeline, from the arm.
     asked : list of (Arm, Request)
         In order.
     workers : list of ScriptedWorker
@@ -52,7 +58,10 @@ class Script:
 
     seconds: Callable[[Arm, Time], float] = lambda _arm, _request: 0.01
     otherwise: Callable[[Arm, Request], Reply | None] = lambda _arm, _request: None
+    cpu_seconds: Callable[[Arm, Time], float] | None = None
     calls: int = 3
+    peak_mib: Callable[[Arm], float] = lambda _arm: 120.0
+    tasks: Callable[[Arm], int] = lambda _arm: 48
     asked: list[tuple[Arm, Request]] = field(default_factory=list)
     workers: list[ScriptedWorker] = field(default_factory=list)
 
@@ -80,10 +89,15 @@ class Script:
             np.save(folder / "labels.npy", np.zeros((1, 16, 16), np.int32))
             return Made([OBJECTS] * count, None)
         if isinstance(request, Check):
-            return Checked(0.02, "", 100.0, 120.0, self.calls)
+            if request.few:
+                return Checked(None, "", 100.0, None, 1)
+            tasks = self.tasks(arm) if request.phase == "pipeline" else None
+            return Checked(0.02, "", 100.0, self.peak_mib(arm), self.calls, tasks)
         if isinstance(request, Time):
             found = OBJECTS * arm_size(self, arm) if request.phase in FINDING else None
-            return Timed(self.seconds(arm, request), found, 0.001)
+            seconds = self.seconds(arm, request)
+            worked = self.cpu_seconds(arm, request) if self.cpu_seconds else seconds
+            return Timed(seconds, found, worked, 0.001)
         assert isinstance(request, Profile)
         return Profiled(0.5, 0.1, 0.2, 1.0, {"decode": 1.0}, 0, {"decode": request.n_images})
 

@@ -136,8 +136,8 @@ def test_no_command_shows_the_help() -> None:
         (["--block-size", "big"], "'big' is not a valid integer"),
         (["--offset", "nan"], "offset nan: give a finite number"),
         (["--min-area", "0"], "minimal area 0"),
-        (["--blocks", "0"], "0 is not in the range"),
-        (["--blocks", "some"], "'some' is not a valid integer"),
+        (["--rounds", "0"], "0 is not in the range"),
+        (["--rounds", "some"], "'some' is not a valid integer"),
         (["--workers", "0"], "0 is not in the range"),
         (["--time-limit", "0"], "time limit 0: give a number above 0, up to 86400"),
         (["--time-limit", "nan"], "time limit nan"),
@@ -372,7 +372,7 @@ def test_a_table_never_replaces_an_image(tmp_path: Path) -> None:
     assert photograph.read_bytes() == b"precious"
 
 
-SHORT = ("--shape", "32x40", "--sizes", "1,2", "--phases", "open,pipeline", "--blocks", "2")
+SHORT = ("--shape", "32x40", "--sizes", "1,2", "--phases", "open,pipeline", "--rounds", "2")
 SMALL = (*SHORT, "--block-size", "21", "--backends", "skimage/skimage/thread-pool")
 
 
@@ -445,7 +445,7 @@ def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
     """However a run is ended, no sample is lost, and `--resume` measures the rest."""
     out = tmp_path / "out"
     run = out / "run.jsonl"
-    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--blocks", "12"]
+    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--rounds", "12"]
     with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
         [*command, "--precision", "0.001", "--out", str(out)],
         stdout=subprocess.PIPE,

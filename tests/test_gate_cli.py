@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from contextlib import nullcontext
@@ -24,9 +25,11 @@ from segbench.results.outcome import (
     CaseSight,
     Comparison,
     Estimate,
+    Level,
     Outcome,
     Side,
     Sight,
+    Thresholds,
 )
 from segbench.results.records import GATE_NAME, read
 
@@ -45,10 +48,12 @@ def outcome(verdict: str, **other: Any) -> Outcome:
         phase="process",
         backend=str(BASELINE),
         n_images=1,
+        threshold=0.05,
         verdict=verdict,
-        base_seconds=0.1,
-        head_seconds=0.11,
-        first=found,
+        base=Level(seconds=0.1, cpu_seconds=0.1),
+        head=Level(seconds=0.11, cpu_seconds=0.11),
+        cpu=found,
+        wall=found,
         cause="head: error, no luck" if verdict == "failed" else "",
     )
     sides = {
@@ -59,8 +64,9 @@ def outcome(verdict: str, **other: Any) -> Outcome:
         "started": "2024-01-02T03:04:05+00:00",
         "command": "segbench gate",
         **sides,
-        "threshold": 0.05,
-        "rounds": 8,
+        "threshold": Thresholds(),
+        "rounds": 32,
+        "shared_layout": True,
         "seconds": 61.0,
         "machine": {"cpus": "2"},
         "dataset": "smear",
@@ -93,7 +99,7 @@ def test_a_gate_tells_what_it_found(tmp_path: Path, asked: list[Any]) -> None:
     assert "segbench gate --calibrate" in result.stdout
     (case,) = json.loads(files[1].read_text())["comparisons"]
     assert case["phase"] == "process"
-    assert case["first"]["rounds"] == 8
+    assert case["cpu"]["rounds"] == 8
     assert files[0].read_text().startswith("### segbench gate: ")
     assert "the head" in (tmp_path / "out" / "report" / "index.html").read_text()
     _, _, options = asked[0]
@@ -105,6 +111,8 @@ def test_a_gate_tells_what_it_found(tmp_path: Path, asked: list[Any]) -> None:
     [
         ("regression", False, 1),
         ("failed", False, 1),
+        ("suspected", False, 0),
+        ("suspected", True, 1),
         ("undecided", False, 0),
         ("undecided", True, 1),
         ("improvement", True, 0),
@@ -115,7 +123,7 @@ def test_a_gate_tells_what_it_found(tmp_path: Path, asked: list[Any]) -> None:
 def test_the_exit_status(
     tmp_path: Path, asked: list[Any], verdict: str, *, strict: bool, status: int
 ) -> None:
-    """1 for a regression or a failure, and for what is undecided only if it is asked to be strict."""
+    """1 for a regression or a failure, and for what is not clear only if it is asked to be strict."""
     asked.insert(0, outcome(verdict))
     options = ["--strict"] if strict else []
     result = segbench("gate", "--base-with", "dask==1", "--out", tmp_path, *options)
@@ -136,13 +144,14 @@ def test_an_interrupted_gate_tells_what_there_is(tmp_path: Path, asked: list[Any
     [
         ((), "give one of --base REF, --base-with REQUIREMENT and --calibrate"),
         (("--base", "main", "--calibrate"), "give one of --base REF"),
-        (("--base", "main", "--threshold", "0"), "threshold 0: give a number above 0"),
+        (("--base", "main", "--threshold", "0"), "threshold '0': give a share above 0"),
+        (("--base", "main", "--threshold", "opne=0.2"), "threshold 'opne=0.2': name a phase"),
+        (("--base", "main", "--measure-seconds", "0"), "measure seconds 0: give a number above 0"),
         (("--base", "main", "--rounds", "4"), "--rounds"),
         (("--base", "main", "--sizes", "none"), "size 'none'"),
         (("--base", "main", "--backends", "skimage/skimage/nothing"), "unknown scheduler"),
-        (("--calibrate", "--strict"), "leave out --strict, --markdown, --json and --out"),
-        (("--calibrate", "--json", "x"), "leave out --strict, --markdown, --json and --out"),
-        (("--calibrate", "--out", "x"), "leave out --strict, --markdown, --json and --out"),
+        (("--calibrate", "--strict"), "leave out --strict, --markdown and --json"),
+        (("--calibrate", "--json", "x"), "leave out --strict, --markdown and --json"),
     ],
 )
 @pytest.mark.usefixtures("asked")
@@ -171,8 +180,9 @@ def test_what_is_asked_for_reaches_the_gate(
     monkeypatch.setattr(cli, "available_gib", lambda: 8.0)
     assert segbench("gate", "--base", "main", "--out", tmp_path / "a").exit_code == 0
     named = ("--sizes", "3", "--backends", "skimage/skimage/thread-pool", "--memory-limit", "5")
-    more = ("--threshold", "0.1", "--rounds", "6", "--seed", "3", "--min-area", "9")
-    words = ("--base-with", "dask==1", "--base-with", "pims==2", *named, *more)
+    more = ("--threshold", "0.1,open=0.2", "--rounds", "6", "--measure-seconds", "60")
+    others = ("--seed", "3", "--min-area", "9")
+    words = ("--base-with", "dask==1", "--base-with", "pims==2", *named, *more, *others)
     assert segbench("gate", *words, "--out", tmp_path / "b").exit_code == 0
     (_, usual, told_first), (origin, settings, told) = asked
     assert isinstance(settings, GateSettings)
@@ -180,35 +190,58 @@ def test_what_is_asked_for_reaches_the_gate(
     assert (told_first["default_backends"], told["default_backends"]) == (True, False)
     assert (settings.sizes, settings.memory_limit) == ((3,), 5.0)
     assert settings.backends == (parse_spec("skimage/skimage/thread-pool"),)
-    assert (settings.threshold, settings.rounds, settings.params.min_area) == (0.1, 6, 9)
+    assert (str(settings.threshold), settings.rounds) == ("0.1,open=0.2", 6)
+    assert (settings.measure_seconds, settings.params.min_area) == (60.0, 9)
     assert (settings.seed, origin.seed) == (3, 3)
     assert told["base_with"] == ("dask==1", "pims==2")
 
 
-def test_a_calibration_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It prints what is seen of each case; four sides share the memory."""
-    settings: list[GateSettings] = []
+@pytest.mark.parametrize(
+    ("smallest", "share", "words"),
+    [(0.06, " 6.0% ", "6% and more"), (None, " > 100% ", "more than 100%")],
+)
+def test_a_calibration_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    smallest: float | None,
+    share: str,
+    words: str,
+) -> None:
+    """It prints what is seen of each case, and where its samples are; four sides share the memory."""
+    asked: list[Any] = []
     case = CaseSight(
         phase="process",
         backend=str(BASELINE),
         n_images=1,
-        smallest=0.06,
+        smallest=smallest,
         alarms=0.0,
         measured={"5% slower": 1.05},
         found={"5% slower": 0.5},
     )
+    sight = dataclasses.replace(SIGHT, smallest=smallest)
 
-    def run(_origin: object, given: GateSettings, **_: object) -> Calibration:
-        settings.append(given)
-        return Calibration(cases=(case,), sight=SIGHT)
+    def run(_origin: object, given: GateSettings, *, out: Path, **_: object) -> Calibration:
+        asked.extend([given.memory_limit, out])
+        return Calibration(cases=(case,), sight=sight)
 
     monkeypatch.setattr(calibrate, "run", run)
     monkeypatch.setattr(cli, "available_gib", lambda: 8.0)
-    result = segbench("gate", "--calibrate")
+    result = segbench("gate", "--calibrate", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert f"process, 1 image, {BASELINE}" in result.stdout
-    assert "This machine sees 6% and more" in result.stdout
-    assert settings[0].memory_limit == 2.0
+    (row,) = [line for line in result.stdout.splitlines() if str(BASELINE) in line]
+    assert row.startswith(f"process 1 {BASELINE} ")
+    assert share in row
+    assert f"This machine sees {words}: " in result.stdout
+    assert f"Samples: {tmp_path / GATE_NAME}" in result.stdout
+    assert asked == [2.0, tmp_path]
+
+
+@pytest.mark.parametrize("smallest", [0.06, None])
+def test_what_was_seen_is_kept(tmp_path: Path, smallest: float | None) -> None:
+    """Also that nothing that was tried was found, for which JSON has no number."""
+    sight = dataclasses.replace(SIGHT, smallest=smallest)
+    calibrate.save(sight, tmp_path / "sight.json")
+    assert calibrate.load(tmp_path / "sight.json") == sight
 
 
 def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +269,8 @@ def test_a_whole_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "regression" in result.stdout
     assert "This machine sees 6%" in result.stdout
     samples = read(tmp_path / GATE_NAME).samples
-    assert {(s.side, s.look, s.status) for s in samples} == {
-        (side, look, "ok") for side in ("base", "head") for look in (1, 2)
+    assert {(s.side, s.round, s.status) for s in samples} == {
+        (side, number, "ok") for side in ("base", "head") for number in range(1, 6)
     }
 
 

@@ -93,7 +93,7 @@ def test_large_images_are_shown_in_part() -> None:
 
 def test_a_run_writes_the_picture(tmp_path: Path) -> None:
     """`segbench run` leaves the picture beside its samples, and the report shows it."""
-    words = ["run", "--sizes", "1", "--phases", "read", "--blocks", "1", "--shape", "48x64"]
+    words = ["run", "--sizes", "1", "--phases", "read", "--rounds", "1", "--shape", "48x64"]
     out = tmp_path / "run"
     done = CliRunner().invoke(
         main, [*words, "--backends", "skimage/skimage/serial", "--out", str(out)]

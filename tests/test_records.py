@@ -79,6 +79,11 @@ samples = st.builds(
     at=st.none() | sizes,
     cached=st.none() | st.floats(0, 1),
     untimed_seconds=st.none() | sizes,
+    round=st.integers(1, 100),
+    side=st.sampled_from(["", "base", "head"]),
+    look=st.integers(1, 2),
+    cpu_seconds=st.none() | st.floats(0, 1e6),
+    tasks=st.none() | st.integers(0, 10**9),
 )
 PROFILE = Profile(
     reader="skimage",
@@ -175,6 +180,23 @@ def test_a_gate_of_an_earlier_version(tmp_path: Path) -> None:
         ("head", 2, 1, 0, None, "error"),
     ]
     assert found.samples[2].cause == "why"
+
+
+def test_a_gate_that_had_a_second_look(tmp_path: Path) -> None:
+    """Of the version that looked twice the look is kept; CPU time and tasks are not known."""
+    values = {**dataclasses.asdict(SAMPLE), "side": "head", "look": 2, "round": 3}
+    del values["cpu_seconds"], values["tasks"]
+    path = write_lines(tmp_path, line(HEADER), json.dumps(values))
+    (found,) = read(path).samples
+    assert (found.side, found.look, found.round) == ("head", 2, 3)
+    assert (found.cpu_seconds, found.tasks) == (None, None)
+
+
+def test_cpu_time_and_tasks_are_in_the_file(tmp_path: Path) -> None:
+    """By these names, as numbers."""
+    told = dataclasses.replace(SAMPLE, cpu_seconds=0.5, tasks=48)
+    _, written = write(tmp_path, told)
+    assert (json.loads(written)["cpu_seconds"], json.loads(written)["tasks"]) == (0.5, 48)
 
 
 def test_a_damaged_gate_of_an_earlier_version(tmp_path: Path) -> None:

@@ -306,7 +306,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
     """
     spec = BackendSpec("skimage", "cellplug-told", "serial")
     script = Script(seconds=lambda arm, _: 0.005 if arm.backend == spec else 0.01)
-    settings = RunSettings(sizes=(1,), phases=("pipeline",), backends=(spec,), blocks=6)
+    settings = RunSettings(sizes=(1,), phases=("pipeline",), backends=(spec,), rounds=6)
     engine.run(
         datasets.smear(1, shape=(32, 40)),
         settings,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segbench.measure.stopping import REASONS
-from segbench.report.disturbances import blocks_table, warnings
+from segbench.report.disturbances import rounds_table, warnings
 from tests.made_up import (
     DASK,
     NOISE,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from segbench.results.records import Sample
     from segbench.results.sources import Source
 
-EVEN = [1.0] * 14
+EVEN = [1.0] * 7
 
 
 def ending(source: Source) -> list[tuple[str, ...]]:
     """The rows of the table on how the cases ended; none where there is no table."""
-    table = blocks_table(source)
+    table = rounds_table(source)
     return table.texts if table else []
 
 
@@ -43,35 +43,27 @@ def failed(backend: str, phase: str, n_images: int = 1, block: int = 0) -> Sampl
 
 
 def test_why_cases_ended() -> None:
-    """Each case says how many blocks it took and which limit ended it."""
+    """Each case says how many rounds it took and which limit ended it."""
     source = make_source(
-        *(case(SERIAL, "read", size, *[1.0] * count) for size, count in ((1, 14), (2, 18), (3, 6))),
+        *(case(SERIAL, "read", size, *[1.0] * count) for size, count in ((1, 7), (2, 9), (3, 6))),
         case(SERIAL, "read", 4, *[0.1] * 6),
-        case(POOL, "read", 1, *[0.5] * 14),
-        case(POOL, "read", 2, *NOISE * 3),
+        case(POOL, "read", 1, *[0.5] * 7),
+        case(POOL, "read", 2, *NOISE, *NOISE[:3]),
         case(POOL, "read", 3, *[noise * 10 for noise in NOISE]),
         case(POOL, "read", 4, *[0.1 * noise for noise in NOISE]),
-        settings=limits(blocks=18, sizes=[1, 2, 3, 4, 5]),
+        settings=limits(rounds=9, sizes=[1, 2, 3, 4, 5]),
     )
-    ended = ("14 (precision)", "18 (blocks)", "6 (time)", "6 (interrupted)", "0 (interrupted)")
+    ended = ("7 (settled)", "9 (rounds)", "6 (time)", "6 (interrupted)", "0 (interrupted)")
     assert ending(source) == [("read", *ended)]
-    table = blocks_table(source)
+    table = rounds_table(source)
     assert table
-    assert [cell.value for cell in table.rows[0].cells[1:]] == [14, 18, 6, 6, 0]
+    assert [cell.value for cell in table.rows[0].cells[1:]] == [7, 9, 6, 6, 0]
     for reason, meaning in REASONS.items():
         assert f"{reason}: {meaning}" in table.note
     (warning,) = warnings(source)
     assert (
         "interrupted: read of 4 images had not ended, and nothing was measured of read" in warning
     )
-
-
-@pytest.mark.parametrize(("number", "said"), [(1, False), (2, True)])
-def test_rounds_are_told(number: int, said: bool) -> None:
-    """Where a part of the blocks was taken in new processes, the table of blocks says so."""
-    table = blocks_table(make_source(case(SERIAL, "read", 1, 1.0, round=number), settings=limits()))
-    assert table
-    assert ("in new processes" in table.note) == said
 
 
 @pytest.mark.parametrize(
@@ -85,21 +77,21 @@ def test_rounds_are_told(number: int, said: bool) -> None:
                 [failed(name, "read", 20) for name in (SERIAL, POOL, DASK)],
             ],
             {"sizes": [1, 20]},
-            {"read": "14 (precision)"},
+            {"read": "7 (settled)"},
         ),
         # A failure is told in all phases of a size: where all blocks are there, its ratio counted.
         *(
             (
                 [
                     case(SERIAL, "read", 1, *EVEN),
-                    case(POOL, "read", 1, *NOISE, *NOISE, 2.0, 2.0), [failed(POOL, "read", block=block)],
+                    case(POOL, "read", 1, *NOISE, 2.0), [failed(POOL, "read", block=block)],
                     case(DASK, "read", 1, *EVEN),
                     case(SERIAL, "pipeline", 1, *EVEN),
                     case(POOL, "pipeline", 1, *[2.0] * 2), [failed(POOL, "pipeline", block=block)],
                     case(DASK, "pipeline", 1, *EVEN),
                 ],
                 {"case_seconds": 20.0, "phases": ["read", "pipeline"]},
-                {"read": "14 (time)", "pipeline": "14 (precision)"},
+                {"read": "7 (time)", "pipeline": "7 (settled)"},
             )
             for block in (0, 3)
         ),
@@ -108,10 +100,10 @@ def test_rounds_are_told(number: int, said: bool) -> None:
             [
                 [*case(backend, phase, 1, *[1.0] * count), failed(backend, phase)]
                 for backend in (SERIAL, POOL)
-                for phase, count in (("read", 14), ("process", 2))
+                for phase, count in (("read", 7), ("process", 2))
             ],
             {"phases": ["read", "process"]},
-            {"read": "14 (precision)"},
+            {"read": "7 (settled)"},
         ),
     ],
 )  # fmt: skip
@@ -127,17 +119,17 @@ def test_a_backend_that_failed_does_not_keep_a_case_going(
 @pytest.mark.parametrize(
     ("own", "other", "described", "ended"),
     [
-        # A block in whose midst the run was interrupted is not counted.
+        # A round in whose midst the run was interrupted is not counted.
         ([1.0] * 7, [0.5] * 6, {}, "6 (interrupted)"),
         # A sample of two calls took twice its mean.
         ([1.0] * 6, NOISE, {"case_seconds": 24.0}, "6 (time)"),
         ([1.0] * 6, NOISE, {"case_seconds": 25.0}, "6 (interrupted)"),
     ],
 )
-def test_blocks_and_calls_are_counted(
+def test_rounds_and_calls_are_counted(
     own: Sequence[float], other: Sequence[float], described: dict[str, Any], ended: str
 ) -> None:
-    """Only blocks that every backend has are counted, and all calls of a sample for the limit of time."""
+    """Only rounds that every backend has are counted, and all calls of a sample for the limit of time."""
     source = make_source(
         *(case(name, "read", 1, *times, calls=2) for name, times in ((SERIAL, own), (POOL, other))),
         settings=limits(**{"case_seconds": 99.0, **described}),
@@ -147,10 +139,11 @@ def test_blocks_and_calls_are_counted(
 
 def test_sources_without_limits_say_nothing_of_endings() -> None:
     """Older runs have no table of endings, but what they lack of their sizes is told."""
-    settings = {"blocks": 5, "sizes": [1, 20, 50, 200], "phases": ["read", "pipeline"]}
+    settings = limits(sizes=[1, 20, 50, 200], phases=["read", "pipeline"], blocks=40)
+    del settings["rounds"]
     source = ordinary(settings=settings)
     assert ending(source) == []
-    warning, _ = warnings(source)
+    (warning,) = warnings(source)
     missing = "pipeline of 1 image; read of 20 images; read, pipeline of 50 and 200 images."
     assert f"interrupted: nothing was measured of {missing}" in warning
 
@@ -221,10 +214,32 @@ def test_throttled_in_the_first_moment(at: float) -> None:
 def test_restless_machine(backend: str, blocks: int, wild: int, quiet: int, words: str) -> None:
     """A baseline whose times spread by more than a tenth is told, with by how much."""
     source = make_source(
-        *(case(backend, "open", size, *WILD[:blocks]) for size in range(1, wild + 1)),
-        *(case(backend, "read", size, *[1.0] * blocks) for size in range(1, quiet + 1)),
+        *(case(backend, "open", size, *WILD[:blocks], round=1) for size in range(1, wild + 1)),
+        *(case(backend, "read", size, *[1.0] * blocks, round=1) for size in range(1, quiet + 1)),
     )
     assert told(source, words) == told(source, "typically 20%. Ratios") == bool(words)
+
+
+def test_processes_that_differ_are_no_unrest() -> None:
+    """Times that are alike in each round, and differ from one to the next, are what rounds are for."""
+    rounds = [
+        dataclasses.replace(one, round=1 + number // 3)
+        for number, one in enumerate(case(SERIAL, "open", 1, *sorted(WILD)))
+    ]
+    assert warnings(make_source(rounds)) == []
+    assert warnings(make_source(case(SERIAL, "open", 1, *WILD))) == []
+
+
+def test_a_process_is_no_trend() -> None:
+    """Where samples of a round are alike, it counts once: three rounds that rise are no drift."""
+    seconds = [1.0] * 5 + [1.3] * 5 + [1.7] * 5
+    case_of = [
+        dataclasses.replace(one, round=1 + number // 5)
+        for number, one in enumerate(timed(*seconds))
+    ]
+    assert warnings(make_source(case_of)) == []
+    told = warnings(make_source([dataclasses.replace(one, round=1) for one in case_of]))
+    assert [one for one in told if "drifted" in one]
 
 
 def test_drifting_machine() -> None:
@@ -233,7 +248,7 @@ def test_drifting_machine() -> None:
         timed(*(size * 1.013**block for block in range(1, 11)), n_images=size) for size in (1, 20)
     ]
     (warning,) = warnings(make_source(*growing))
-    assert "from the first to the last block of a case the baseline's times grew by 12%" in warning
+    assert "from the first to the last round of a case the baseline's times grew by 12%" in warning
     shrinking = [dataclasses.replace(one, at=-(one.at or 0)) for own in growing for one in own]
     (shrunk,) = warnings(make_source(shrinking))
     assert "shrank by 11%" in shrunk

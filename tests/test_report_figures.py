@@ -118,12 +118,13 @@ def test_every_part_has_a_style_of_its_own() -> None:
 
 
 def test_time_figure_names_crossings() -> None:
-    """The text of a figure has each backend's time at the largest size, and where lines cross."""
+    """The text of a figure has each backend's time at the largest size, and where it overtakes."""
     (drawing,) = times_of(three_sizes())
     assert drawing.table == "read-times"
     assert f"{SERIAL} 101 s for 100 images" in drawing.alt
-    assert re.search(rf"{POOL} 54\.0 s for 100 images, faster from 6\.0 images", drawing.alt)
-    assert "Rings" in drawing.caption
+    assert re.search(
+        rf"{POOL} 54\.0 s for 100 images, faster from about 6\.3 images on", drawing.alt
+    )
     assert "fitted" in drawing.caption
 
 
@@ -132,7 +133,7 @@ def test_time_figure_without_lines() -> None:
     (read, pipeline) = times_of(ordinary())
     assert f"{SERIAL} 10.0 ms for 1 image; {POOL} 30.0 ms for 1 image" in read.alt
     assert "Time of pipeline" in pipeline.alt
-    assert not re.search("Rings|fitted", read.caption)
+    assert "fitted" not in read.caption
 
 
 def test_small_range_of_times_has_labels() -> None:
@@ -147,7 +148,7 @@ def test_ratio_figure_says_what_was_shown() -> None:
     """Ratio, interval and verdict of each backend but the baseline are in the text."""
     drawing = ratios_of(ordinary())[1]
     assert (drawing.name, drawing.table) == ("pipeline-ratios", "pipeline-ratios")
-    assert f"for 20 images: {POOL} 0.50× (0.50–0.60) faster." in drawing.alt
+    assert f"for 20 images: {POOL} 0.52× (0.46–0.58) faster." in drawing.alt
     assert "95% intervals" in drawing.caption
 
 
@@ -204,7 +205,7 @@ def test_speedup_by_workers() -> None:
     """Runs that differ in their workers alone show how many times as fast as the baseline each is."""
     drawing = speedup_of([with_workers(4, 0.4), with_workers(1, 1.0), with_workers(2, 0.5)])
     assert drawing is not None
-    assert f"20 images: {POOL} 2.50× (2.50–2.50) with 4 workers." in drawing.alt
+    assert f"20 images: {POOL} 2.50× (2.49–2.51) with 4 workers." in drawing.alt
     assert "Ideal" in drawing.caption
 
 

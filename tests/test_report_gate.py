@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from segbench import jsonl
+from segbench.gate import calibrate, decide
 from segbench.report import gate_page as gate
-from segbench.report.gate_figure import LOOKS, MOST_ROWS, ratio_figure
+from segbench.report.gate_figure import ESTIMATED, LOOKS, MOST_ROWS, ratio_figure
 from segbench.report.rendering import comment_text, one_line
 from segbench.results.outcome import (
     VERDICTS,
@@ -28,9 +29,11 @@ from segbench.results.outcome import (
     CaseSight,
     Comparison,
     Estimate,
+    Level,
     Outcome,
     Side,
     Sight,
+    Thresholds,
 )
 from tests.pages import Page, asks_for_nothing, read_page
 
@@ -56,6 +59,12 @@ def estimate(ratio: float, *, spread: float = 0.03, rounds: int = 8) -> Estimate
     return Estimate(ratio=ratio, low=ratio / (1 + spread), high=ratio * (1 + spread), rounds=rounds)
 
 
+def level(ratio: float = 1.0, **other: Any) -> Level:
+    """What a call takes, so many times 0.1 s of CPU time in half of that."""
+    usual: dict[str, Any] = {"peak_mib": 210.0, "tasks": 60}
+    return Level(seconds=0.05 * ratio, cpu_seconds=0.1 * ratio, **{**usual, **other})
+
+
 def comparison(verdict: str = "same", ratio: float = 1.0, **other: Any) -> Comparison:
     """A case of 20 images; what a verdict goes without is left out."""
     timed = verdict not in ("failed", "not compared")
@@ -63,10 +72,12 @@ def comparison(verdict: str = "same", ratio: float = 1.0, **other: Any) -> Compa
         "phase": "process",
         "backend": DASK,
         "n_images": 20,
-        "base_seconds": 0.1 if timed else None,
-        "head_seconds": 0.1 * ratio if timed else None,
-        "first": estimate(ratio) if timed else None,
-        "again": estimate(ratio * 0.99) if verdict == "regression" else None,
+        "threshold": 0.05,
+        "base": level() if timed else None,
+        "head": level(ratio) if timed else None,
+        "cpu": estimate(ratio) if timed else None,
+        "wall": estimate(ratio * 0.99, spread=0.1) if timed else None,
+        "memory": estimate(1.01) if timed else None,
         "cause": "" if timed else "head: wrong-result: 3 cells fewer",
     }
     return Comparison(verdict=verdict, **{**described, **other})
@@ -90,8 +101,9 @@ def make_outcome(*comparisons: Comparison, **other: Any) -> Outcome:
             changed=True,
             versions={"python": "3.11.2", "dask": "2026.8.0", "tifffile": "2026.1.1"},
         ),
-        "threshold": 0.05,
-        "rounds": 8,
+        "threshold": Thresholds(0.05),
+        "rounds": 32,
+        "shared_layout": True,
         "seconds": 250.4,
         "machine": {"cpu": "Abacus 3000", "cpus_available": "2"},
         "dataset": "20 smears of 192 × 256 × 3 uint8",
@@ -112,6 +124,7 @@ def ordinary(**other: Any) -> Outcome:
         comparison("same", 1.01, phase="read", backend=POOL),
         comparison("regression", 1.12),
         comparison("failed", backend=LONGEST, phase="pipeline"),
+        comparison("suspected", 1.05, phase="read", cpu=estimate(1.05, rounds=32)),
         comparison("undecided", 1.04, phase="pipeline"),
         comparison("improvement", 0.8, phase="read", n_images=1),
         comparison("same", 0.99, phase="open"),
@@ -152,9 +165,15 @@ def ordered(ends: list[float], rounds: int) -> Estimate:
     return Estimate(ratio=ratio, low=low, high=high, rounds=rounds)
 
 
+LEVELS = st.none() | st.builds(
+    Level,
+    seconds=st.sampled_from([1e-9, 0.1, 1e5]),
+    cpu_seconds=st.sampled_from([1e-9, 0.1, 1e5]),
+    peak_mib=st.sampled_from([None, 0.1, 1e5]),
+    tasks=st.sampled_from([None, 0, 60]),
+)
 SHARES, COUNTS = st.sampled_from([0.0, 0.004, 0.06, 1.0]), st.sampled_from([1, 4, 5, 100])
 ENDS = st.lists(st.sampled_from([1e-3, 0.8, 1.0, 1.04, 1.2, 1e3]), min_size=3, max_size=3)
-SECONDS = st.sampled_from([None, 1e-9, 0.1, 1e5])
 ESTIMATES = st.none() | st.builds(ordered, ENDS, COUNTS)
 COMPARISONS = st.builds(
     Comparison,
@@ -162,10 +181,13 @@ COMPARISONS = st.builds(
     backend=st.sampled_from([POOL, DASK, LONGEST, NASTY]),
     n_images=st.sampled_from([1, 20, 10**6]),
     verdict=st.sampled_from(list(VERDICTS)),
-    base_seconds=SECONDS,
-    head_seconds=SECONDS,
-    first=ESTIMATES,
-    again=ESTIMATES,
+    threshold=st.sampled_from([0.001, 0.05, 1.0]),
+    grown=st.lists(st.sampled_from(["wall time", "peak memory", "tasks"]), unique=True).map(tuple),
+    base=LEVELS,
+    head=LEVELS,
+    cpu=ESTIMATES,
+    wall=ESTIMATES,
+    memory=ESTIMATES,
     cause=st.sampled_from(["", "head: crashed", NASTY]),
 )
 SIGHTS = st.builds(
@@ -174,12 +196,13 @@ SIGHTS = st.builds(
     rounds=COUNTS,
     gates=COUNTS,
     false_alarms=SHARES,
-    smallest=SHARES,
+    smallest=st.none() | SHARES,
 )
 OUTCOMES = st.builds(
     lambda cases, **other: make_outcome(*cases, **other),
     st.lists(COMPARISONS, max_size=8),
-    threshold=st.floats(0.001, 1),
+    threshold=st.sampled_from([Thresholds(0.001), Thresholds(1, (("read:20:a/b/c", 0.1),))]),
+    shared_layout=st.booleans(),
     seconds=st.floats(0, 1e5),
     rounds=COUNTS,
     sight=st.none() | SIGHTS,
@@ -214,7 +237,7 @@ def terminal(outcome: Outcome) -> Table:
 
 def printed(table: Table, *, width: int = 80) -> list[str]:
     """The lines of a table as the command line prints it."""
-    grid = Grid(title=table.title, title_justify="left", box=None)
+    grid = Grid(title=table.title, title_justify="left", box=None, pad_edge=False)
     for number, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in table.rows:
@@ -230,13 +253,16 @@ def printed(table: Table, *, width: int = 80) -> list[str]:
 def test_summary_of_a_gate_that_fails() -> None:
     """Verdict, failing cases with ratio, interval and cause, sides, effort, sight and notes follow."""
     text = """
-1 regression and 1 failure in 6 cases: 2 the same, 1 undecided, 1 faster, 1 not compared.
-process of 20 images with dask-image/dask-image/threads: regression, 1.12 times as long
- (1.09 to 1.15), again 1.11.
+1 regression and 1 failure in 7 cases: 1 probably slower, 2 the same, 1 faster, 1 undecided,
+ 1 not compared.
+process of 20 images with dask-image/dask-image/threads: regression, CPU time 1.12 times as long
+ (1.09 to 1.15), wall time 1.11, 8 rounds.
 pipeline of 20 images with dask-array-skimage/dask-blocks/threads: failed: head: wrong-result:
  3 cells fewer.
-Base: main (1a2b3c4). Head: the working tree of 5d6e7f8, with changes. Threshold 5%, 8 rounds,
- 4 min 10 s. The head had changes that are in no commit.
+read of 20 images with dask-image/dask-image/threads: probably slower, not confirmed, CPU time 1.05
+ times as long (1.02 to 1.08), wall time 1.04, 32 rounds.
+Base: main (1a2b3c4). Head: the working tree of 5d6e7f8, with changes. Threshold 5%; 8 to 32 rounds
+ a case; 4 min 10 s. The head had changes that are in no commit.
 This machine sees 6% and more: over all cases, such a slow-down of one is found 95 times in 100.
 Of 1000 gates on the same code, drawn from 30 rounds that were measured on 2026-01-01, 0.0% fail.
 The machine was busy.
@@ -253,6 +279,51 @@ def test_what_is_not_so_is_not_said() -> None:
     assert "in no commit" not in told
     assert "This machine sees" not in told
     assert "segbench gate --calibrate" in told
+
+
+def test_thresholds_of_their_own_are_said() -> None:
+    """Beside the usual threshold stand those that were named."""
+    told = " ".join(
+        gate.summary(
+            make_outcome(
+                comparison(), threshold=Thresholds(0.05, (("open", 0.2), ("read:20", 0.1)))
+            )
+        )
+    )
+    assert "Threshold 5% (open 20%, read:20 10%); 8 rounds; " in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"grown": ("peak memory",), "memory": estimate(1.14)}, "peak memory 14% more"),
+        ({"memory": estimate(0.9)}, "peak memory 10% less"),
+        ({"grown": ("tasks",), "head": level(tasks=120)}, "tasks 120 instead of 60"),
+        ({"head": level(tasks=None)}, "tasks 0 instead of 60"),
+        ({"head": level(tasks=62)}, ""),
+        ({"grown": ("wall time",), "wall": estimate(1.5)}, "wall time 50% more"),
+        ({"memory": estimate(1.06, spread=0.1)}, ""),
+        ({"memory": estimate(1.04, spread=0.01)}, ""),
+        ({"memory": Estimate(ratio=2, low=math.nan, high=math.nan, rounds=4)}, ""),
+    ],
+)
+def test_what_differs_beside_cpu_time(changes: dict[str, Any], words: str) -> None:
+    """Memory that differs by more than its noise, other tasks, and what makes a regression are told.
+
+    They stand under the case in the tables, and in the sentence on one that is named.
+    """
+    outcome = make_outcome(comparison("regression", **changes))
+    assert words in gate.summary(outcome)[1]
+    assert f"| {DASK}{'<br>' if words else ''}{words} |" in gate.markdown(outcome)
+
+
+def test_a_machine_that_sees_little() -> None:
+    """Where no slow-down that was tried is found it says so, and how far was tried."""
+    sight = ordinary().sight
+    assert sight is not None
+    told = gate.sight_sentences(dataclasses.replace(sight, smallest=None))
+    assert told[0].startswith("This machine sees more than 100%: over all cases, no smaller ")
+    assert calibrate.TRIED[-1] == pytest.approx(gate.MOST_TRIED)
 
 
 def test_the_summary_stays_short() -> None:
@@ -272,6 +343,10 @@ def test_the_summary_stays_short() -> None:
         (38 * ["same"] + 2 * ["undecided"], "No regression in 40 cases: 38 the same, 2 undecided"),
         (["improvement", "same"], "No regression in 2 cases: 1 the same, 1 faster"),
         (2 * ["undecided"], "Nothing decided in 2 cases: 2 undecided"),
+        (
+            ["suspected", "undecided"],
+            "Nothing decided in 2 cases: 1 probably slower, 1 undecided",
+        ),
         (["not compared", "same"], "No regression in 1 case: 1 the same, 1 not compared"),
         (["not compared"], "Nothing compared: 1 not compared"),
         ([], "Nothing compared"),
@@ -303,10 +378,10 @@ def test_every_verdict_has_words_and_a_look() -> None:
 def test_without_an_interval_the_rounds_are_said() -> None:
     """With too few rounds there is no interval, and no nan is shown for it."""
     few = Estimate(ratio=1.3, low=math.nan, high=math.nan, rounds=3)
-    outcome = make_outcome(comparison("regression", first=few, again=few))
-    assert "1.30 times as long (no interval with 3 rounds)" in gate.summary(outcome)[1]
+    outcome = make_outcome(comparison("undecided", cpu=few, wall=few, memory=few))
     text = gate.markdown(outcome)
-    assert "| 1.30 | – (3 rounds) | 1.30 (– (3 rounds)) |" in text
+    assert "| 1.30 | – | 1.30 | 3 |" in text
+    assert [cell.whole for cell in terminal(outcome).rows[0].cells[1:3]] == ["1.30", "– (3)"]
     assert "nan" not in text
 
 
@@ -344,7 +419,9 @@ def test_fits_eighty_columns() -> None:
     lines = printed(terminal(make_outcome(case, *ordinary().comparisons)))
     assert max(map(len, lines)) <= 80
     (number,) = (number for number, line in enumerate(lines) if "pipeline 500" in line)
-    assert lines[number].split() == ["pipeline", "500", "1.12", "1.09–1.15", "1.11", "regression"]
+    assert lines[number].split() == [
+        *("pipeline", "500", "1.12", "1.09–1.15", "(8)", "1.11", "regression")
+    ]
     assert lines[number + 1].split() == [LONGEST]
 
 
@@ -357,10 +434,13 @@ def test_what_a_machine_sees_of_each_case() -> None:
     case = CaseSight(**described, **shares, measured={"slowed": 1.061}, found={"slowed": 0.95})
     table = gate.sight_table(Calibration(cases=(case,), sight=sight))
     (row,) = table.rows
-    texts = [f"read, 1 image, {POOL}", "6.2%", "0.4%", "+6.1%, 95%"]
+    texts = [f"read 1 {POOL}", "6.2%", "0.4%", "95% (1.06)"]
     assert [cell.whole for cell in row.cells] == texts
-    assert [cell.value for cell in row.cells] == [None, 0.062, 0.004, 1.061]
-    assert table.columns[-1] == "slowed: measured, found"
+    assert [cell.value for cell in row.cells] == [None, 0.062, 0.004, 0.95]
+    assert table.columns[-1] == "slowed"
+    unseen = dataclasses.replace(case, smallest=None)
+    (row,) = gate.sight_table(Calibration(cases=(unseen,), sight=sight)).rows
+    assert row.cells[1].whole == "> 100%"
     assert not gate.sight_table(Calibration(cases=(), sight=sight)).rows
 
 
@@ -381,8 +461,8 @@ def test_comment_folds_what_is_the_same() -> None:
     assert "Abacus 3000" in folds[1]
     html = shown(gate.markdown(ordinary()))
     assert len(html.all("table")) == len(html.all("details")) == 3
-    assert len(html.all("th")) == 9 + 9 + 4
-    assert len(html.all("td")) == 9 * (5 + 2) + 4 * (1 + 1 + 4)
+    assert len(html.all("th")) == 10 + 10 + 4
+    assert len(html.all("td")) == 10 * (6 + 2) + 4 * (1 + 1 + 4)
 
 
 def test_comment_shows_text_as_it_is() -> None:
@@ -453,7 +533,7 @@ def test_page_shows_what_was_found(tmp_path: Path) -> None:
     assert (tmp_path / "again" / "index.html").read_bytes() == index.read_bytes()
     for text in (*gate.summary(outcome)[1:], *gate.headline(outcome).split(": ")):
         assert text in page.text
-    for text in ("100 ms", "112 ms", "1.12", "1.09–1.15", "1.11 (1.08–1.14)", "only head has it"):
+    for text in ("100 ms", "112 ms", "1.12", "1.09–1.15", "1.01–1.22", "only head has it"):
         assert text in page.text
     assert "segbench gate --base main" in page.texts["code"]
     for verdict, meaning in VERDICTS.items():
@@ -479,12 +559,43 @@ def test_cells_have_what_they_are_sorted_by(tmp_path: Path) -> None:
         gate.write(make_outcome(case), tmp_path).read_text(encoding="utf-8"),
     )
     values = [float(value) for value in re.findall(r'data-value="([^"]*)"', row)]
-    assert case.first is not None
-    assert case.again is not None
+    assert case.base is not None
+    assert case.head is not None
+    assert case.cpu is not None
+    assert case.wall is not None
     assert values == [
-        *(0, case.n_images, case.base_seconds, case.head_seconds),
-        *(case.first.ratio, case.again.ratio),
+        *(0, case.n_images, case.base.cpu_seconds, case.head.cpu_seconds),
+        *(case.cpu.ratio, case.wall.ratio, case.cpu.rounds),
     ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_method_says_what_holds(*, shared: bool) -> None:
+    """Looks, shares and chances in the text are those of the rule; the layout is what it was."""
+    text = " ".join(shown(gate.markdown(make_outcome(shared_layout=shared))).text.split())
+    text = text.replace("\u200b", "")
+    assert ("both sides have the same address layout, which" in text) == shared
+    assert ("does not let both sides have the same address layout" in text) == (not shared)
+    assert tuple(decide.LOOKS) == gate.LOOKS
+    assert decide.ESTIMATED == ESTIMATED == 0.5
+    assert decide.SHOWN == 0.1
+    assert f"the chance that a gate on the same code names a case is {decide.ALPHA:.0%}" in text
+    assert f"wall time that grows by more than {decide.WALL:.0%} and" in text
+    assert f"peak memory that grows by more than {decide.MEMORY:.0%};" in text
+
+
+@pytest.mark.parametrize(
+    ("rounds", "words"),
+    [
+        (32, "8, 16 and 32 rounds"),
+        (20, "8, 16 and 20 rounds"),
+        (8, "8 rounds"),
+        (5, "5 rounds"),
+    ],
+)
+def test_looks_of_a_short_gate(rounds: int, words: str) -> None:
+    """The last look at a case is after as many rounds as there are."""
+    assert f"A case is looked at after {words}, and" in gate.markdown(make_outcome(rounds=rounds))
 
 
 def test_page_obeys_nothing(tmp_path: Path) -> None:
@@ -547,8 +658,8 @@ def test_alternative_text_holds_data() -> None:
     figure = figure_of(*ordinary().comparisons)
     assert figure is not None
     assert figure.alt == (
-        "Time of the head as a multiple of that of the base: process:regression; pipeline:failed; "
-        "pipeline:undecided; read:improvement; open:not compared; 2 cases are the same, "
+        "CPU time of the head as a multiple of that of the base: process:regression; "
+        "pipeline:failed; read:suspected; pipeline:undecided; read:improvement; open:not compared; 2 cases are the same, "
         "from 0.99 to 1.01."
     )
     assert figure.svg.startswith(b"<?xml")
@@ -556,9 +667,27 @@ def test_alternative_text_holds_data() -> None:
 
 def test_nothing_to_draw() -> None:
     """Where no case has a ratio, or one without end, there is no figure."""
-    endless = comparison(first=Estimate(ratio=math.inf, low=1.0, high=math.inf, rounds=8))
+    endless = comparison(cpu=Estimate(ratio=math.inf, low=1.0, high=math.inf, rounds=8))
     for case in (comparison("failed"), endless):
         assert figure_of(case) is None
+
+
+def test_rows_with_a_threshold_of_their_own() -> None:
+    """The caption says how many there are, and that the band is not theirs."""
+    figure = figure_of(comparison(), comparison(threshold=0.2, phase="open"))
+    assert figure is not None
+    assert "smaller than the threshold of 5%" in figure.caption
+    assert "1 row has another threshold" in figure.caption
+    usual = figure_of(comparison())
+    assert usual is not None
+    assert "another threshold" not in usual.caption
+
+
+def test_what_has_grown_stands_in_its_row() -> None:
+    """A regression whose CPU time is the same is not left without a reason in the figure."""
+    figure = figure_of(comparison("regression", grown=("peak memory", "tasks")))
+    assert figure is not None
+    assert b"peak memory, tasks" in figure.svg
 
 
 def test_of_very_many_cases_the_worst_are_drawn() -> None:
@@ -576,7 +705,7 @@ def test_of_very_many_cases_the_worst_are_drawn() -> None:
 def test_what_has_no_place_on_the_axis(low: float, ratio: float, high: float) -> None:
     """Times of nothing make no figure impossible."""
     odd = Estimate(ratio=ratio, low=low, high=high, rounds=8)
-    assert figure_of(comparison(), comparison("undecided", first=odd)) is not None
+    assert figure_of(comparison(), comparison("undecided", cpu=odd)) is not None
 
 
 # JSON.

@@ -27,8 +27,11 @@ from segbench.measure.settings import (
     parse_backends,
     parse_phases,
     parse_sizes,
+    parse_thresholds,
 )
 from segbench.pipeline import FOREGROUNDS, METHODS, PipelineParams
+from segbench.results.outcome import Thresholds
+from segbench.results.records import Case
 
 limits = st.floats(0.001, 1000)
 settings = st.builds(
@@ -52,7 +55,7 @@ settings = st.builds(
     native_threads=st.booleans(),
     seed=st.integers(0, 2**31),
     precision=st.floats(0.001, 1),
-    blocks=st.integers(1, 100),
+    rounds=st.integers(1, 100),
     case_seconds=limits,
     cache=st.sampled_from(CACHES),
 )
@@ -91,7 +94,7 @@ def test_the_command_measures_the_same(given_settings: RunSettings) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        {"blocks": "many"},
+        {"rounds": "many"},
         {"sizes": None},
         {"params": {"block_size": 50}},
         {"params": {"unheard": 1}, "backends": [3]},
@@ -160,3 +163,54 @@ def test_lists_that_make_no_sense(read: Any, text: str) -> None:
     """What can't be read is an input error."""
     with pytest.raises(InputError):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("0.1", (0.1, 0.1, 0.1, 0.1)),
+        ("open=0.2", (0.2, 0.2, 0.2, 0.05)),
+        ("0.1,open=0.2", (0.2, 0.2, 0.2, 0.1)),
+        ("open:20=0.2", (0.05, 0.2, 0.2, 0.05)),
+        (f"open:20:{BASELINE}=0.2", (0.05, 0.2, 0.05, 0.05)),
+        # Of several that fit, the last.
+        ("open=0.2,open:20=0.3", (0.2, 0.3, 0.3, 0.05)),
+        ("open:20=0.3,open=0.2", (0.2, 0.2, 0.2, 0.05)),
+        ("open=0.1,open:20=0.3,open=0.2", (0.2, 0.2, 0.2, 0.05)),
+        (" 0.1 , open=0.2 ", (0.2, 0.2, 0.2, 0.1)),
+    ],
+)
+def test_thresholds(text: str, shares: tuple[float, ...]) -> None:
+    """Of all cases, of a phase, of a size of it, of a backend at that: the last that fits holds."""
+    threads = parse_spec("skimage/skimage/thread-pool")
+    cases = [
+        (BASELINE, 1, "open"),
+        (BASELINE, 20, "open"),
+        (threads, 20, "open"),
+        (BASELINE, 1, "read"),
+    ]
+    found = parse_thresholds(text)
+    assert tuple(found.of(Case(*case)) for case in cases) == shares
+    assert parse_thresholds(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0", "-0.1", "1.5", "nan", "inf", "5%", "", "0.05,", "open=", "open"),
+        *("opening=0.1", "open:=0.1", "open:0=0.1", "open:020=0.1", "open:many=0.1"),
+        *("open:20:=0.1", "open:20:serial=0.1", "open:20:skimage/unknown/serial=0.1"),
+        *("=0.1x", "20=0.1", f"{BASELINE}=0.1"),
+    ],
+)
+def test_thresholds_that_make_no_sense(text: str) -> None:
+    """One line says what was wrong, also of a name that no case could have."""
+    with pytest.raises(InputError) as caught:
+        parse_thresholds(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gate_tells_its_thresholds_as_plain_values() -> None:
+    """They are in the header of a gate's file."""
+    told = asked.describe(GateSettings(threshold=Thresholds(0.1, (("open", 0.2),))))
+    assert json.loads(json.dumps(told["threshold"])) == {"usual": 0.1, "named": [["open", 0.2]]}

@@ -188,7 +188,16 @@ def test_samples_of_an_older_run(tmp_path: Path) -> None:
     """Samples without the keys that later versions added are read; the columns are numbers."""
     folder = write_run(tmp_path)
     lines = (folder / RUN_NAME).read_text(encoding="utf-8").splitlines()
-    added = ("first_seconds", "idle_mib", "at", "cached", "withheld_seconds", "untimed_seconds")
+    added = (
+        "first_seconds",
+        "idle_mib",
+        "at",
+        "cached",
+        "withheld_seconds",
+        "untimed_seconds",
+        "cpu_seconds",
+        "tasks",
+    )
     samples = [json.loads(line) for line in lines[1:]]
     older = [{name: one[name] for name in one if name not in added} for one in samples]
     text = "\n".join([lines[0], *(json.dumps(one) for one in older)])
@@ -198,6 +207,39 @@ def test_samples_of_an_older_run(tmp_path: Path) -> None:
     for name in (*added, "peak_mib"):
         assert frame[name].dtype == float
         assert frame[name].isna().all()
+
+
+def rewritten(folder: Path, samples: list[dict[str, Any]]) -> Source:
+    """A run folder with other samples."""
+    header, *_ = (folder / RUN_NAME).read_text(encoding="utf-8").splitlines()
+    lines = [header, *map(json.dumps, samples)]
+    (folder / RUN_NAME).write_text("\n".join(lines), encoding="utf-8")
+    return read_one(folder)
+
+
+def samples_in(folder: Path) -> list[dict[str, Any]]:
+    """The samples of a run folder, as they are in its file."""
+    _, *lines = (folder / RUN_NAME).read_text(encoding="utf-8").splitlines()
+    return [*map(json.loads, lines)]
+
+
+def test_times_carry_their_rounds(tmp_path: Path) -> None:
+    """Each time has its block and its round; those of an older run, which knows of none, are of one."""
+    one, two = samples_in(write_run(tmp_path))
+    without = [{name: of[name] for name in of if name != "round"} for of in (one, two)]
+    for samples, rounds in (([one, {**two, "round": 3}], [1, 3]), (without, [1, 1])):
+        times = rewritten(tmp_path, samples).times["read", 1][SERIAL]
+        assert times.blocks.tolist() == [1, 2]
+        assert times.rounds.tolist() == rounds
+        assert times.seconds.tolist() == [0.5, 1.0]
+
+
+def test_of_a_block_that_is_there_twice_the_last_counts(tmp_path: Path) -> None:
+    """A file that was written on after a cut may hold a block again, and in any order."""
+    one, two = samples_in(write_run(tmp_path))
+    times = rewritten(tmp_path, [two, one, {**one, "seconds": 0.7}]).times["read", 1][SERIAL]
+    assert times.blocks.tolist() == [1, 2]
+    assert times.seconds.tolist() == [0.7, 1.0]
 
 
 def test_of_several_runs_the_newest_is_read(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import importlib.util
 import itertools
 import json
@@ -11,13 +12,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -25,18 +30,22 @@ import skimage.io
 import skimage.measure
 import skimage.util
 
-from evidence import gates, plants, shared
+from evidence import drawn, gates, pairs, plants, shared
 from evidence.shared import Case, Estimate, ToolError, Trial
 from evidence.tests.helpers import cells, run
 from segbench import cli
 from segbench.backends import dask_blocks, phases, readers, schedulers
 from segbench.backends import skimage as baseline
 from segbench.backends.interface import Backend
-from segbench.measure.settings import PHASES, QUICK_BACKENDS, available_cpus
+from segbench.backends.registry import BackendSpec
+from segbench.gate.calibrate import SIDES
+from segbench.measure.settings import PHASES, QUICK_BACKENDS, GateSettings, available_cpus
 from segbench.pipeline import PipelineParams
+from segbench.results.records import GATE_NAME, Header, Sample, Writer, sample_of
+from segbench.results.records import Case as RecordedCase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Planted = Callable[[str], ModuleType]
 
@@ -54,16 +63,20 @@ def case(
     n_images: int = 20,
     backend: str = SERIAL,
     ratio: float | None = 1.0,
+    grown: tuple[str, ...] = (),
     cause: str = "",
 ) -> Case:
     """What a gate says of a case."""
-    first = ratio and Estimate(ratio=ratio, low=ratio, high=ratio, rounds=8)
+    cpu = ratio and Estimate(ratio=ratio, low=ratio, high=ratio, rounds=8)
+    wall = cpu and dataclasses.replace(cpu, ratio=cpu.ratio + 1)
     return Case(
         phase=phase,
         backend=backend,
         n_images=n_images,
         verdict=verdict,
-        first=first or None,
+        grown=grown,
+        cpu=cpu or None,
+        wall=wall or None,
         cause=cause,
     )
 
@@ -159,20 +172,48 @@ def test_a_synchronous_scheduler(planted: Planted) -> None:
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1])
-@pytest.mark.parametrize("function", ["process_images", "run_pipeline"])
+@pytest.mark.parametrize("function", ["read_images", "process_images", "run_pipeline"])
 def test_slower_by_a_share(function: str, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both take the share longer, once, also where the pipeline goes through `process_images`."""
+    """All take the share longer, once, also where the pipeline goes through the others."""
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
     clock = itertools.count()
-    monkeypatch.setattr(plants, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(plants, "clock", lambda: next(clock))
     # Looking at the clock takes a tick, and so does each piece of work.
     module = SimpleNamespace()
-    module.process_images = lambda: [next(clock) for _ in range(10_000)]
+    module.read_images = lambda: [next(clock) for _ in range(10_000)]
+    module.process_images = lambda: [*module.read_images()]
     module.run_pipeline = lambda: [*module.process_images()]
     head = gates.slower_by(share)
     assert head.plant is not None
     head.plant(module, **head.settings)
     assert getattr(module, function)() == list(range(1, 10_001))
     assert next(clock) - 10_000 == pytest.approx(10_000 * share, abs=5)
+
+
+def test_slower_where_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of a pool works on after its task, and the one that waits for what it did itself."""
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
+    clocks: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+
+    def tick() -> int:
+        return next(clocks[threading.current_thread().name])
+
+    monkeypatch.setattr(plants, "clock", tick)
+
+    def work(ticks: int) -> int:
+        return sum(tick() >= 0 for _ in range(ticks))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+        module = SimpleNamespace(read_images=list, run_pipeline=list)
+        module.process_images = lambda: (work(1000), pool.submit(work, ticks=5000).result())
+        head = gates.slower_by(0.1)
+        assert head.plant is not None
+        head.plant(module, **head.settings)
+        # Outside the phases nothing takes longer.
+        assert pool.submit(work, 2000).result() == next(clocks["pool_0"]) == 2000
+        assert module.process_images() == (1000, 5000)
+    assert next(clocks[threading.current_thread().name]) == pytest.approx(1100, abs=5)
+    assert next(clocks["pool_0"]) == pytest.approx(2000 + 5500, abs=5)
 
 
 @pytest.mark.slow
@@ -306,6 +347,34 @@ def test_the_busy_process_does_not_outlive_its_parent() -> None:
 # Gates that measure nothing.
 
 
+def rounds(
+    ratio: float = 1.0,
+    *,
+    numbers: range = range(1, 3),
+    sides: tuple[str, str] = ("base", "head"),
+    phases: tuple[str, ...] = ("read",),
+    scatter: float = 0.0,
+) -> list[Sample]:
+    """Samples of a gate: in each round two blocks of each case, whose ratios scatter."""
+    rng = np.random.default_rng(4)
+    times = {side: (1.0, 0.5) if side == sides[0] else (ratio, ratio / 2) for side in sides}
+    return [
+        sample_of(
+            RecordedCase(BackendSpec("skimage", "skimage", "serial"), 20, phase),
+            side=side,
+            round=number,
+            block=block,
+            seconds=wall,
+            cpu_seconds=cpu * rng.lognormal(0, scatter),
+            peak_mib=100.0,
+            status="ok",
+            calls=1,
+        )
+        for number, phase, block in itertools.product(numbers, phases, (1, 2))
+        for side, (wall, cpu) in times.items()
+    ]
+
+
 class Gate:
     """In place of the command `segbench gate`: `said` are the status and the cases of those to come.
 
@@ -329,9 +398,14 @@ class Gate:
         status, cases = self.said.pop(0)
         if status > 1:
             raise ToolError("could not measure")
+        with Writer.create(
+            Path(words[words.index("--out") + 1]) / GATE_NAME, Header(started="")
+        ) as to:
+            for sample in rounds(ratio=1.5):
+                to.append(sample)
         if cases:
             # As the command line writes it; it may have more to say in time.
-            plain = [{**vars(each), "first": each.first and vars(each.first)} for each in cases]
+            plain = msgspec.to_builtins(cases)
             outcome = {"comparisons": plain, "seconds": 200.0, "notes": ["Restless."], "new": 1}
             Path(words[words.index("--json") + 1]).write_text(json.dumps(outcome))
         return SimpleNamespace(returncode=status, stdout="Traceback: what went wrong")
@@ -357,28 +431,39 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
     options = ("--gate-options", "--rounds 5", "--out", out)
     done = run("identical", "--runs", "3", "--first-run", "8", *options)
     assert done.exit_code == 0, done.output
-    summary, _, each_case = done.stdout.strip().split("\n\n")
-    ((*asked, fails, count, regressions, undecided, improved, same, ratio, _, measures),) = cells(
-        summary
-    )
+    summary, phases, _, each_case = done.stdout.strip().split("\n\n")
+    (
+        (
+            *asked,
+            fails,
+            count,
+            regressions,
+            suspected,
+            undecided,
+            improved,
+            same,
+            left,
+            _,
+            measures,
+        ),
+    ) = cells(summary)
     assert asked == ["nothing but a comment", "--rounds 5"]
     assert fails == "1 of 3 (33.3%, at most 86.5%)"
-    assert [count, regressions, undecided, improved, same] == ["6", "1", "1", "1", "3"]
-    assert ratio == "1.000 (0.900 to 1.200)"
+    assert [count, regressions, suspected, undecided, improved, same] == ["6", *"10113"]
+    assert left == "1 of 6 (16.7%)"
     assert measures == "200 (200 to 200) s"
+    read, process = (row[2:] for row in cells(phases))
+    assert read[:2] == ["`read`", "1 of 3 (33.3%, at least 1.7%)"]
+    assert read[2:7] == [*"10101"]
+    ratios = ["1.040 (1.000 to 1.200)", "2.040 (2.000 to 2.200)", "8 (8 to 8)"]
+    assert read[7:] == ["1 of 3 (33.3%)", *ratios]
+    assert process[0] == "`process`"
     assert cells(each_case) == [
-        [*asked, f"read, 20 images, {SERIAL}", "", "1.040 (1.000 to 1.200)", "1", "1", "", "1", ""],
-        [
-            *asked,
-            f"process, 20 images, {SERIAL}",
-            "",
-            "1.000 (0.900 to 1.000)",
-            "",
-            "",
-            "1",
-            "2",
-            "",
-        ],
+        [*asked, f"{phase}, 20 images, {SERIAL}", "", ratio, *said, "", ""]
+        for phase, ratio, said in (
+            ("read", "1.040 (1.000 to 1.200)", ["1", "", "1", "", "1"]),
+            ("process", "1.000 (0.900 to 1.000)", ["", "", "", "1", "2"]),
+        )
     ]
     for seed, (words, clone) in enumerate(gate.asked, start=8):
         assert clone.name == "nothing but a comment"
@@ -390,6 +475,11 @@ def test_identical(gate: Gate, tmp_path: Path) -> None:
     assert kept["commit"] == "f" * 40
     assert [each["status"] for each in kept["trials"]] == [0, 1, 0]
     assert kept["trials"][0]["notes"] == ["Restless."]
+    found = pairs.read(tmp_path / "out.pairs.jsonl.gz")
+    assert [(each.run, each.round) for each in found] == [
+        (run, n) for run in (8, 9, 10) for n in (1, 2)
+    ]
+    assert {each.head for each in found} == {"nothing but a comment"}
     assert run("show", out).stdout == done.stdout
 
 
@@ -408,23 +498,28 @@ def test_what_was_counted_outlives_an_interruption(gate: Gate, tmp_path: Path) -
     gate.said = [(0, (case(),))]
     done = run("identical", "--out", tmp_path / "out.json")
     assert done.exit_code == 1
-    assert "run 1 (to 30): exit status 0" in done.stderr
+    assert "run 1 (to 20): exit status 0" in done.stderr
     assert len(json.loads((tmp_path / "out.json").read_text())["trials"]) == 1
 
 
 def test_slower(gate: Gate) -> None:
-    """Found is a gate that fails for a case of `process`; other cases are counted apart."""
+    """Found is a gate that fails for a case that was made slower; other cases are counted apart."""
     gate.said = [
         (1, (case("regression", ratio=1.1), case(phase="pipeline", ratio=1.06))),
-        (1, (case("undecided", ratio=1.12), case("regression", phase="pipeline", ratio=1.08))),
-        (1, (case("undecided", ratio=1.12), case("regression", phase="read", ratio=1.3))),
+        (1, (case("suspected", ratio=1.12), case("regression", phase="read", ratio=1.08))),
+        (1, (case("undecided", ratio=1.12), case("regression", phase="open", ratio=1.3))),
     ]
     done = run("slower", "--runs", "3")
-    ((head, options, found, *columns, _, _),) = cells(done.stdout.split("\n\n")[0])
+    found, phases, *_ = done.stdout.split("\n\n")
+    ((head, options, *columns, _, _),) = cells(found)
     assert (head, options) == ("slower by 10.0%", "")
-    assert found == "1 of 3 (33.3%, at least 1.7%)"
-    process, pipeline = "1.120 (1.100 to 1.120)", "1.070 (1.060 to 1.080)"
-    assert columns == [process, "1 of 3", pipeline, "1 of 2", "1 of 1"]
+    assert columns == ["2 of 3 (66.7%, at least 13.5%)", "2 of 5 (40.0%, at least 7.6%)", "1 of 1"]
+    assert [row[2:4] for row in cells(phases)] == [
+        ["`open`", "1 of 1 (100.0%, at least 5.0%)"],
+        ["`read`", "1 of 1 (100.0%, at least 5.0%)"],
+        ["`process`", "1 of 3 (33.3%, at least 1.7%)"],
+        ["`pipeline`", "0 of 1 (0.0%, at least 0.0%)"],
+    ]
 
 
 def test_planted(gate: Gate) -> None:
@@ -448,7 +543,15 @@ def test_planted(gate: Gate) -> None:
     ]
     assert gate.asked[2][0][-4:] == small.split()
     row = [kinds[0], "--rounds 5", f"open, 20 images, {BLOCKS}", "", "–"]
-    assert [*row, "", "1", "", "", "head: no luck"] in cells(each_case)
+    assert [*row, "", "1", "", "", "", "", "head: no luck"] in cells(each_case)
+
+
+def test_what_else_has_grown(gate: Gate) -> None:
+    """A regression of something else than CPU time says of what."""
+    gate.said = [(1, (case("regression", grown=("wall time", "tasks")),))]
+    done = run("identical", "--runs", "1")
+    (row,) = cells(done.stdout.strip().split("\n\n")[-1])
+    assert row[-2:] == ["wall time, tasks", ""]
 
 
 @pytest.mark.parametrize(
@@ -507,8 +610,158 @@ def test_bad_usage_is_refused(words: list[str], message: str, gate: Gate) -> Non
 
 
 @pytest.mark.parametrize(
-    "table", [gates.runs_table, gates.found_table, gates.kinds_table, gates.cases_table]
+    "table",
+    [
+        gates.runs_table,
+        gates.phases_table,
+        gates.found_table,
+        gates.kinds_table,
+        gates.cases_table,
+    ],
 )
 def test_a_table_of_no_runs(table: Callable[[list[Trial]], str]) -> None:
     """Where every gate failed to measure there is a heading, and no row."""
     assert cells(table([])) == []
+
+
+# Rounds that are kept, and gates that are drawn from them.
+
+
+def test_rounds_are_kept_as_they_were(tmp_path: Path) -> None:
+    """What is written gate by gate is read again, to five digits; a new measurement begins anew."""
+    path = pairs.beside(tmp_path / "slower-0.05.json")
+    assert path.name == "slower-0.05.pairs.jsonl.gz"
+    old, first, second = (
+        pairs.rounds_of(rounds(1 / 3), run=number, head="slower") for number in (7, 1, 2)
+    )
+    pairs.write(path, old, anew=True)
+    pairs.write(path, first, anew=True)
+    pairs.write(path, second, anew=False)
+    found = pairs.read(path)
+    assert [(each.run, each.round) for each in found] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert found == first + second
+    assert found[0].blocks == ((1.0, 0.5, 0.33333, 0.16667),) * 2
+    assert found[0].peak_mib == (100.0, 100.0)
+    again = [sample for each in first for sample in each.samples(number=each.round)]
+    assert pairs.rounds_of(again, run=1, head="slower") == first
+
+
+def test_a_block_of_one_side_is_no_pair() -> None:
+    """Where a side failed its block is left out, and a round without any."""
+    whole, broken = rounds(numbers=range(1, 2)), rounds(numbers=range(2, 3))
+    failed = [
+        dataclasses.replace(each, seconds=None, cpu_seconds=None, status="timeout")
+        if each.side == "head"
+        else each
+        for each in broken
+    ]
+    (found,) = pairs.rounds_of([*whole[:2], failed[1], *failed], run=1, head="")
+    assert (found.round, len(found.blocks)) == (1, 1)
+
+
+def test_the_record_of_a_calibration_is_read(tmp_path: Path) -> None:
+    """Its first side is the base of each of the others, of which the second is the same code."""
+    plain, *others = SIDES
+    path = tmp_path / GATE_NAME
+    with Writer.create(path, Header(started="")) as writer:
+        for share, side in enumerate(others):
+            for sample in rounds(1 + share / 100, sides=(plain, side)):
+                # The base is there once.
+                if share == 0 or sample.side == side:
+                    writer.append(sample)
+    found = pairs.read(path)
+    assert [each.head for each in found[::2]] == [
+        pairs.SAME,
+        *(f"each call made {side}" for side in others[1:]),
+    ]
+    assert [each.blocks[0][2] for each in found[::2]] == [1.0, 1.01, 1.02]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[1]")[:-4]]
+)
+def test_no_rounds_are_refused(content: bytes, tmp_path: Path) -> None:
+    """A file that is damaged, empty or something else is told in a line."""
+    path = tmp_path / "some.pairs.jsonl.gz"
+    path.write_bytes(content)
+    done = run("drawn", path)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: {path}: no rounds of gates")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_gate_is_no_calibration(tmp_path: Path) -> None:
+    """The record of a gate does not say what its head was."""
+    with Writer.create(tmp_path / GATE_NAME, Header(started="")) as writer:
+        for sample in rounds():
+            writer.append(sample)
+    assert "not the record of a calibration" in run("drawn", tmp_path / GATE_NAME).stderr
+
+
+def kept(folder: Path, head: str, *, shift: float = 0.0) -> Path:
+    """A file of 20 gates of 8 rounds, whose ratios scatter by 1% about 1 and a shift."""
+    path = folder / f"{head}.pairs.jsonl.gz"
+    for number in range(1, 21):
+        phases = ("read", "process")
+        samples = rounds(1 + shift, numbers=range(1, 9), phases=phases, scatter=0.01)
+        # One case alone goes on.
+        more = rounds(1 + shift, numbers=range(9, 17), phases=("read",), scatter=0.01)
+        found = pairs.rounds_of([*samples, *more], run=number, head=head)
+        pairs.write(path, found, anew=number == 1)
+    return path
+
+
+def test_gates_are_drawn(tmp_path: Path) -> None:
+    """On the same code none fails, shifted rounds are found, and other heads are taken as they are."""
+    files = [kept(tmp_path, pairs.SAME), kept(tmp_path, "slower by 20.0%", shift=0.2)]
+    done = run("drawn", *files, "--gates", "300")
+    assert done.exit_code == 0, done.output
+    alarms, phases, note, each_case = done.stdout.strip().split("\n\n")
+    assert cells(alarms) == [[pairs.SAME, "160", "160", "2", "0 of 300 (0.0%, at most 1.0%)"]]
+    named = {tuple(row[:3]): row[3] for row in cells(phases)}
+    assert named[pairs.SAME, "as measured", "`read`"] == "0.0%"
+    assert named[pairs.SAME, "every case 10% slower", "`read`"] == "100.0%"
+    assert named["slower by 20.0%", "as measured", "`process`"] == "100.0%"
+    assert len(named) == 8
+    assert "more rounds" in note
+    assert len(cells(each_case)) == 8
+    assert run("drawn", *files, "--gates", "300").stdout == done.stdout
+
+
+def test_sides_change_places(tmp_path: Path) -> None:
+    """What favours one side in every round is scatter of the same code, and of another head is found."""
+    threshold = GateSettings().threshold
+    for head, expected in {pairs.SAME: 0.0, "another": 1.0}.items():
+        (pool,) = drawn.pools_of([pairs.read(kept(tmp_path, head, shift=0.04))])
+        found = drawn.draw(pool, gates=200, rounds=16, threshold=threshold, seed=1)
+        named = [each.named.mean() for each in found if each.shift == drawn.MEASURED]
+        # All eight rounds of a first look have the same sign once in 128 draws.
+        assert named == pytest.approx([expected] * 2, abs=0.05)
+
+
+def test_wall_time_and_memory_count_as_in_a_gate() -> None:
+    """A head that waits longer, or needs more memory, with the same CPU time is named."""
+    for what, more in {"seconds": 1.4, "peak_mib": 1.2}.items():
+        samples = [
+            dataclasses.replace(each, **{what: getattr(each, what) * more})
+            if each.side == "head"
+            else each
+            for each in rounds(numbers=range(1, 9), scatter=0.01)
+        ]
+        (pool,) = drawn.pools_of([pairs.rounds_of(samples, run=1, head="another")])
+        threshold = GateSettings().threshold
+        (found,) = drawn.draw(pool, gates=50, rounds=32, threshold=threshold, seed=1)
+        assert found.named.all()
+        assert not (found.said == "regression").any()
+
+
+def test_no_round_with_all_cases_is_refused(tmp_path: Path) -> None:
+    """Nothing is drawn where no round has all cases."""
+    path = tmp_path / "some.pairs.jsonl.gz"
+    found = [
+        each
+        for number, phase in enumerate(("read", "process"), start=1)
+        for each in pairs.rounds_of(rounds(phases=(phase,)), run=number, head=pairs.SAME)
+    ]
+    pairs.write(path, found, anew=True)
+    assert "no round has all of its 2 cases" in run("drawn", path).stderr

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evidence import arms, cost, false_alarms, report_speed, shared, slow_downs
+from evidence import arms, cost, false_alarms, plants, report_speed, shared, slow_downs
 from evidence.shared import Attempt, Comparison, Search, ToolError, Workplace
 from evidence.tests.helpers import cells, run
 from segbench.backends import readers, skimage
@@ -73,11 +73,11 @@ def source_of(folder: Path, samples: list[dict[str, Any]]) -> Source:
 
 
 def timed(folder: Path, seconds: Mapping[str, list[float]]) -> Source:
-    """A run of two calls a sample: seconds of each block by the name of the arm."""
+    """A run of two calls a sample: seconds in each round by the name of the arm."""
     return source_of(
         folder,
         [
-            sample(arm, block=block, seconds=value, calls=2)
+            sample(arm, block=block, round=block, seconds=value, calls=2)
             for arm, values in seconds.items()
             for block, value in enumerate(values, start=1)
         ],
@@ -88,14 +88,15 @@ def timed(folder: Path, seconds: Mapping[str, list[float]]) -> Source:
 
 
 def test_a_worker_finds_every_arm() -> None:
-    """The entry points name each arm's reader and processor; `twin` is the very baseline."""
+    """The entry points name each arm's reader and processor; all twins are the very baseline."""
     plugin = configparser.ConfigParser()
     plugin.read(shared.ROOT / "evidence/plugin/evidence_arms-1.0.dist-info/entry_points.txt")
     for part in ("reader", "processor"):
-        expected = {arm: f"evidence.arms:{arm}_{part}" for arm in arms.ARMS}
-        assert dict(plugin[f"segbench.{part}s"]) == expected
-        assert all(hasattr(arms, f"{arm}_{part}") for arm in arms.ARMS)
-    assert arms.ARMS["twin"] == 0
+        expected = {arm: f"evidence.arms:{arm}_{part}" for arm in arms.SLOWED}
+        twins = dict.fromkeys(arms.TWINS, f"evidence.arms:twin_{part}")
+        assert dict(plugin[f"segbench.{part}s"]) == twins | expected
+        assert all(hasattr(arms, f"{arm}_{part}") for arm in arms.SLOWED)
+    assert arms.SLOWED["twin"] == 0
     assert arms.twin_reader == readers.SKIMAGE
     assert arms.twin_processor == skimage.PROCESSOR
 
@@ -110,14 +111,14 @@ def test_every_operation_of_a_slower_arm_is_slower(
     for name in ("grayscale", "blur", "threshold", "label", "measure"):
         assert getattr(processor, name) is not getattr(skimage.PROCESSOR, name)
     clock = itertools.count()
-    monkeypatch.setattr(arms, "clock", lambda: next(clock))
+    monkeypatch.setattr(plants, "clock", lambda: next(clock))
 
     # Looking at the clock takes a tick, and so does each piece of work.
     def load(ticks: Any) -> Any:
         return [next(clock) for _ in range(ticks)][-1]
 
     part = dataclasses.replace(readers.SKIMAGE, load=load)
-    worked = arms.slowed(part, ("load",), arms.ARMS[arm]).load(10_000)
+    worked = arms.slowed(part, ("load",), arms.SLOWED[arm]).load(10_000)
     assert worked == 10_000
     assert next(clock) - worked == pytest.approx(10_000 * share, abs=5)
 
@@ -154,10 +155,7 @@ def test_the_table_of_asv() -> None:
     ]
 
 
-@pytest.mark.parametrize("tool", ["asv", "asv-defaults"])
-def test_asv_has_to_compare_every_case(
-    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_asv_has_to_compare_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit status 1 alone may be a failure: the table must hold the cases that were asked for."""
     row = (
         "| - | 2±0ms | 1±0ms | 0.50 | segmentation.Files.time_open('skimage/skimage/serial', {}) |"
@@ -166,11 +164,11 @@ def test_asv_has_to_compare_every_case(
     done = SimpleNamespace(returncode=1, stdout=f"{row.format(1)}\n{row.format(20)}")
     for module in (false_alarms, shared):
         monkeypatch.setattr(module, "call", lambda *_, **__: done)
-    (attempt,) = false_alarms.TOOLS[tool](place, 4)
+    (attempt,) = false_alarms.TOOLS["asv"](place, 4)
     assert (attempt.run, attempt.status, len(attempt.claims)) == (4, 1, 2)
     done.stdout = row.format(1)
     with pytest.raises(ToolError, match=r"asv continuous .* exit status 1"):
-        false_alarms.TOOLS[tool](place, 1)
+        false_alarms.TOOLS["asv"](place, 1)
 
 
 def test_half_a_clone_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,25 +234,25 @@ def test_pytest_benchmark(
 
 
 def test_false_alarms_are_counted() -> None:
-    """Claims over comparisons, and the runs with any, for each tool."""
+    """Claims over comparisons, and the runs with any, for each tool; what is probable is no claim."""
     attempts = [
         attempt("segbench", "", "no difference", "undecided"),
-        attempt("segbench", "", "faster", "slower"),
+        attempt("segbench", "probably slower", "faster", "slower"),
         attempt("other", "slower", "", "", status=1),
         attempt("other", "", "", "", status=None),
         attempt("third", "", status=None),
     ]
     half, none = "1 of 2 (50.0%, at most 97.5%)", "0 of 1 (0.0%, at most 95.0%)"
     assert cells(false_alarms.tools_table(attempts)) == [
-        ["segbench", "2", "2 of 6 (33.3%, at most 72.9%)", half, "0", "20%", "3 s"],
-        ["other", "2", "1 of 6 (16.7%, at most 58.2%)", half, "1", "20%", "3 s"],
-        ["third", "1", none, none, "–", "1%", "3 s"],
+        ["segbench", "2", "2 of 6 (33.3%, at most 72.9%)", "1", half, "0", "20%", "3 s"],
+        ["other", "2", "1 of 6 (16.7%, at most 58.2%)", "0", half, "1", "20%", "3 s"],
+        ["third", "1", none, "0", none, "–", "1%", "3 s"],
     ]
     opened = dataclasses.replace(comparison("slower"), phase="open", n_images=20)
     attempts.append(dataclasses.replace(attempts[0], comparisons=(comparison("slower"), opened)))
     assert cells(false_alarms.claims_table(attempts)) == [
         ["open, 20 images", "1", "0", "0"],
-        ["read, 1 image", "2", "1", "0"],
+        ["read, 1 image", "3", "1", "0"],
     ]
 
 
@@ -267,71 +265,98 @@ def test_the_upper_bound_of_a_share(count: int, of: int) -> None:
     assert shared.upper_bound(of, of) == 1
 
 
-def test_a_search_is_replayed(tmp_path: Path) -> None:
-    """The first number of blocks that would do is found, and the timed calls until then add up."""
+def test_a_search_is_one_case_of_an_arm(tmp_path: Path) -> None:
+    """Its rounds, and the timed calls of the arm and the baseline alone, add up."""
     rng = np.random.default_rng(0)
-    baseline = np.exp(rng.normal(0, 0.003, 12))
-    late = np.where(np.arange(12) < 7, 1.0, 1.5) * np.exp(rng.normal(0, 0.003, 12))
-    values = {"skimage": list(baseline), "twin": list(baseline), "slower5": list(late)}
+    baseline = np.exp(rng.normal(0, 0.003, 7))
+    values = {"skimage": list(baseline), "twin": list(baseline), "slower10": list(1.1 * baseline)}
     twin, slower = slow_downs.searched(timed(tmp_path, values), run=3)
-    assert (twin.run, twin.blocks, twin.first_blocks, twin.first_seconds) == (3, 12, None, None)
+    assert (twin.run, twin.rounds, twin.comparison.verdict) == (3, 7, "no difference")
     assert twin.seconds == pytest.approx(2 * 2 * baseline.sum())
-    assert (slower.comparison.verdict, slower.first_blocks) == ("undecided", None)
-    values = {"skimage": list(baseline), "slower10": [1.1 * value for value in baseline]}
-    (soon,) = slow_downs.searched(timed(tmp_path, values), run=1)
-    assert (soon.comparison.verdict, soon.first_blocks) == ("slower", 5)
-    assert soon.first_seconds == pytest.approx(2 * 2.1 * baseline[:5].sum())
+    assert (slower.rounds, slower.comparison.verdict) == (7, "slower")
+    assert slower.seconds == pytest.approx(2 * 2.1 * baseline.sum())
 
 
 def test_slow_downs_are_counted() -> None:
-    """Found ones over runs for each arm; what was never found has no time."""
+    """How often each verdict was said of each arm."""
     slow = comparison("slower", ratio=1.1, arm="slower10")
-    found = Search(run=1, comparison=slow, blocks=9, seconds=4.0, first_blocks=6, first_seconds=2.0)
-    undecided = comparison("undecided", ratio=1.06, arm="slower10")
-    never: dict[str, Any] = {"blocks": 11, "first_blocks": None, "first_seconds": None}
-    missed = dataclasses.replace(found, comparison=undecided, **never)
+    found = Search(run=1, comparison=slow, rounds=9, seconds=4.0)
+    probable = comparison("probably slower", ratio=1.06, arm="slower10")
+    missed = dataclasses.replace(found, comparison=probable, rounds=11)
     twin = dataclasses.replace(missed, comparison=comparison("no difference"))
     assert cells(slow_downs.arms_table([found, missed, twin])) == [
-        ["slower10", "1.080", "1 of 2", "1", "0", "0", "10", "4.0 s", "6", "2.0 s"],
-        ["twin", "1.000", "0 of 1", "0", "1", "0", "11", "4.0 s", "–", "–"],
+        ["slower10", "1.080", "1 of 2 (50.0%)", *"10000", "10", "4.0 s"],
+        ["twin", "1.000", "0 of 1 (0.0%)", *"00100", "11", "4.0 s"],
     ]
     by_case = cells(slow_downs.arms_table([found, missed, twin], by_case=True))
     assert [row[:2] for row in by_case] == [[arm, "read, 1 image"] for arm in ("slower10", "twin")]
 
 
+def test_what_is_decided(tmp_path: Path) -> None:
+    """Of the comparisons that differ by 30% either way the clear ones are counted, by size."""
+    noise = np.exp(np.random.default_rng(0).normal(0, 0.003, 5))
+    wild = np.array([1.0, 4.0, 0.5, 3.0, 1.5])
+    samples = [
+        sample(
+            arm, n_images=size, block=block, round=block, seconds=value, calls=1, at=60.0 * block
+        )
+        for size, arm, values in (
+            (1, "skimage", noise),
+            (1, "fast", noise / 1.5),
+            (1, "alike", noise * 1.2),
+            (20, "skimage", noise),
+            (20, "fast", noise / 1.31),
+            (20, "wild", wild),
+        )
+        for block, value in enumerate(values, start=1)
+    ]
+    source_of(tmp_path, samples)
+    done = run("decided", tmp_path)
+    assert done.exit_code == 0, done.output
+    table, words = done.stdout.split("\n\n")
+    assert cells(table) == [["1", "1 of 1 (100.0%)", "0", "0"], ["20", "1 of 2 (50.0%)", "0", "1"]]
+    assert words == "The run took 300 s until its last sample.\n"
+    assert "| 1 | 2 of 2" in run("decided", tmp_path, "--differ", "0.15").stdout
+
+
 def test_the_cost_of_a_run(tmp_path: Path) -> None:
-    """Timed calls, first calls, wall time and the overhead between samples are told apart."""
-    at, samples = 10.0, []
-    for n_images, block, arm in itertools.product((1, 2), (1, 2, 3), ("skimage", "twin")):
-        # First calls are made before the first block; later a sample costs a millisecond, beyond
-        # what its worker does.
-        at += 2 * 0.5 + 0.25 + (3.0 if block == 1 else 0.001)
-        values = {"first_seconds": 0.75, "untimed_seconds": 0.25, "seconds": 0.5, "calls": 2}
-        samples.append(sample(arm, n_images=n_images, block=block, at=at, **values))
+    """Timed calls, first calls, wall time and the overhead between samples are told apart, by round."""
+    at, samples, ends = 0.0, [], []
+    block = 0
+    for number in (1, 2):
+        at += 10  # starting workers
+        for n_images, pair in itertools.product((1, 2), (1, 2)):
+            # In each round a case is made ready; later a sample costs a millisecond, beyond what its
+            # worker does.
+            at += (pair == 1) * 2 * 3.0
+            block += 1
+            for arm in ("skimage", "twin"):
+                at += 2 * 0.5 + 0.25 + 0.001
+                values = {
+                    "first_seconds": 0.75,
+                    "untimed_seconds": 0.25,
+                    "seconds": 0.5,
+                    "calls": 2,
+                }
+                place = {"n_images": n_images, "block": block, "round": number, "at": at}
+                samples.append(sample(arm, **place, **values))
+        ends.append(at)
     late = sample("skimage", n_images=5, block=0, seconds=None, status="timeout", at=at + 60)
     found = cost.cost_of(source_of(tmp_path, [*samples, late]).samples)
-    expected = {
-        "samples": 12,
-        "timed": 12.0,
-        "first": 4 * 0.75,
-        "first_between": 2 * 0.75,  # those of the first size are made before the first sample
-        "measuring": at - 13.25,
-        "whole": at,
-        "untimed": 12 * 0.25,
-        "overhead": 0.001,
-        "overhead_high": 0.001,
-        "answer": 0.0,
-        "command": None,
-    }
-    assert vars(found) == pytest.approx(expected)
+    expected = {"cases": 4, "samples": 8, "timed": 8.0, "first": 3.0, "untimed": 2.0}
+    first, second = found.rounds
+    assert vars(first) == pytest.approx({"number": 1, "whole": ends[0], **expected})
+    assert vars(second) == pytest.approx({"number": 2, "whole": ends[1] - ends[0], **expected})
+    assert second.rest == pytest.approx(ends[1] - ends[0] - 13)
+    assert found.overhead == pytest.approx(0.001)
     table = dict(cells(cost.cost_table(found)))
-    span = "From the start of the first sample to the end of the last"
-    assert table[span] == f"{at - 13.25:.1f} s"
-    assert table[f"{span}, over timed calls"] == f"{(at - 13.25) / 12:.2f}"
-    (with_first,) = (value for name, value in table.items() if name.startswith("The same"))
-    assert with_first == f"{(at - 13.25) / 13.5:.2f}"
-    assert f"over timed calls is {at / 12:.2f}:" in cost.cost_note(found)
+    assert table["Samples"] == "16, in 2 rounds"
+    assert table["Starting workers, warming up and all else"] == f"{at - 26:.1f} s"
+    over = "From the start to the end of the last sample, over timed calls"
+    assert table[over] == f"{at / 16:.2f}"
     assert table["The engine's own part of a sample, median"] == "1.00 ms"
+    rows = cells(cost.rounds_table(found))
+    assert rows[1] == ["2", "4", "8", f"{ends[0]:.1f} s", "8.0 s", "3.0 s", "2.0 s", rows[0][-1]]
 
 
 def test_the_cost_of_an_old_run(tmp_path: Path) -> None:
@@ -489,12 +514,12 @@ def test_a_made_up_run_is_as_large_as_asked(tmp_path: Path) -> None:
 
 # Each command once.
 
-SMALL = "--blocks 5 --shape 32x40 --block-size 11"
+SMALL = "--rounds 5 --shape 32x40 --block-size 11"
 
 
 @pytest.mark.slow
 def test_false_alarms(tmp_path: Path) -> None:
-    """The command, as it is typed: the twin is found among the backends and compared."""
+    """The command, as it is typed: the twins are found among the backends and compared."""
     out = tmp_path / "out.json"
     words = ["--runs", "1", "--tools", "segbench", "--sizes", "1", "--phases", "open,read"]
     words += ["--run-options", SMALL, "--out", str(out)]
@@ -508,20 +533,20 @@ def test_false_alarms(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "| segbench run | 1 |" in done.stdout
     (found,) = json.loads(out.read_text())["attempts"]
-    cases = [(each["arm"], each["phase"]) for each in found["comparisons"]]
-    assert cases == [("twin", "open"), ("twin", "read")]
+    cases = [(each["phase"], each["arm"]) for each in found["comparisons"]]
+    assert cases == list(itertools.product(("open", "read"), arms.TWINS))
 
 
 @pytest.mark.slow
 def test_slowed(tmp_path: Path) -> None:
-    """The command measures each arm in each case, over five blocks."""
+    """The command measures each arm in each case, over five rounds."""
     out = tmp_path / "out.json"
     words = ["slowed", "--runs", "1", "--sizes", "1", "--phases", "process"]
     done = run(*words, "--run-options", SMALL, "--out", out)
     assert done.exit_code == 0, done.output
     searches = json.loads(out.read_text())["searches"]
-    assert [search["comparison"]["arm"] for search in searches] == list(arms.ARMS)
-    assert {search["blocks"] for search in searches} == {5}
+    assert [search["comparison"]["arm"] for search in searches] == list(arms.SLOWED)
+    assert {search["rounds"] for search in searches} == {5}
 
 
 @pytest.mark.slow
@@ -533,8 +558,8 @@ def test_cost(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     assert "| The command, with its report |" in made.stdout
     (found,) = json.loads(out.read_text())["costs"]
-    assert found["samples"] == 5
-    assert 0 < found["timed"] < found["measuring"] < found["whole"]
+    assert [each["number"] for each in found["rounds"]] == [1, 2, 3, 4, 5]
+    assert all(0 < each["timed"] < each["whole"] for each in found["rounds"])
     (folder,) = work.glob("run-*")
     again = run("cost", folder)
     assert again.exit_code == 0, again.output

@@ -260,10 +260,11 @@ def report(*, sources: tuple[Path, ...], out: Path) -> None:
 )
 @flag_option(
     "--calibrate",
-    help="Find out what a gate sees on this machine: this code against itself, and slowed.",
+    help="Print what a gate sees on this machine, and have later gates tell it: this code is "
+    "measured against itself, and slowed.",
 )
 @_images_options
-@flag_option("--strict", help="Fail also where a case stays undecided.")
+@flag_option("--strict", help="Fail also where a case stays suspected or undecided.")
 @file_option("--markdown", help="For a comment on a pull request.")
 @file_option("--json", "json_file", help="For other programs.")
 @folder_option("--out", help="For gate.jsonl and report/.  [default: results/<time>]")
@@ -281,8 +282,9 @@ def gate(
 ) -> int:
     """Compare two versions of the code side by side: has anything become slower?
 
-    Exit status 0: no regression; 1: a regression, other cells than the base finds, or a failure
-    where the base has none; 2: could not measure; 130: interrupted.
+    Exit status 0: no regression, also where a case is suspected to be one and this is not
+    confirmed; 1: a regression (of CPU time, wall time, peak memory or tasks), other cells than the
+    base finds, or a failure where the base has none; 2: could not measure; 130: interrupted.
     """
     from segbench import files, jsonl
     from segbench.gate import calibrate as calibration
@@ -292,10 +294,10 @@ def gate(
 
     if (base is not None) + bool(base_with) + calibrate != 1:
         raise InputError("give one of --base REF, --base-with REQUIREMENT and --calibrate")
-    if calibrate and (strict or markdown or json_file or out):
+    if calibrate and (strict or markdown or json_file):
         raise InputError(
-            "--calibrate prints what it finds, and keeps it for the gates to come: leave out "
-            "--strict, --markdown, --json and --out"
+            "--calibrate prints a table, and keeps its samples under --out: leave out --strict, "
+            "--markdown and --json"
         )
     at_once = len(calibration.SIDES) if calibrate else 2
     defaults = {**GATE, "memory_limit": available_gib() / at_once}
@@ -304,14 +306,15 @@ def gate(
     # It takes a while to import, which bad usage is not to wait for.
     from segbench.report import gate_page
 
-    if calibrate:
-        with terminal.progress() as watcher:
-            seen = calibration.run(origin, settings, watcher=watcher)
-        terminal.tell([gate_page.sight_table(seen)], gate_page.sight_sentences(seen.sight))
-        return 0
     folder = out or _new_folder()
     samples = folder / records.GATE_NAME
     records.refuse_existing(samples)
+    if calibrate:
+        with terminal.progress() as watcher:
+            seen = calibration.run(origin, settings, out=folder, watcher=watcher)
+        sentences = [*gate_page.sight_sentences(seen.sight), f"Samples: {samples}"]
+        terminal.tell([gate_page.sight_table(seen)], sentences)
+        return 0
     with terminal.progress() as watcher:
         found = compare.run(
             origin,

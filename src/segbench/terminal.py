@@ -65,7 +65,7 @@ def warn(text: str) -> None:
 def tell(tables: Iterable[Table], sentences: Iterable[str]) -> None:
     """Print tables of a report, each with an empty line, and then sentences, each on its own."""
     for table in tables:
-        grid = Grid(title=table.title, title_justify="left", box=None)
+        grid = Grid(title=table.title, title_justify="left", box=None, pad_edge=False)
         for number, column in enumerate(table.columns):
             grid.add_column(column, justify="right" if number else "left", overflow="fold")
         for row in table.rows:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import math
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,12 @@ from segbench.gate import decide, rounds
 from segbench.images import datasets
 from segbench.measure import machine as machines
 from segbench.measure import protocol
+from segbench.measure.settings import describe
+from segbench.measure.stopping import ARM_SECONDS, MOST_PAIRS
 from segbench.measure.workers import Arm, launcher
 from segbench.results.outcome import Calibration, CaseSight, Sight, named
+from segbench.results.records import GATE_NAME, Header, Writer
+from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,15 +47,18 @@ GATES = 1000
 # A slow-down counts as seen if it is found in this share of gates.
 FOUND = 0.95
 
+# Slow-downs that are tried for the smallest that is found.
+TRIED = np.concatenate([np.arange(0.005, 0.3, 0.0025), np.arange(0.3, 1.01, 0.05)])
+
 # Of two gates whose calibration is the same; their cases are, too.
-SAME_SETTINGS = ("rounds", "threshold", "workers", "native_threads", "params")
+SAME_SETTINGS = ("rounds", "threshold", "measure_seconds", "workers", "native_threads", "params")
 
 
-def run(origin: Origin, settings: GateSettings, *, watcher: Watcher) -> Calibration:
+def run(origin: Origin, settings: GateSettings, *, out: Path, watcher: Watcher) -> Calibration:
     """Find or make the images, `calibrate`, and keep what was found for the gates to come."""
     machine = machines.machine()
     dataset, settings = rounds.find(origin, settings, watcher=watcher)
-    found = calibrate(dataset, settings=settings, watcher=watcher)
+    found = calibrate(dataset, settings=settings, out=out, machine=machine, watcher=watcher)
     save(found.sight, path_of(settings, dataset, machine))
     return found
 
@@ -59,6 +67,8 @@ def calibrate(
     dataset: Dataset,
     *,
     settings: GateSettings,
+    out: Path,
+    machine: Mapping[str, Fact],
     watcher: Watcher,
     count: int = ROUNDS,
     launch: Launch | None = None,
@@ -70,8 +80,11 @@ def calibrate(
     dataset : Dataset
         At least as many images as the largest size.
     settings : GateSettings
-        Of the gates that are to be judged; a gate has `settings.rounds` rounds, and as many again
-        for its second look.
+        Of the gates that are to be judged.
+    out : Path
+        Folder for ``gate.jsonl``, with the samples of all `SIDES`.
+    machine : mapping
+        What :func:`segbench.measure.machine.machine` told before.
     watcher : Watcher
         Is told how it goes on.
     count : int
@@ -82,40 +95,67 @@ def calibrate(
     Raises
     ------
     InputError
-        If the reference fails.
+        If the reference fails, or no case can be measured.
     """
     sides = [Arm(side=name, slowdown=share) for name, share in SIDES.items()]
     launch = launch or launcher(settings)
     samples: list[Sample] = []
     watcher.plan(count * len(settings.backends))
-    with rounds.referenced(dataset, settings=settings, launch=launch, watcher=watcher) as images:
+    header = Header(
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        machine=dict(machine),
+        settings={**describe(settings), "sides": SIDES},
+        dataset=datasets.describe(dataset),
+    )
+    with (
+        rounds.referenced(dataset, settings=settings, launch=launch, watcher=watcher) as images,
+        Writer.create(out / GATE_NAME, header) as writer,
+    ):
+
+        def take(sample: Sample) -> None:
+            writer.append(sample)
+            samples.append(sample)
+
+        started = time.monotonic()
         rounds.measure(
             sides,
             settings.cases,
             images,
-            settings=dataclasses.replace(settings, rounds=count),
+            settings=settings,
+            rounds=range(1, count + 1),
             launch=launch,
             watcher=watcher,
-            take=samples.append,
+            take=take,
         )
-    return judge(samples, settings=settings)
+        # A gate has two sides.
+        a_round = (time.monotonic() - started) / count * 2 / len(SIDES)
+    affordable = max(MIN_ROUNDS, int(settings.measure_seconds / a_round))
+    return judge(samples, settings=settings, affordable=affordable)
 
 
 def judge(
-    samples: Sequence[Sample], *, settings: GateSettings, gates: int = GATES, seed: int = 0
+    samples: Sequence[Sample],
+    *,
+    settings: GateSettings,
+    affordable: int,
+    gates: int = GATES,
+    seed: int = 0,
 ) -> Calibration:
-    """Draw gates from measured rounds, and count what they find.
+    """Draw gates from measured rounds, and count what they find, by the rule of a gate.
 
-    A gate draws `settings.rounds` rounds with replacement, the same ones in all cases, and as many
-    again for its second look. Its intervals are those that a gate computes. Made slower by a share,
-    an interval's ends move by that share: so each draw tells the smallest slow-down that it finds.
+    A gate draws its rounds with replacement, the same ones in all cases; on the same code the sides
+    change places at random. Made slower by a share, every ratio moves by that share: so the draws
+    tell the smallest slow-down that is found.
 
     Parameters
     ----------
     samples : sequence of Sample
         Of the sides in `SIDES`; cases of which a side failed are left out.
     settings : GateSettings
-        Their threshold and rounds.
+        Thresholds and rounds.
+    affordable : int
+        Rounds of all cases that fit the time of a gate. As cases end, the others get more: what is
+        told is found at least.
     gates : int
         How many are drawn.
     seed : int
@@ -127,59 +167,58 @@ def judge(
         If no case is left.
     """
     broken = {sample.case for sample in samples if sample.status != "ok"}
-    rounds_of: dict[Case, set[int]] = {}
-    for sample in samples:
-        if sample.case not in broken:
-            rounds_of.setdefault(sample.case, set()).add(sample.round)
-    common = set.intersection(*rounds_of.values()) if rounds_of else set()
-    if not common:
+    whole = [sample for sample in samples if sample.case not in broken]
+    plain, twin, *slowed = SIDES
+    logs = {
+        name: decide.round_logs(whole, "cpu_seconds", base=plain, head=name)
+        for name in (twin, *slowed)
+    }
+    counts = {len(own) for one in logs.values() for own in one.values()}
+    if not counts:
         raise InputError("nothing could be measured: see what `segbench run` says of these cases")
-    whole = [each for each in samples if each.case in rounds_of and each.round in common]
-    plain, *names = SIDES
-    ratios = {name: decide.round_ratios(whole, base=plain, head=name) for name in names}
     rng = np.random.default_rng(seed)
-    draws = rng.integers(len(common), size=(gates, 2, settings.rounds))
-    beyond = 1 + settings.threshold
-    said, smallest, alarms = [], [], np.zeros(gates, dtype=bool)
-    for case in rounds_of:
-        itself, *slowed = (_lows(ratios[name][case], draws) for name in names)
-        needed = beyond / itself - 1
+    size = gates, min(settings.rounds, affordable)
+    draws, signs = rng.integers(min(counts), size=size), rng.choice([-1, 1], size=size)
+    said, alarms, smallest = [], np.zeros(gates, dtype=bool), []
+    cases = logs[twin]
+    for case, own in cases.items():
+
+        def found(values: NDArray[np.float64], case: Case = case) -> NDArray[np.bool_]:
+            threshold = settings.threshold.of(case)
+            verdicts = decide.said_of(
+                values, threshold=threshold, cases=len(cases), most=settings.rounds
+            )
+            return np.equal(verdicts, "regression")
+
+        same = own[draws] * signs
+        alarm = found(same)
+        alarms |= alarm
+        needed = next((s for s in TRIED if found(same + np.log1p(s)).mean() >= FOUND), math.inf)
         smallest.append(needed)
-        alarms |= itself > beyond
         said.append(
             CaseSight(
                 **named(case),
-                smallest=_quantile(needed),
-                alarms=float(np.mean(itself > beyond)),
-                measured={name: float(np.median(ratios[name][case])) for name in names[1:]},
-                found={
-                    name: float(np.mean(lows > beyond))
-                    for name, lows in zip(names[1:], slowed, strict=True)
-                },
+                smallest=_if_any(needed),
+                alarms=float(alarm.mean()),
+                measured={name: math.exp(float(logs[name][case].mean())) for name in slowed},
+                found={name: float(found(logs[name][case][draws]).mean()) for name in slowed},
             )
         )
     return Calibration(
         cases=tuple(said),
         sight=Sight(
             measured=datetime.now().astimezone().isoformat(timespec="seconds"),
-            rounds=len(common),
+            rounds=min(counts),
             gates=gates,
             false_alarms=float(np.mean(alarms)),
-            smallest=_quantile(np.concatenate(smallest)),
+            smallest=_if_any(np.quantile(smallest, FOUND, method="higher")),
         ),
     )
 
 
-def _lows(ratios: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Low end of the interval of each gate ``(G,)``: the lower one of its two looks."""
-    return np.array(
-        [min(decide.estimate(ratios[look]).low for look in gate) for gate in draws], dtype=float
-    )
-
-
-def _quantile(needed: NDArray[np.float64]) -> float:
-    """Slow-down that is enough in `FOUND` of the draws."""
-    return float(np.quantile(needed, FOUND, method="higher"))
+def _if_any(share: float) -> float | None:
+    """The smallest slow-down that is found, as it is kept: JSON has no word for infinity."""
+    return float(share) if math.isfinite(share) else None
 
 
 def path_of(settings: GateSettings, dataset: Dataset, machine: Mapping[str, Fact]) -> Path:
@@ -190,7 +229,7 @@ def path_of(settings: GateSettings, dataset: Dataset, machine: Mapping[str, Fact
         *(str(getattr(settings, name)) for name in SAME_SETTINGS),
         *(str(part) for part in (dataset.name, dataset.shape)),
         # Another way of measuring sees something else.
-        *(str(part) for part in (protocol.NUMBER, rounds.MOST_PAIRS, rounds.ARM_SECONDS)),
+        *(str(part) for part in (protocol.NUMBER, MOST_PAIRS, ARM_SECONDS, decide.LOOKS)),
     )
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return datasets.cache_folder() / "gate" / f"sight-{key}.json"

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections import defaultdict
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from segbench.backends import registry
@@ -16,6 +15,7 @@ from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
 from segbench.gate import calibrate, decide, rounds, sides
 from segbench.images import datasets
+from segbench.measure import layout
 from segbench.measure import machine as machines
 from segbench.measure.settings import describe
 from segbench.measure.workers import Arm, foreign_environment, launcher, worker_environment
@@ -156,7 +156,7 @@ def compare(
     sight: Sight | None,
     launch: Launch | None = None,
 ) -> Outcome:
-    """Compare base and head in rounds, and look again at what seems to be a regression.
+    """Compare base and head in rounds, the longer the less clear a case is.
 
     Parameters
     ----------
@@ -194,8 +194,9 @@ def compare(
     launch = launch or launcher(settings)
     arms = [Arm(side=BASE, python=base.python), Arm(side=HEAD, python=head.python)]
     samples: list[Sample] = []
+    rounds_taken = 0
     interrupted = False
-    watcher.plan(settings.rounds * len(settings.backends))
+    shared_layout = layout.can_be_shared()
     header = Header(
         started=started,
         machine=dict(machine),
@@ -204,6 +205,7 @@ def compare(
             "command": command,
             "base": base.side.what,
             "head": head.side.what,
+            "shared_layout": shared_layout,
         },
         dataset=datasets.describe(dataset),
     )
@@ -219,18 +221,29 @@ def compare(
             writer.append(sample)
             samples.append(sample)
 
-        measure = partial(
-            rounds.measure, arms, settings=settings, launch=launch, watcher=watcher, take=take
-        )
+        end = time.monotonic() + settings.measure_seconds
+        cases, before = list(settings.cases), 0
         try:
-            measure(settings.cases, images)
-            if suspects := decide.suspects(samples, threshold=settings.threshold):
-                backends = {case.backend for case in suspects}
-                watcher.plan(settings.rounds * (len(settings.backends) + len(backends)))
-                measure(suspects, images, look=2)
+            for look in decide.pauses(settings.rounds):
+                backends = {case.backend for case in cases}
+                watcher.plan(rounds_taken + (look - before) * len(backends))
+                rounds.measure(
+                    arms,
+                    cases,
+                    images,
+                    settings=settings,
+                    rounds=range(before + 1, look + 1),
+                    end=end,
+                    launch=launch,
+                    watcher=watcher,
+                    take=take,
+                )
+                rounds_taken += (look - before) * len(backends)
+                comparisons = decide.decide(settings.cases, samples, settings=settings, ended=False)
+                cases, before = decide.unclear(settings.cases, comparisons), look
         except KeyboardInterrupt:
             interrupted = True
-    comparisons = decide.decide(settings.cases, samples, threshold=settings.threshold)
+    comparisons = decide.decide(settings.cases, samples, settings=settings)
     if not interrupted and all(each.verdict == "not compared" for each in comparisons):
         raise InputError(f"nothing could be compared: {comparisons[0].cause}")
     height, width = dataset.shape[:2]
@@ -241,21 +254,32 @@ def compare(
         head=head.side,
         threshold=settings.threshold,
         rounds=settings.rounds,
+        shared_layout=shared_layout,
         seconds=time.monotonic() - clock,
         machine={name: str(fact) for name, fact in machine.items()},
         dataset=f"{dataset.name}, images of {height} × {width} pixels",
         comparisons=comparisons,
         sight=sight,
-        notes=tuple(_restless(samples)),
+        notes=(*_own_layouts(shared_layout=shared_layout), *_restless(samples)),
         interrupted=interrupted,
     )
+
+
+def _own_layouts(*, shared_layout: bool) -> Iterator[str]:
+    """A note where each process has an address layout of its own."""
+    if not shared_layout:
+        yield (
+            "The two sides could not share their address layout here (it takes Linux, and a container "
+            "that allows `setarch -R`). Processes of one program then differ more, so that a gate "
+            "takes more rounds, and leaves more cases undecided."
+        )
 
 
 def _restless(samples: Sequence[Sample]) -> Iterator[str]:
     """A note where the base's own times vary much."""
     times: defaultdict[Case, list[float]] = defaultdict(list)
     for sample in samples:
-        if sample.seconds is not None and (sample.side, sample.look) == (BASE, 1):
+        if sample.seconds is not None and sample.side == BASE:
             times[sample.case].append(sample.seconds)
     spreads = [relative_spread(each) for each in times.values()]
     restless = sum(each > WIDE for each in spreads)

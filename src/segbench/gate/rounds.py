@@ -1,28 +1,34 @@
 """Rounds: every case of every side, one right after the other, each time in new processes.
 
-Two processes of one program differ for as long as they live, by memory layout for one. So a side
-is started anew in every round, and a round is what a comparison counts: that difference is in the
-spread from round to round, and so in the interval.
+Two processes of one program differ for as long as they live, by their address layout above all. So
+a side is started anew in every round, and a round is what a comparison counts: what is left of that
+difference, where both sides share a layout, is in the spread from round to round.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import random
+import math
 import tempfile
+import time
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from segbench.backends.registry import BASELINE
 from segbench.errors import InputError
+from segbench.gate.decide import ENDING
 from segbench.images import datasets
-from segbench.measure import engine, protocol
+from segbench.measure import engine, layout, protocol
 from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
+from segbench.measure.stopping import orders, round_over
 from segbench.measure.workers import END_SECONDS, Arm, Conversation, cpu_of, end_of_start, stop_all
 from segbench.results.records import sample_of
+from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,14 +41,6 @@ if TYPE_CHECKING:
     from segbench.measure.settings import GateSettings
     from segbench.measure.workers import Launch
     from segbench.results.records import Case, Sample
-
-# In each round a case is timed in so many pairs of blocks at the most, in one at the least, and as
-# many in between as fit these seconds of each side.
-MOST_PAIRS = 3
-ARM_SECONDS = 0.3
-
-# A side that fails so has lost its worker.
-ENDING = ("crashed", "timeout", "memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,8 @@ def measure(
     images: Images,
     *,
     settings: GateSettings,
-    look: int = 1,
+    rounds: Iterable[int],
+    end: float = math.inf,
     launch: Launch,
     watcher: Watcher,
     take: Callable[[Sample], None],
@@ -125,15 +124,19 @@ def measure(
     Parameters
     ----------
     sides : sequence of Arm
-        What is timed side by side, each with the backend of the case in place of its own.
+        What is timed side by side, each with the backend of the case in place of its own, and all
+        with the same address layout, another one in each round.
     cases : sequence of Case
-        A case in which a side fails is left out from then on.
+        What is first comes first in a round. A case in which a side fails is left out from then on;
+        where the worker was lost, the second time.
     images : Images
         With the reference.
     settings : GateSettings
-        Limits, the number of rounds, and the seed of the order of the sides.
-    look : int
-        1, or 2 for a second look, in which the order is another one.
+        Limits, and the seed of orders and layouts.
+    rounds : iterable of int
+        Their numbers, from 1.
+    end : float
+        By the monotonic clock: then no more is begun, but of the first `MIN_ROUNDS` rounds.
     launch : callable
         Starts a worker.
     watcher : Watcher
@@ -145,18 +148,25 @@ def measure(
     left: defaultdict[BackendSpec, list[Case]] = defaultdict(list)
     for case in cases:
         left[case.backend].append(case)
-    for number in range(1, settings.rounds + 1):
+    lost: set[Case] = set()
+    shared = layout.can_be_shared()
+    for number in rounds:
         for backend, own in left.items():
-            again = "a second look, " if look > 1 else ""
-            watcher.step(f"{again}round {number}: {backend}")
-            arms = [dataclasses.replace(side, backend=backend) for side in sides]
+            if number > MIN_ROUNDS and time.monotonic() > end:
+                watcher.step("the time is up")
+                continue
+            watcher.step(f"round {number}: {backend}")
+            pages = layout.of_round(settings.seed, number) if shared else None
+            arms = [dataclasses.replace(side, backend=backend, layout=pages) for side in sides]
             pending = list(own)
             # Again where a worker is lost: for what is left of the round.
             while pending:
                 with _talks(arms, images.dataset, settings, launch) as talks:
-                    for sample in _round(talks, pending, images, number, look):
+                    for sample in _round(talks, pending, images, number):
                         if sample.status != "ok" and sample.case in own:
-                            own.remove(sample.case)
+                            if sample.status not in ENDING or sample.case in lost:
+                                own.remove(sample.case)
+                            lost.add(sample.case)
                         take(sample)
 
 
@@ -179,25 +189,26 @@ def _talks(
 
 
 def _round(
-    talks: list[Conversation], pending: list[Case], images: Images, number: int, look: int
+    talks: list[Conversation], pending: list[Case], images: Images, number: int
 ) -> Iterator[Sample]:
     """Take cases of one backend from those that are pending, until none is or a worker is lost."""
     lacking = _starts(talks)
     live = [talk for talk in talks if talk.arm.side not in lacking]
     while pending:
         case = pending.pop(0)
-        sample = partial(sample_of, case, look=look, round=number)
+        sample = partial(sample_of, case, round=number)
         # Also where a side lacks the backend: what another finds is right or wrong by itself.
-        calls, failed = _check(live, case, images)
+        checked, failed = _check(live, case, images)
         failed = {**lacking, **failed}
+        # The same number for all, since they are to be measured alike.
+        calls = max((reply.calls for reply in checked.values()), default=1)
         spent, block = 0.0, 0
-        for order in _orders(live, f"{talks[0].settings.seed}/{look}/{number}/{case}"):
-            # Only after both blocks of a pair.
-            if failed or (block % 2 == 0 and spent > ARM_SECONDS):
+        seed = f"{talks[0].settings.seed}/{case}"
+        for turn, order in orders(live, seed=seed, number=number):
+            if failed or (block and round_over(block, spent)):
                 break
             block += 1
-            # One CPU for both blocks of a pair, and each has its turn over the rounds.
-            cpu = cpu_of(case, number + (block - 1) // 2)
+            cpu = cpu_of(case, turn)
             objects = sum(images.objects[: case.n_images])
             for talk in order:
                 side = talk.arm.side
@@ -207,25 +218,20 @@ def _round(
                     failed[side] = reply
                     continue
                 spent += reply.seconds / len(live) * calls
-                told = {"seconds": reply.seconds, "objects": reply.objects, "calls": calls}
-                yield sample(block=block, side=side, status="ok", **told)
+                ready = checked[side]
+                yield sample(
+                    block=block,
+                    side=side,
+                    status="ok",
+                    calls=calls,
+                    peak_mib=ready.peak_mib,
+                    tasks=ready.tasks,
+                    **msgspec.structs.asdict(reply),
+                )
         for side, how in failed.items():
             yield sample(block=block, side=side, status=how.status, cause=how.cause)
         if any(failed[talk.arm.side].status in ENDING for talk in live if talk.arm.side in failed):
             return
-
-
-def _orders(talks: list[Conversation], seed: str) -> Iterator[list[Conversation]]:
-    """Orders of the sides, a block each: a random one, then the same the other way round.
-
-    So each side comes first as often as last: the same call takes some per cent longer where another
-    one's came before it. What gets slower or faster in the meantime cancels, too.
-    """
-    rng = random.Random(seed)  # noqa: S311  (an order, not a secret)
-    for _ in range(MOST_PAIRS):
-        order = rng.sample(talks, len(talks))
-        yield order
-        yield order[::-1]
 
 
 def _starts(talks: Sequence[Conversation]) -> dict[str, Failed]:
@@ -251,18 +257,11 @@ def _starts(talks: Sequence[Conversation]) -> dict[str, Failed]:
 
 def _check(
     talks: Sequence[Conversation], case: Case, images: Images
-) -> tuple[int, dict[str, Failed]]:
-    """Compare with the reference and warm up, on all sides at once.
-
-    Returns
-    -------
-    tuple
-        The calls of a sample, the same number for all, since they are to be measured alike; and how
-        sides failed.
-    """
+) -> tuple[dict[str, Checked], dict[str, Failed]]:
+    """Compare with the reference and warm up, on all sides at once; how each did, and how it failed."""
     # All are heard, also after one has failed: an answer that is left would be taken for the next.
     hear = {talk.arm.side: talk.check(case, images.folder) for talk in talks}
     replies = {side: hear_one() for side, hear_one in hear.items()}
-    calls = [reply.calls for reply in replies.values() if isinstance(reply, Checked)]
+    checked = {side: reply for side, reply in replies.items() if isinstance(reply, Checked)}
     failed = {side: reply for side, reply in replies.items() if isinstance(reply, Failed)}
-    return max(calls, default=1), failed
+    return checked, failed

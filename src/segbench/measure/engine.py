@@ -1,11 +1,15 @@
-"""The engine: every arm once a block, in random order, each in a worker process of its own."""
+"""The engine: rounds of fresh processes, in which every arm is timed beside the others.
+
+Two processes of one program differ for as long as they live, so a case is measured in several, each
+time with new ones of all arms. In a round there are a few blocks, in which each arm is timed once.
+"""
 
 from __future__ import annotations
 
-import random
+import math
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,10 +27,11 @@ from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
 from segbench.measure.protocol import Checked, Failed, Made, Refused
 from segbench.measure.settings import PHASES
-from segbench.measure.stopping import Tally
+from segbench.measure.stopping import Tally, orders, round_over
 from segbench.measure.workers import END_SECONDS, Arm, Conversation
 from segbench.results import records
 from segbench.results.records import Case, Header, Records, Sample, Writer, sample_of
+from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,10 +48,12 @@ TRUTH_IMAGES = 20
 # Where the time goes is looked at with so many images, or the smallest size.
 PROFILE_IMAGES = 20
 
-# Up to so many images each case is measured in two rounds, the second one in new processes: two
-# processes of one program differ for as long as they live, where arrays lie in memory that they
-# keep. Larger arrays get new memory in every call, and would take long to be compared again.
-ANEW_IMAGES = 50
+# How often a fresh process is looked at for what its start costs.
+PROFILES = 3
+
+# Where a case was compared in an earlier round and its calls take long, a worker is warmed up with
+# so many of its images.
+FEW_IMAGES = 20
 
 NOT_TRIED = "not tried: "
 
@@ -224,9 +231,9 @@ class _Lane:
     backend: BackendSpec
     talk: Conversation
     pools: list[str] = field(default_factory=list)
-    # A backend that failed once is out: nothing more of it is tried. 0: it failed when it started.
+    # Of a backend that failed nothing as large is tried again. 0: it failed when it started.
     failure: Failed | None = None
-    failed_at: int = 0
+    failed_at: float = math.inf
     # Of the size at hand, by phase.
     ready: dict[str, Checked] = field(default_factory=dict)
 
@@ -279,15 +286,16 @@ class _Engine:
             raise InputError(f"the reference {BASELINE} failed on {name}: {made.cause}")
         return made
 
-    def _start_anew(self) -> None:
-        """End the workers of all that are left, and start others."""
+    def _start_anew(self, sizes: Sequence[int]) -> None:
+        """End all workers, and start others for those that have something to do at some sizes."""
         self.watcher.step("starting the workers anew", steps=0)
-        live = self._live()
-        workers.stop_all((lane.talk for lane in live), grace=END_SECONDS)
-        for lane in live:
+        self.stop(grace=END_SECONDS)
+        self.talks.clear()
+        # What one that fails now has measured of smaller sizes stays.
+        lanes = self._live(sizes[0])
+        for lane in lanes:
             lane.talk = self._talk(lane.backend)
-        # What one that fails now has measured of small sizes stays.
-        self._start(live, size=ANEW_IMAGES + 1)
+        self._start(lanes, size=sizes[0])
 
     def _talk(self, backend: BackendSpec) -> Conversation:
         arm, asked_for, dataset = Arm(backend=backend), self.settings, self.dataset
@@ -308,8 +316,8 @@ class _Engine:
             else:
                 lane.pools = reply.thread_pools
 
-    def _live(self) -> list[_Lane]:
-        return [lane for lane in self.lanes if lane.failure is None]
+    def _live(self, size: int) -> list[_Lane]:
+        return [lane for lane in self.lanes if size < lane.failed_at]
 
     def _fail(self, lane: _Lane, failure: Failed, what: str = "", *, size: int) -> None:
         lane.failure, lane.failed_at = Failed(failure.status, what + failure.cause), size
@@ -330,97 +338,119 @@ class _Engine:
                 continue
             self.told.add(sample.case)
             lane = lanes.get(sample.backend)
-            if lane and lane.failure is None:
-                self._fail(lane, Failed(sample.status, sample.cause), size=sample.n_images)
+            if lane and sample.n_images < lane.failed_at:
+                lane.failure = Failed(sample.status, sample.cause)
+                lane.failed_at = sample.n_images
         self.origin -= max((sample.at or 0.0 for sample in samples), default=0.0)
         self.withheld -= max((sample.withheld_seconds or 0.0 for sample in samples), default=0.0)
 
     def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: Writer) -> None:
-        """Time all cases, size by size, each in blocks; small sizes in two rounds."""
+        """Time all cases, round by round, until each has been measured enough."""
         self.objects, self.writer = objects, writer
-        small = [size for size in sizes if size <= ANEW_IMAGES]
-        # A step is a comparison, a case, or a profile.
-        visits, lanes, phases = len(small) + len(sizes), len(self.lanes), len(self.settings.phases)
-        self.watcher.plan(visits * (lanes + phases) + lanes)
-        if self.tallies and not any(self._todo(size, 2) for size in sizes):
+        done, fresh = 0, True
+        for number in range(1, self.settings.rounds + 1):
+            todo = {size: self._todo(size, number) for size in sizes}
+            todo = {size: phases for size, phases in todo.items() if phases}
+            if not todo:
+                continue
+            # A step is a comparison or a case: of this round, and of those that all take.
+            steps = sum(len(self.lanes) + len(phases) for phases in todo.values())
+            more = max(0, min(self.settings.rounds, MIN_ROUNDS) - number)
+            self.watcher.plan(done + steps * (1 + more) + PROFILES * len(self.lanes))
+            if not fresh:
+                self._start_anew([*todo])
+            for size, phases in todo.items():
+                self._measure_size(size, phases, number)
+            fresh, done = False, done + steps
+        self.watcher.plan(done + PROFILES * len(self.lanes))
+        if not done:
             self.watcher.note("nothing is left to measure")
-        used = any(self._todo(size, 1) for size in small)
-        for size in small:
-            self._measure_size(size, 1)
-        if used and any(self._todo(size, 2) for size in small):
-            self._start_anew()
-        for size in sizes:
-            self._measure_size(size, 2 if small else 1)
-
-    def _measure_size(self, size: int, number: int) -> None:
-        """Take what a size lacks in a round."""
-        todo = self._todo(size, number)
-        for lane in self.lanes:
-            self.watcher.step(f"{size} images: comparing {lane.backend} with the reference")
-            if todo and lane.failure is None:
-                self._check(lane, size)
-            # Of a size that was finished earlier, a backend that fails now keeps its samples.
-            if lane.failure and todo and size >= lane.failed_at:
-                self._record_failure(lane, size)
-        for phase in self.settings.phases:
-            self.watcher.step(f"{size} images: {phase}")
-            while phase in todo and not self._over(size, phase, number):
-                self._take_block(size, phase, number)
 
     def _todo(self, size: int, number: int) -> list[str]:
-        """The phases of a size that a round has something left to measure of."""
-        return [phase for phase in self.settings.phases if not self._over(size, phase, number)]
+        """The phases of a size that are not over, and that a round has not been taken of."""
+        live = [lane.backend for lane in self._live(size)]
+        tallies = {phase: self.tallies[size, phase] for phase in self.settings.phases}
+        return [
+            phase
+            for phase, tally in tallies.items()
+            if live and number not in tally.whole_rounds(live) and not tally.over(live)
+        ]
 
-    def _over(self, size: int, phase: str, number: int) -> bool:
-        """Whether a round of a case is over."""
-        tally, live = self.tallies[size, phase], [lane.backend for lane in self._live()]
-        return not live or tally.over(live, number if size <= ANEW_IMAGES else 0)
+    def _measure_size(self, size: int, phases: Sequence[str], number: int) -> None:
+        """Take a round of some phases of a size."""
+        for lane in self.lanes:
+            self.watcher.step(
+                f"round {number}, {size} images: comparing {lane.backend} with the reference"
+            )
+            if size < lane.failed_at:
+                self._check(lane, size, phases)
+            if size >= lane.failed_at:
+                # One that failed in an earlier part of this run is started for smaller sizes only.
+                lane.talk.worker.stop()
+                self._record_failure(lane, size)
+        for phase in phases:
+            self.watcher.step(f"round {number}, {size} images: {phase}")
+            self._take_round(size, phase, number)
 
-    def _check(self, lane: _Lane, size: int) -> None:
+    def _check(self, lane: _Lane, size: int, phases: Sequence[str]) -> None:
         """Make the cases of a size ready: run each phase once, compare, warm up."""
         # A warm call is not what is to be timed where the files are to be cold.
         seconds = workers.SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared. And `process` last: the
         # pixels that it is given would count in the memory of what comes after it.
-        phases = [phase for phase in PHASES if phase in {*self.settings.phases, "pipeline"}]
+        timed = (self.tallies[size, phase].seconds for phase in self.settings.phases)
+        if not any(lane.backend in seconds for seconds in timed):
+            phases = [phase for phase in PHASES if phase in {*phases, "pipeline"}]
         for phase in sorted(phases, key=lambda phase: phase == "process"):
             self._cool(size)
             case = Case(lane.backend, size, phase)
-            reply = lane.talk.check(case, self.folder, sample_seconds=seconds)()
+            long = size > FEW_IMAGES and self.tallies[size, phase].takes_long(lane.backend)
+            few = FEW_IMAGES if long else 0
+            reply = lane.talk.check(case, self.folder, sample_seconds=seconds, few=few)()
             if isinstance(reply, Failed):
                 self._fail(lane, reply, f"{phase} of {size} images: ", size=size)
                 return
             lane.ready[phase] = reply
 
-    def _take_block(self, size: int, phase: str, number: int) -> None:
-        """Time every backend once, in random order."""
+    def _take_round(self, size: int, phase: str, number: int) -> None:
+        """Time every backend a few times, in blocks of one sample of each."""
+        tally = self.tallies[size, phase]
+        # Seeded by the round, so that a run that goes on later takes the orders it would have taken.
+        seed, before = f"{self.settings.seed}/{size}/{phase}", tally.spent
+        blocks = orders(self.lanes, seed=seed, number=number)
+        for count, (turn, order) in enumerate(blocks, start=1):
+            self._take_block(size, phase, number, order, turn=turn)
+            live = self._live(size)
+            if not live or round_over(count, (tally.spent - before) / len(live)):
+                return
+
+    def _take_block(
+        self, size: int, phase: str, number: int, order: Sequence[_Lane], *, turn: int
+    ) -> None:
+        """Time every backend once."""
         tally = self.tallies[size, phase]
         block = tally.next_block()
-        self.watcher.step(f"{size} images: {phase}, block {block}", steps=0)
-        # Seeded by the block, so that a run that goes on later takes the order it would have taken.
-        order = random.Random(f"{self.settings.seed}/{size}/{phase}/{block}")  # noqa: S311  (an order, not a secret)
         withheld = machines.withheld_seconds()
         if withheld is not None:
             withheld = round(withheld - self.withheld, 3)
-        for lane in order.sample(self.lanes, len(self.lanes)):
+        for lane in order:
             case = Case(lane.backend, size, phase)
-            sample = None if lane.failure else self._sample(lane, case, block)
+            sample = self._sample(lane, case, block, turn) if size < lane.failed_at else None
             if sample:
                 sample = replace(sample, round=number, withheld_seconds=withheld)
                 self.writer.append(sample)
                 tally.add(sample)
-            # One that failed at a larger size keeps what the first round of this one has.
-            elif size >= lane.failed_at:
+            else:
                 self._record_failure(lane, size, phase=phase, block=block)
 
-    def _sample(self, lane: _Lane, case: Case, block: int) -> Sample | None:
+    def _sample(self, lane: _Lane, case: Case, block: int, turn: int) -> Sample | None:
         """Take a sample; None where the backend failed."""
         ready, cached = lane.ready[case.phase], self._cool(case.n_images)
         reply = lane.talk.time(
             case.phase,
             calls=ready.calls,
             objects=sum(self.objects[: case.n_images]),
-            cpu=workers.cpu_of(case, block),
+            cpu=workers.cpu_of(case, turn),
             warm=self.settings.cache == "warm",
         )
         if isinstance(reply, Failed):
@@ -435,6 +465,7 @@ class _Engine:
             calls=ready.calls,
             first_seconds=ready.seconds,
             idle_mib=ready.idle_mib,
+            tasks=ready.tasks,
             at=round(time.perf_counter() - self.origin, 6),
             cached=cached,
             # Its seconds, those that were not timed, and the objects.
@@ -464,12 +495,14 @@ class _Engine:
     def profile(self, sizes: Sequence[int], out: Path) -> None:
         """Find out where the time of each backend goes, one at a time, in a fresh process."""
         size = max((size for size in sizes if size <= PROFILE_IMAGES), default=sizes[0])
-        done = {profile.backend for profile in records.read_profiles(out)}
-        for lane in self.lanes:
+        done = Counter(profile.backend for profile in records.read_profiles(out))
+        # One of each after the other, so that what is slow for a while is so for all.
+        for lane in [*self.lanes] * PROFILES:
             backend = lane.backend
             self.watcher.step(f"where the time of {backend} goes")
-            if lane.failure or backend in done:
+            if size >= lane.failed_at or done[backend] >= PROFILES:
                 continue
+            done[backend] += 1
             talk = self._talk(backend)
             reply = talk.profile(count=size)
             talk.worker.stop(grace=END_SECONDS)

@@ -11,7 +11,7 @@ import msgspec
 from segbench import jsonl
 
 # Grows when a request asks for something else than before: an older worker would do without it.
-NUMBER = 2
+NUMBER = 3
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
@@ -56,8 +56,9 @@ class Reference(Message, frozen=True):
 class Check(Message, frozen=True):
     """Make a case ready: run its phase once, compare the result with the reference, warm up.
 
-    `sample_seconds` is how long a sample is to last at the least. Answered by `Checked` or
-    `Failed`.
+    `sample_seconds` is how long a sample is to last at the least. Where `few` is not 0, the case
+    was compared in an earlier process and its calls take long: it is neither run nor compared, but
+    warmed up with the first `few` images, those of `few_pattern`. Answered by `Checked` or `Failed`.
     """
 
     phase: str
@@ -65,6 +66,8 @@ class Check(Message, frozen=True):
     n_images: int
     folder: str
     sample_seconds: float
+    few: int = 0
+    few_pattern: str = ""
 
 
 class Time(Message, frozen=True):
@@ -112,27 +115,31 @@ class Made(Message, frozen=True):
 class Checked(Message, frozen=True):
     """A case is ready.
 
-    `seconds` and the memory at its peak, in MiB, are those of its first call, the idle one that of
-    the worker before any; `difference` says how its result differs from the reference (empty: it
-    agrees), `calls` how many make a sample.
+    `seconds` and the memory at its peak, in MiB, are those of its first call (None where it was
+    warmed up with fewer images), the idle one that of the worker before any; `difference` says how
+    its result differs from the reference (empty: it agrees), `calls` how many make a sample.
+    `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one.
     """
 
-    seconds: float
+    seconds: float | None
     difference: str
     idle_mib: float
     peak_mib: float | None
     calls: int
+    tasks: int | None = None
 
 
 class Timed(Message, frozen=True):
     """A sample: mean seconds of its calls, and the objects found, if any.
 
+    `cpu_seconds` is what the worker and its children worked, as a mean, too.
     `untimed_seconds` went into getting ready for it: the call that is not timed, and the collection
     of what the last sample left.
     """
 
     seconds: float
     objects: int | None
+    cpu_seconds: float
     untimed_seconds: float = 0.0
 
 

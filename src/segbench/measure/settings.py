@@ -21,6 +21,7 @@ from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
 from segbench.errors import InputError
 from segbench.measure import machine
 from segbench.pipeline import PipelineParams
+from segbench.results.outcome import Thresholds
 from segbench.results.records import Case
 
 if TYPE_CHECKING:
@@ -198,16 +199,16 @@ class Limits:
     Attributes
     ----------
     precision : float
-        It ends when the 95% interval of every ratio is narrower than plus and minus this share,
-        after 14, 20, 28, 40, ... blocks.
-    blocks : int
-        Or after so many blocks.
+        It ends when every ratio is settled: its 95% interval is narrower than plus and minus this
+        share, or says already what there is to say.
+    rounds : int
+        Or after so many rounds of new processes.
     seconds : float
         Or, once it has as many as an interval needs, after so many seconds inside timed calls.
     """
 
     precision: float
-    blocks: int
+    rounds: int
     seconds: float
 
 
@@ -217,13 +218,18 @@ class RunSettings(Settings):
 
     precision: float = _option(
         0.03,
-        "A case (phase and size) ends when every ratio is known to plus and minus this share.",
+        "A case (phase and size) ends when every ratio is known to plus and minus this share, or "
+        "is clear anyhow.",
         most=1.0,
     )
-    blocks: int = _option(40, "Or when every backend was timed so often.", least=1)
+    rounds: int = _option(
+        10,
+        "Or after so many rounds, each in new processes; ratios have intervals from 5 on.",
+        least=1,
+    )
     case_seconds: float = _option(
-        8.0,
-        "Or after so many seconds of timed calls, but not before 5 blocks.",
+        10.0,
+        "Or after so many seconds of timed calls, but not before 5 rounds.",
         metavar="SECONDS",
         most=LONGEST_LIMIT,
     )
@@ -241,20 +247,65 @@ class RunSettings(Settings):
     @property
     def limits(self) -> Limits:
         """How long a case goes on."""
-        return Limits(precision=self.precision, blocks=self.blocks, seconds=self.case_seconds)
+        return Limits(precision=self.precision, rounds=self.rounds, seconds=self.case_seconds)
+
+
+def parse_thresholds(text: str) -> Thresholds:
+    """Read thresholds, ``0.05``, ``open=0.2`` or ``0.05,open=0.2,read:20=0.1``.
+
+    Raises
+    ------
+    InputError
+        If one is not a share above 0, up to 1, or names no phase.
+    """
+    usual, named = Thresholds.usual, []
+    for word in text.split(","):
+        name, _, share = word.strip().rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= 1:
+            raise InputError(f"threshold {word.strip()!r}: give a share above 0, up to 1, as 0.05")
+        if not name:
+            usual = value
+            continue
+        phase, *others = name.split(":", 2)
+        # As a case is named, or none would fit.
+        numbers = [size.isdecimal() and not size.startswith("0") for size in others[:1]]
+        if phase not in PHASES or not all(numbers):
+            raise InputError(
+                f"threshold {word.strip()!r}: name a phase ({', '.join(PHASES)}), as open=0.2, or a "
+                "phase and a number of images, as open:20=0.2"
+            )
+        for spec in others[1:]:
+            parse_spec(spec)
+        named.append((name, value))
+    return Thresholds(usual, tuple(named))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings(Settings):
     """Settings of a gate."""
 
-    threshold: float = _option(
-        0.05, "A case that takes longer by more than this share is a regression.", most=1.0
+    threshold: Thresholds = _option(  # noqa: RUF009  (a field, as the others)
+        Thresholds,
+        "A slow-down by this share is to be found, as a regression; of a phase or a case of its own "
+        "with its name, as in `0.05,open=0.2`.",
+        metavar="SHARE,...",
+        read=parse_thresholds,
+        shown=str(Thresholds()),
     )
     rounds: int = _option(
-        8,
-        "How often either side is started anew; a round gives one ratio of each case.",
+        32,
+        "How often either side is started anew at the most; a round gives one ratio of each case.",
         least=5,
+    )
+    measure_seconds: float = _option(
+        300.0,
+        "No round begins after so many seconds of measuring, but not before 5 rounds.",
+        metavar="SECONDS",
+        most=LONGEST_LIMIT,
     )
 
 

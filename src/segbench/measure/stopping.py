@@ -1,14 +1,15 @@
-"""When a case has been measured enough: one rule, for the engine, for resuming and for the report."""
+"""When a round of a case is over, and when the case is: for runs, for gates and for the report."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from segbench.backends.registry import BASELINE
-from segbench.stats import MIN_BLOCKS, narrow, paired_ratio
+from segbench.stats import MARGIN, MIN_ROUNDS, narrow, of_rounds, round_logs, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,37 +19,62 @@ if TYPE_CHECKING:
     from segbench.results.records import Sample
     from segbench.stats import Ratio
 
-# Of few blocks, the intervals that are narrow are those that came out narrow by luck.
-MIN_PRECISE_BLOCKS = 14
+T = TypeVar("T")
+
+# In each round a case is timed in so many pairs of blocks at the most, and in as many as fit these
+# seconds of each arm; in one block alone where a call takes longer, for which calls on few images are
+# enough to warm a process up. What is left of the noise by then is that from process to process: in
+# recorded rounds a fourth pair made it smaller nowhere.
+MOST_PAIRS = 3
+ARM_SECONDS = 0.3
+
+# Rounds after which is asked whether a case is settled. A rule that stops at narrow intervals prefers
+# those that are too narrow by chance, the more so the more often it asks.
+LOOKS = (5, 7, 10, 14, 20, 28, 40, 56, 80)
+
+# A difference whose p is below this is settled: no more rounds could undo it.
+SETTLED = 0.001
 
 REASONS = {
-    "precision": "every ratio's interval is narrow enough",
-    "blocks": "the limit of blocks",
+    "settled": "every ratio is clear, or known to the precision that was asked for",
+    "rounds": "the limit of rounds",
     "time": "the limit of time",
 }
 
 
-def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limits) -> str:
+def orders(arms: Sequence[T], *, seed: str, number: int) -> Iterator[tuple[int, list[T]]]:
+    """Orders of the arms in a round, a block each: a random one, then the same the other way round.
+
+    So each comes before another as often as after it: the same call takes some per cent longer where
+    another one's came before it, and what gets slower or faster in the meantime cancels, too. Every
+    other round begins the other way round, for the sake of those that have one block a round. With
+    each order comes the turn of a CPU, for what works on one: the same for both orders of a pair.
+    """
+    for pair in range(MOST_PAIRS):
+        rng = random.Random(f"{seed}/{(number + 1) // 2}/{pair}")  # noqa: S311  (an order, not a secret)
+        order = rng.sample(arms, len(arms))
+        turn = (number + 1) // 2 + pair
+        both = [(turn, order), (turn, order[::-1])]
+        yield from both if number % 2 else both[::-1]
+
+
+def round_over(blocks: int, spent: float) -> bool:
+    """Whether a round is over after so many blocks, and so many seconds of each arm in them."""
+    return spent > ARM_SECONDS and (blocks == 1 or blocks % 2 == 0)
+
+
+def ended(ratios: Iterable[Ratio], *, rounds: int, seconds: float, limits: Limits) -> str:
     """Why a case is over.
 
-    Whether the intervals are narrow enough is asked seldom: after 14 blocks, and then whenever
-    there are about 1.4 times as many. A rule that stops at narrow intervals prefers those that are
-    too narrow by chance, the more so the fewer the blocks and the more often it asks: asked after
-    every block from the fifth on, the interval at the end covered the true ratio in 91 to 94% of
-    simulations.
-
-    Simulated by this rule, with a precision of 3% and up to 40 blocks of ratios that vary by 1.5 to
-    6%, it covers 94 to 96% (normal, Laplace, t with 3 degrees of freedom, normal with a tenth of
-    the blocks five times as wide). What is left of the preference: of 6% normal noise 16% end after
-    14 blocks, and of these 83% are covered. Of noise that lasts from block to block (correlation
-    0.5) it covers 84 to 87%; without the widening of `paired_ratio` it would cover 75 to 80%.
+    How often the intervals cover the truth through this rule is told at
+    :class:`segbench.stats.Ratio`.
 
     Parameters
     ----------
     ratios : iterable of Ratio
         Of every backend that is still measured, to the baseline; looked at only if they decide.
-        With none, no precision is reached, and a limit ends the case.
-    blocks : int
+        With none nothing is settled, and a limit ends the case.
+    rounds : int
         How many have been taken.
     seconds : float
         Inside the timed calls of all backends so far.
@@ -60,22 +86,19 @@ def ended(ratios: Iterable[Ratio], *, blocks: int, seconds: float, limits: Limit
     str
         One of `REASONS`; empty while the case is to go on.
     """
-    if blocks >= limits.blocks:
-        return "blocks"
-    if blocks < MIN_BLOCKS:
-        return ""
-    known = (narrow(ratio, precision=limits.precision) for ratio in ratios)
-    if _asked_after(blocks) and next(known, False) and all(known):
-        return "precision"
-    return "time" if seconds >= limits.seconds else ""
+    known = (settled(ratio, precision=limits.precision) for ratio in ratios)
+    if rounds in LOOKS and next(known, False) and all(known):
+        return "settled"
+    if rounds >= limits.rounds:
+        return "rounds"
+    return "time" if rounds >= MIN_ROUNDS and seconds >= limits.seconds else ""
 
 
-def _asked_after(blocks: int) -> bool:
-    """Whether the intervals are looked at: after 14, 20, 28, 40, 56, 79, 112, ... blocks."""
-    if blocks < MIN_PRECISE_BLOCKS:
-        return False
-    doublings = round(2 * math.log2(blocks / MIN_PRECISE_BLOCKS)) / 2
-    return blocks == round(MIN_PRECISE_BLOCKS * 2**doublings)
+def settled(ratio: Ratio, *, precision: float) -> bool:
+    """Whether more rounds of a ratio would tell nothing that need be known."""
+    certain = ratio.p(margin=MARGIN) < SETTLED
+    said = verdict(ratio, margin=MARGIN, certain=certain)
+    return said in ("faster", "slower", "no difference") or narrow(ratio, precision=precision)
 
 
 @dataclass
@@ -100,21 +123,21 @@ class Tally:
         """Number of the block that comes after all that have samples."""
         return max(self.rounds, default=0) + 1
 
-    def over(self, backends: Sequence[BackendSpec], number: int = 0) -> bool:
-        """Whether some backends have been measured enough: at all, or in a round of two.
+    def takes_long(self, backend: BackendSpec) -> bool:
+        """Whether calls of a backend are known to take longer than `ARM_SECONDS`."""
+        times = [*self.seconds.get(backend, {}).values()]
+        return bool(times) and float(np.median(times)) > ARM_SECONDS
 
-        The first round is over when twice as much would be enough, the second when it has as many
-        blocks as the first, but for one.
-        """
-        blocks = min(len(self.seconds.get(backend, ())) for backend in backends)
-        taken = Counter(self.rounds.values())
-        if number == 1 and taken[2]:
-            return True
-        if number == 2 and taken[2] + 1 < taken[1] and blocks < self.limits.blocks:
-            return False
-        share = 2 if number == 1 else 1
-        ratios, seconds = self._ratios(backends), share * self.spent
-        return bool(ended(ratios, blocks=share * blocks, seconds=seconds, limits=self.limits))
+    def whole_rounds(self, backends: Sequence[BackendSpec]) -> set[int]:
+        """The rounds in which each of some backends has a sample."""
+        taken = ({self.rounds[block] for block in self.seconds.get(one, ())} for one in backends)
+        return set.intersection(*taken)
+
+    def over(self, backends: Sequence[BackendSpec]) -> str:
+        """Why some backends have been measured enough, as `ended` says it; empty if they have not."""
+        rounds = len(self.whole_rounds(backends))
+        ratios = self._ratios(backends)
+        return ended(ratios, rounds=rounds, seconds=self.spent, limits=self.limits)
 
     def _ratios(self, backends: Sequence[BackendSpec]) -> Iterator[Ratio]:
         """Those of some backends to the baseline, one after the other as they are asked for."""
@@ -123,4 +146,5 @@ class Tally:
             own = self.seconds.get(backend, {})
             blocks = [block for block in own if block in baseline]
             if backend != BASELINE and blocks:
-                yield paired_ratio([own[b] for b in blocks], [baseline[b] for b in blocks])
+                seconds, usual = ([times[b] for b in blocks] for times in (own, baseline))
+                yield of_rounds(round_logs(seconds, usual, [self.rounds[b] for b in blocks]))

@@ -22,7 +22,7 @@ from segbench import agreement
 from segbench.backends import phases, registry
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import memory, protocol
+from segbench.measure import cputime, memory, protocol
 from segbench.measure.protocol import Check, Checked, Failed, Made, Reference, Refused, Time, Timed
 from segbench.measure.workers import kill_family
 from segbench.pipeline import PipelineParams, Segmentation
@@ -69,6 +69,8 @@ class Server:
         # Before any call that is looked at: what those leave behind is theirs.
         memory.settle()
         self.idle_mib = memory.resident_mib()
+        # Made anew with each case: a pool may have started by then.
+        self.clock = cputime.Clock()
 
     def check(self, request: Check) -> Checked:
         """Make a case ready."""
@@ -77,13 +79,23 @@ class Server:
             self.n_images = request.n_images
             self.ready.clear()
         memory.settle()
-        call = _slowed(self._call(request), self.slowdown)
+        self.clock = cputime.Clock()
+        call = self._call(request.phase, request.pattern, request)
+        if request.few:
+            # Whatever a process keeps from call to call is of a few images: larger arrays get new
+            # memory in every call.
+            self._call(request.phase, request.few_pattern, request, count=request.few)()
+            self.ready[request.phase] = call
+            self.paces[request.phase] = math.inf, request.n_images
+            _let_go()
+            return Checked(None, "", self.idle_mib, None, 1)
         memory.reset_peak()
         result, seconds = _timed(call)
         peak = memory.peak_mib()
         difference = None
         if request.phase == "read":
-            difference = agreement.first_different_image(result, _load_pixels(request))
+            pixels = _load_pixels(request.folder, request.n_images)
+            difference = agreement.first_different_image(result, pixels)
         elif isinstance(result, Segmentation):
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_difference(result, reference)
@@ -91,11 +103,12 @@ class Server:
             return Checked(seconds, difference, self.idle_mib, peak, 0)
         self.ready[request.phase] = call
         del result
+        tasks = None
+        if request.phase == "pipeline" and self._uses_dask:
+            tasks = phases.count_tasks(self.backend, request.pattern, self.params)
         calls = self._warm_up(call, request, seconds)
-        # What is there now stays: no collection before a sample need look at it.
-        gc.collect()
-        gc.freeze()
-        return Checked(seconds, "", self.idle_mib, peak, calls)
+        _let_go()
+        return Checked(seconds, "", self.idle_mib, peak, calls, tasks)
 
     def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
         """Call until calls do not get faster; how many of them make a sample."""
@@ -124,19 +137,31 @@ class Server:
                 call()
             with memory.uncollected():
                 untimed = time.perf_counter() - asked
+                before = self.clock.seconds()
                 result, seconds = _timed(call, request.calls)
+                worked = self.clock.seconds() - before
+                if self.slowdown:
+                    seconds += _busy(self.slowdown * worked)
+                    worked *= 1 + self.slowdown
         objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds / request.calls, objects, untimed)
+        return Timed(seconds / request.calls, objects, worked / request.calls, untimed)
 
-    def _call(self, request: Check) -> Callable[[], Any]:
-        """What a phase does, ready to be called."""
-        backend, pattern, params = self.backend, request.pattern, self.params
-        if request.phase == "open":
+    @property
+    def _uses_dask(self) -> bool:
+        return self.backend.reader.uses_dask or self.backend.processor.uses_dask
+
+    def _call(
+        self, phase: str, pattern: str, request: Check, *, count: int = 0
+    ) -> Callable[[], Any]:
+        """What a phase does, ready to be called; on the first `count` images, if given."""
+        backend, params = self.backend, self.params
+        if phase == "open":
             return partial(phases.open_images, backend, pattern)
-        if request.phase == "read":
+        if phase == "read":
             return partial(phases.read_images, backend, pattern)
-        if request.phase == "process":
-            return partial(phases.process_images, backend, _load_pixels(request), params)
+        if phase == "process":
+            pixels = _load_pixels(request.folder, count or request.n_images)
+            return partial(phases.process_images, backend, pixels, params)
         return partial(phases.run_pipeline, backend, pattern, params)
 
     def make_reference(self, request: Reference) -> Made:
@@ -176,19 +201,19 @@ def _timed(call: Callable[[], Any], calls: int = 1) -> tuple[Any, float]:
     return result, time.perf_counter() - started
 
 
-def _slowed(call: Callable[[], Any], share: float) -> Callable[[], Any]:
-    """The same call, made longer by a share of its time: the processor is busy with nothing."""
-    if not share:
-        return call
+def _busy(seconds: float) -> float:
+    """Be busy with nothing for so long, and say how long it was."""
+    started = time.perf_counter()
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return time.perf_counter() - started
 
-    def slower() -> Any:
-        result, seconds = _timed(call)
-        end = time.perf_counter() + share * seconds
-        while time.perf_counter() < end:
-            pass
-        return result
 
-    return slower
+def _let_go() -> None:
+    """Collect, and keep what is there now: no collection before a sample need look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _calls_of_a_sample(call: Callable[[], Any], seconds: float, least: float) -> int:
@@ -201,11 +226,10 @@ def _calls_of_a_sample(call: Callable[[], Any], seconds: float, least: float) ->
     return calls
 
 
-def _load_pixels(request: Check) -> NDArray[Any]:
+def _load_pixels(folder: str, count: int) -> NDArray[Any]:
     # All workers map the same file, so that its pixels are in memory once. As a plain array, not
     # a memmap: Dask treats a memmap as a file.
-    pixels = np.asarray(np.load(Path(request.folder) / "pixels.npy", mmap_mode="r"))
-    pixels = pixels[: request.n_images]
+    pixels = np.asarray(np.load(Path(folder) / "pixels.npy", mmap_mode="r"))[:count]
     pixels.max()  # touches every page: the timed call is not to wait for the mapping
     return pixels
 
@@ -244,9 +268,8 @@ def _started(request: Start, stack: ExitStack) -> Server:
     )
     server = Server(backend, params, request.slowdown)
     memory.warm_allocator()
-    # What the libraries made when they were imported stays: no collection need look at it again.
-    gc.collect()
-    gc.freeze()
+    # What the libraries made when they were imported stays, too.
+    _let_go()
     return server
 
 

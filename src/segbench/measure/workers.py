@@ -25,7 +25,7 @@ import psutil
 from segbench.backends import schedulers
 from segbench.backends.registry import BASELINE
 from segbench.images import datasets
-from segbench.measure import protocol
+from segbench.measure import layout, protocol
 from segbench.measure.memory import resident_mib
 from segbench.measure.protocol import Checked, Failed, Made, Profiled, Refused, Started, Timed
 
@@ -89,13 +89,17 @@ class Arm:
     python : Path, optional
         Interpreter in whose environment segbench is; None: this one.
     slowdown : float
-        Share by which its calls are made longer.
+        Share by which its calls are given more work.
+    layout : int, optional
+        Which address layout its process has, of those that processes can share; None: one of its
+        own, at random.
     """
 
     backend: BackendSpec = BASELINE
     side: str = ""
     python: Path | None = None
     slowdown: float = 0.0
+    layout: int | None = None
 
 
 class Worker(Protocol):
@@ -176,26 +180,32 @@ class Conversation:
         return _expected(self.worker.receive(limit=None), Made)
 
     def check(
-        self, case: Case, folder: str, *, sample_seconds: float = SAMPLE_SECONDS
+        self, case: Case, folder: str, *, sample_seconds: float = SAMPLE_SECONDS, few: int = 0
     ) -> Callable[[], Checked | Failed]:
         """Ask for a case to be run once, compared with the reference in `folder`, and warmed up.
 
-        Of the answer is looked at what only the worker knows, too: the time of the call alone, and
-        its peak.
+        With `few`, only warmed up, on so many images: for long calls of a case that was compared in
+        an earlier process. Of the answer is looked at what only the worker knows, too: the time of
+        the call alone, and its peak.
         """
         settings = self.settings
         pixels = case.n_images * math.prod(self.dataset.shape[:2])
         limit = settings.time_limit + COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
         end = time.monotonic() + limit
         pattern = datasets.lay_out(self.dataset, case.n_images)
-        self.worker.send(protocol.Check(case.phase, pattern, case.n_images, folder, sample_seconds))
+        few_pattern = datasets.lay_out(self.dataset, few) if few else ""
+        self.worker.send(
+            protocol.Check(
+                *(case.phase, pattern, case.n_images, folder, sample_seconds, few, few_pattern)
+            )
+        )
 
         def hear() -> Checked | Failed:
             reply = self.worker.receive(limit=max(0.0, end - time.monotonic()))
             checked = _expected(reply, Checked)
             if isinstance(checked, Failed):
                 return checked
-            if checked.seconds > settings.time_limit:
+            if (checked.seconds or 0.0) > settings.time_limit:
                 return _too_long(settings.time_limit)
             held = (checked.peak_mib or 0.0) / 1024
             if held > settings.memory_limit:
@@ -344,16 +354,24 @@ class WorkerProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         variables = worker_environment(native_threads=settings.native_threads)
         interpreter = str(arm.python or sys.executable)
-        self._process = subprocess.Popen(  # noqa: S603  (an interpreter, on segbench's own module)
-            # -P: what lies in the working folder is not to be taken for a library.
-            [interpreter, "-P", "-m", "segbench.measure.worker", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=foreign_environment(variables) if arm.python else variables,
-            # Ctrl-C is for the engine, which then stops its workers.
-            start_new_session=True,
-        )
+        # -P: what lies in the working folder is not to be taken for a library.
+        command = [interpreter, "-P", "-m", "segbench.measure.worker", str(os.getpid())]
+        placed: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if arm.layout is not None:
+            command[2:4] = ["-c", layout.START]
+            command.append(str(arm.layout))
+            variables["SEGBENCH_LAYOUT"] = layout.stack_pad(arm.layout)
+            placed = layout.fixed()
+        with placed:
+            self._process = subprocess.Popen(  # noqa: S603  (an interpreter, on segbench's own module)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=foreign_environment(variables) if arm.python else variables,
+                # Ctrl-C is for the engine, which then stops its workers.
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
         self._requests = self._process.stdin

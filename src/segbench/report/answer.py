@@ -15,9 +15,8 @@ from segbench.report.cells import (
     images,
     sizes_in_words,
 )
-from segbench.report.pairs import pairs_of
 from segbench.report.summary import cases_in, uses_dask
-from segbench.stats import MARGIN, MIN_BLOCKS
+from segbench.stats import MARGIN, MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,15 +39,19 @@ QUESTIONS = {
 # images, and with fewer.
 WITH_MOST = {
     "faster": "{dask} pays {where}: {pair}.",
-    "slower": "{dask} does not pay {where}: {pair}.",
+    "probably faster": "{dask} probably pays {where}: {pair}.",
     "no difference": "{dask} makes no difference {where}: {pair}.",
     "undecided": "Whether {dask} pays {where} is not decided: {pair}.",
+    "probably slower": "{dask} probably does not pay {where}: {pair}.",
+    "slower": "{dask} does not pay {where}: {pair}.",
 }
 WITH_FEWER = {
     "faster": "With {sizes} it pays.",
-    "slower": "With {sizes} it does not pay.",
+    "probably faster": "With {sizes} it probably pays.",
     "no difference": "With {sizes} it makes no difference.",
     "undecided": "With {sizes} whether it pays is not decided.",
+    "probably slower": "With {sizes} it probably does not pay.",
+    "slower": "With {sizes} it does not pay.",
 }
 LIKEWISE = "The same holds with {sizes}."
 FOR_PHASE = {"read": "for reading ", "process": "for processing "}
@@ -59,13 +62,17 @@ DASK_NOT_KNOWN = (
 )
 
 FASTEST = "{asked}, the fastest is {backend}: {time}."
+PROBABLY_FASTEST = "{asked}, the fastest is probably {backend}: {time}."
 AMONG_FASTEST = "{asked}, among the fastest is {backend}: {time}."
-NONE_FASTER = "{asked}, none was shown to be faster than {backend}: {time}."
+NONE_FASTER = "{asked}, none was shown for certain to be faster than {backend}: {time}."
 
 # What the others take beside it.
 BESIDE_IT = {
+    "faster": "Faster",
+    "probably faster": "Probably faster",
     "no difference": f"As fast, to within {MARGIN:.0%}",
     "undecided": "Not decided whether faster or slower",
+    "probably slower": "Probably slower",
     "slower": "Slower",
 }
 
@@ -76,13 +83,19 @@ UNPAIRED = (
 )
 NOTHING_RANKED = (
     f"Nothing is ranked: that takes {BASELINE}, which all are compared with, and another backend, "
-    f"timed to the end side by side in {MIN_BLOCKS} blocks or more."
+    f"timed to the end side by side in {MIN_ROUNDS} rounds of new processes or more."
 )
-RANGES = "The ranges in brackets are intervals of about 95%."
-MORE_BLOCKS = (
-    f"A difference is claimed where it is more than {MARGIN:.0%}, and more than chance gives among so "
-    "many comparisons; an interval on one side of 1 is a hint, no more. More blocks may tell: a run "
-    "without --quick, or with a longer --case-seconds."
+OLD_RUN = (
+    "A run of an earlier version of segbench, or one that was interrupted, has too few rounds of new "
+    "processes for intervals: measure again."
+)
+RANGES = "The ranges in brackets are 95% intervals."
+PROBABLY = (
+    "Probably: the whole interval lies on that side, but among so many comparisons chance is not "
+    f"excluded, or the difference may be of less than {MARGIN:.0%}."
+)
+MORE_ROUNDS = (
+    "More rounds may decide: a run without --quick, with more --rounds or a longer --case-seconds."
 )
 
 # A sentence that lists more is not read.
@@ -90,8 +103,15 @@ MOST_NAMED = 6
 
 # A backend with Dask is as good as its worst verdict on those without, and Dask as its best backend.
 # One that is undecided may yet turn out to be faster: it comes before one that makes no difference.
-FROM_WORST = ("slower", "undecided", "no difference", "faster")
-FROM_BEST = ("faster", "undecided", "no difference", "slower")
+FROM_WORST = (
+    "slower",
+    "probably slower",
+    "undecided",
+    "no difference",
+    "probably faster",
+    "faster",
+)
+FROM_BEST = ("faster", "probably faster", "undecided", "no difference", "probably slower", "slower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +138,10 @@ class Answer:
         return (*self.on_dask, *self.ranking, *self.notes)
 
 
-def answer(source: Source, summary: pd.DataFrame) -> Answer:
+def answer(source: Source, summary: pd.DataFrame, pairs: Pairs) -> Answer:
     """Whether Dask pays, which backend is the fastest, and what the others cost.
 
-    It is about the largest number of images for which ratios to the baseline have intervals, and
+    `pairs` are all of the source. The answer is about the largest number of images for which ratios to the baseline have intervals, and
     about the pipeline where that was measured; whether Dask pays is about the largest for which a
     backend with it was compared with one without. A backend is called the fastest only where it is
     so for certain; one whose result was wrong, or that failed, is named as such and never compared.
@@ -132,16 +152,21 @@ def answer(source: Source, summary: pd.DataFrame) -> Answer:
     failed = tuple(_failed(cases))
     if phase and not source.paired:
         return Answer(ranking=(UNPAIRED.format(kind=source.kind),), notes=failed)
-    pairs = pairs_of(source, summary, phase)
+    pairs = {key: pair for key, pair in pairs.items() if key[0] == phase}
     if not any(pair.known for pair in pairs.values()):
-        return Answer(ranking=(NOTHING_RANKED,), notes=failed)
+        old = (OLD_RUN,) if pairs else ()
+        return Answer(ranking=(NOTHING_RANKED,), notes=(*old, *failed))
     ok = [case for case in cases if case.ok]
     names = {case.backend: _called(source, case) for case in ok}
     contests = _contests(source, ok, pairs)
     best = _best(ok, pairs)
     others = _beside(best, pairs) if best else []
     told = [*others, *(found[max(found)] for found in contests.values())]
-    is_open = any(pair.verdict == "undecided" for pair in told)
+    said = {
+        pair.verdict for pair in (*told, *(one for by in contests.values() for one in by.values()))
+    }
+    probably = any(one.startswith("probably") for one in said)
+    notes = [RANGES, *[PROBABLY] * probably, *[MORE_ROUNDS] * (probably or "undecided" in said)]
     return Answer(
         on_dask=tuple(
             _whether_it_pays(dask, FOR_PHASE.get(phase, ""), found, names)
@@ -149,7 +174,7 @@ def answer(source: Source, summary: pd.DataFrame) -> Answer:
         )
         or (DASK_NOT_KNOWN,),
         ranking=tuple(_ranking(source, ok, best, others, names)) if best else (NOTHING_RANKED,),
-        notes=(f"{RANGES} {MORE_BLOCKS}" if is_open else RANGES, *failed),
+        notes=(" ".join(notes), *failed),
     )
 
 
@@ -211,11 +236,14 @@ def _best_with_dask(cases: Sequence[Case], pairs: Pairs) -> Pair | None:
         [case.backend for case in ordered if uses_dask(case.backend) == dask]
         for dask in (True, False)
     )
-    rivals = [[pairs[own, other, size] for other in without] for own in with_dask]
+    phase = ordered[0].phase
+    rivals = [[pairs[phase, size, own, other] for other in without] for own in with_dask]
     if not any(pair.known for own in rivals for pair in own):
         return None
     hardest = (
-        min(own, key=lambda one: (FROM_WORST.index(one.verdict), not one.known, -one.ratio.median))
+        min(
+            own, key=lambda one: (FROM_WORST.index(one.verdict), not one.known, -one.ratio.estimate)
+        )
         for own in rivals
     )
     return min(hardest, key=lambda one: (FROM_BEST.index(one.verdict), not one.known))
@@ -246,26 +274,33 @@ def _whether_it_pays(
 def _best(ok: Iterable[Case], pairs: Pairs) -> Case | None:
     """The fastest at the largest size at which a ratio to the baseline has an interval.
 
-    That is the baseline where none was shown to be faster; None where no ratio has an interval.
+    That is the baseline where none was shown for certain to be faster, or what was shown to be
+    faster than it, and than which none was shown to be; None where no ratio has an interval.
     """
     baseline = str(BASELINE)
-    ranked = [size for (_, other, size), pair in pairs.items() if other == baseline and pair.known]
+    ranked = [size for (_, size, _, other), one in pairs.items() if other == baseline and one.known]
     if not ranked:
         return None
-    shown = [case for case in ok if case.n_images == max(ranked)]
-    ahead = [case for case in shown if case.verdict == "faster"]
-    usual = [case for case in shown if case.backend == baseline]
-    return min(ahead or usual, key=lambda case: case.ratio_median)
+    shown = {case.backend: case for case in ok if case.n_images == max(ranked)}
+    # In the order of the run, whose first counts where two are alike.
+    best, left = baseline, list(shown)
+    while True:
+        left.remove(best)
+        beside = (pairs[shown[best].phase, max(ranked), one, best] for one in left)
+        ahead = [pair for pair in beside if pair.verdict == "faster"]
+        if not ahead:
+            return shown[best]
+        best = min(ahead, key=lambda pair: pair.ratio.estimate).backend
 
 
 def _beside(best: Case, pairs: Pairs) -> list[Pair]:
     """All others beside a backend, the fastest first; those that share no block with it last."""
     found = [
         pair
-        for (_, other, size), pair in pairs.items()
+        for (_, size, _, other), pair in pairs.items()
         if (other, size) == (best.backend, best.n_images)
     ]
-    return sorted(found, key=lambda one: (math.isnan(one.ratio.median), one.ratio.median))
+    return sorted(found, key=lambda one: (math.isnan(one.ratio.estimate), one.ratio.estimate))
 
 
 def _ranking(
@@ -278,6 +313,8 @@ def _ranking(
     """Which backend is the fastest, what may be as fast, and what the others cost beside it."""
     if all(pair.verdict == "slower" for pair in others):
         template = FASTEST
+    elif all(pair.verdict.endswith("slower") for pair in others):
+        template = PROBABLY_FASTEST
     else:
         template = NONE_FASTER if best.backend == str(BASELINE) else AMONG_FASTEST
     yield template.format(
@@ -319,14 +356,14 @@ def _takes(pair: Pair, other: str = "") -> str:
     """What a backend takes beside another, with the interval."""
     ratio = pair.ratio
     if not pair.known:
-        words, link = "has too few blocks in common", "with"
+        words, link = "has too few rounds in common", "with"
     # Where little time is left, a share of it misleads.
-    elif pair.verdict == "faster" and ratio.low >= 0.1:
+    elif pair.verdict.endswith("faster") and ratio.low >= 0.1:
         least, middle, most = (
-            f"{100 * (1 - one):.0f}" for one in (ratio.high, ratio.median, ratio.low)
+            f"{100 * (1 - one):.0f}" for one in (ratio.high, ratio.estimate, ratio.low)
         )
         words, link = f"takes {middle}% less time ({least} to {most}%)", "than"
     else:
         interval = format_interval(ratio.low, ratio.high, to=" to ")
-        words, link = f"takes {format_factor(ratio.median)} times as long ({interval})", "as"
+        words, link = f"takes {format_factor(ratio.estimate)} times as long ({interval})", "as"
     return f"{words} {link} {other}" if other else words

@@ -137,12 +137,12 @@ def multiple_cell(ratio: float | None) -> Cell:
 
 def finding_cell(ratio: Ratio | None, verdict: str, *, case: str = "") -> Cell:
     """A ratio, its interval where it has one, and what that shows; nothing where it is not known."""
-    if ratio is None or math.isnan(ratio.median):
+    if ratio is None or math.isnan(ratio.estimate):
         return NOTHING
-    text = format_multiple(ratio.median)
-    if not math.isnan(ratio.low):
+    text = format_multiple(ratio.estimate)
+    if ratio.known:
         text += f" ({format_interval(ratio.low, ratio.high)})"
-    return Cell(text, ratio.median, verdict, case=case)
+    return Cell(text, ratio.estimate, verdict, case=case)
 
 
 def status_cell(status: str) -> Cell:

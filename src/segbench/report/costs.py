@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
-
-import pandas as pd
+from statistics import median
+from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES
@@ -22,13 +21,16 @@ from segbench.report.cells import (
     sizes_in_words,
     status_cell,
 )
-from segbench.report.summary import Case, cases_in, wrong_backends
+from segbench.report.pairs import OPPOSITE
+from segbench.report.summary import Case, cases_in, ratio_of
 from segbench.report.tables import heads, pivot
 from segbench.results.records import PARTS
-from segbench.stats import MIN_BLOCKS, cost_model, crossings
+from segbench.stats import VERDICTS, cost_model, crossing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pandas as pd
 
     from segbench.report.cells import Row
     from segbench.results.records import Profile
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 # Through two sizes there is a line always: from three on it can be seen whether it fits.
 MIN_SIZES = 3
 
-# Share by which a median may be away from a line that is to say where two backends cross.
+# Share by which a median may be away from a line that is drawn.
 FITS = 0.2
 
 # Seconds: a cost below has been fitted to be none.
@@ -47,19 +49,17 @@ NOT_SEEN = 1e-9
 # Share of the wall time that the parts of a call may lack, or have too much.
 PARTS_OFF = 0.05
 
-UNEVEN = "time does not grow evenly: see the ratios"
-
 COLD_START = ("Import", "Start of scheduler", "First call", "Together", "Warm call")
 
 # Where a backend has the same verdict at every size, it has no crossover with the baseline.
 AT_EVERY_SIZE = {
     "faster": "faster at every size",
-    "slower": "slower at every size",
+    "probably faster": "probably faster at every size",
     "no difference": "no difference at any size",
+    "undecided": "undecided at every size",
+    "probably slower": "never in range: probably slower at every size",
+    "slower": "never in range: slower at every size",
 }
-
-# Seconds by block, by number of images.
-Times: TypeAlias = "dict[int, pd.Series[float]]"
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Against:
     Attributes
     ----------
     words : str
-        That, or why it is not known; a dash where too few sizes were measured of both.
+        That, or what is known of each size; a dash where no ratio has an interval.
     crossing : Crossing, optional
-        Where one overtakes the other, with both ends; None where no such number is named.
+        Where one overtakes the other; None where no such number is named.
     """
 
     words: str
@@ -112,30 +112,18 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
     found = []
     for phase in PHASES if source.paired else ():
         ok = [case for case in cases_in(summary, phase) if case.ok]
-        cases = collected((case.backend, case) for case in ok)
-        times = {backend: _times(source, own) for backend, own in cases.items()}
-        baseline = times.get(str(BASELINE), {})
-        for backend, own in times.items():
-            if len(own) >= MIN_SIZES:
-                beside = Against("the baseline")
-                if backend != str(BASELINE):
-                    said = {case.n_images: case.verdict for case in cases[backend]}
-                    beside = _against(own, baseline, said)
-                found.append(Line(phase, backend, tuple(own), *_fitted(own), beside))
+        for backend, cases in collected((case.backend, case) for case in ok).items():
+            if len(cases) >= MIN_SIZES:
+                sizes, medians = zip(
+                    *((one.n_images, one.seconds_median) for one in cases), strict=True
+                )
+                model = cost_model(sizes, medians)
+                away = (
+                    model.seconds(size) / one - 1 for size, one in zip(sizes, medians, strict=True)
+                )
+                beside = Against("the baseline") if backend == str(BASELINE) else against(cases)
+                found.append(Line(phase, backend, sizes, model, max(map(abs, away)), beside))
     return found
-
-
-def _times(source: Source, cases: Iterable[Case]) -> Times:
-    """The times of a backend's cases that a line may be drawn through, sizes ascending."""
-    times = {case.n_images: source.times[case.phase, case.n_images][case.backend] for case in cases}
-    return {size: own for size, own in times.items() if len(own) >= MIN_BLOCKS}
-
-
-def _fitted(times: Times) -> tuple[CostModel, float]:
-    """The line through the median times, and by what share one is away from it at the most."""
-    medians = {size: float(own.median()) for size, own in times.items()}
-    model = cost_model(list(medians), list(medians.values()))
-    return model, max(abs(model.seconds(size) / medians[size] - 1) for size in medians)
 
 
 def cost_table(lines: Sequence[Line]) -> Table | None:
@@ -158,10 +146,11 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
         ),
         note="A straight line through the median times of the sizes: what a call takes however few "
         "images it has, and what each image adds. Not seen: the times fit best without that cost. "
-        "Off: by how much a median is away from the line at the most. The numbers of images from or "
-        "up to which a backend is faster have intervals of about 95% in brackets; none is named "
-        f"where a line is off by more than {FITS:.0%}, or a verdict at some size says otherwise. "
-        "Never in range: neither overtakes the other between the smallest size and the largest.",
+        "Off: by how much a median is away from the line at the most. Against the baseline: what the "
+        "verdicts at the sizes say together, those of the tables of ratios. Where one backend "
+        "overtakes the other, it does between the two sizes in brackets; the number before them is "
+        "where the ratios between these would be 1. Never in range: not between the smallest size "
+        "and the largest.",
         layout="words",
     )
 
@@ -170,69 +159,33 @@ def _cost(seconds: float) -> Cell:
     return Cell("not seen") if seconds < NOT_SEEN else seconds_cell(seconds)
 
 
-def _against(own: Times, baseline: Times, verdicts: Mapping[int, str]) -> Against:
-    """Where along the sizes a backend is faster than the baseline.
+def against(cases: Iterable[Case]) -> Against:
+    """Where along the sizes a backend is faster than the baseline, by the verdicts of its cases.
 
-    `verdicts` are those of the ratio at each size, also at sizes with too few blocks for a line.
+    Nothing is said that is not so by the verdict at each size: from where on it is faster, between
+    which two sizes that changes, or else the verdicts.
     """
-    shared = {
-        size: pd.concat([own[size], baseline[size]], axis="columns", join="inner")
-        for size in own
-        if size in baseline
-    }
-    shared = {size: blocks for size, blocks in shared.items() if len(blocks) >= MIN_BLOCKS}
-    if len(shared) < MIN_SIZES:
+    known = {case.n_images: case for case in cases if ratio_of(case).known}
+    if not known:
         return Against(NOTHING.text)
-    said = set(verdicts.values())
-    if len(said) == 1 and said <= AT_EVERY_SIZE.keys():
-        return Against(f"never in range: {AT_EVERY_SIZE[said.pop()]}")
-    first, second = (
-        {size: blocks.iloc[:, side] for size, blocks in shared.items()} for side in (0, 1)
+    verdicts = {size: case.verdict for size, case in known.items()}
+    if len(said := set(verdicts.values())) == 1:
+        return Against(AT_EVERY_SIZE[said.pop()])
+    ratios = {size: case.ratio for size, case in known.items()}
+    turned = (
+        {size: 1 / ratio for size, ratio in ratios.items()},
+        {size: OPPOSITE.get(verdict, verdict) for size, verdict in verdicts.items()},
     )
-    (line, off), (other, others_off) = _fitted(first), _fitted(second)
-    sides = [
-        *zip(crossings(first, second), ("faster", "slower"), ("slower", "faster"), strict=True)
-    ]
-    if max(off, others_off) > FITS or any(_contradicted(*side, verdicts) for side in sides):
-        return Against(UNEVEN)
-    for (found, after, before), since in zip(sides, ("from", "only up to"), strict=True):
-        # Verdicts say on both sides of a crossing what its lines do.
-        if found.images is not None and {(after, True), (before, False)} <= {
-            (verdict, size > found.images) for size, verdict in verdicts.items()
-        }:
-            number, low, high = map(_count, (found.images, found.low, found.high))
-            return Against(f"faster {since} {number} images ({low}–{high})", found)
-    # One end alone, where a verdict says the same of some size.
-    for found, after, before in sides:
-        if found.high is not None and after in said:
-            return Against(f"{after} from {_count(found.high)} images at the latest")
-        if found.low is not None and before in said:
-            return Against(f"{after}, if at all, from more than {_count(found.low)} images")
-    decided = collected(
-        (verdict, size) for size, verdict in verdicts.items() if verdict in ("faster", "slower")
-    )
-    # A side that changed from one size to another, though no line did, is nothing a line can tell.
-    if len(decided) > 1:
-        return Against(UNEVEN)
-    above = {line.seconds(size) > other.seconds(size) for size in (min(shared), max(shared))}
-    if decided and len(above) == 1:
-        ((verdict, sizes),) = decided.items()
-        return Against(f"never in range: {verdict} at {sizes_in_words(sizes)}")
-    return Against("no crossover shown")
-
-
-def _contradicted(found: Crossing, after: str, before: str, verdicts: Mapping[int, str]) -> bool:
-    """Whether a verdict says the contrary of a crossing, on the far side of one of its ends."""
-    return any(
-        (found.high is not None and size > found.high and verdict == before)
-        or (found.low is not None and size < found.low and verdict == after)
-        for size, verdict in verdicts.items()
-    )
-
-
-def _count(images: float | None) -> str:
-    """A number of images on a line: with a decimal where it is small."""
-    return "open" if images is None else f"{images:.{1 if images < 10 else 0}f}"
+    sides = ("from about {} images on", (ratios, verdicts)), ("only up to about {} images", turned)
+    for words, (estimates, of) in sides:
+        if found := crossing(estimates, of):
+            sure = "probably " if any(one.startswith("probably") for one in of.values()) else ""
+            where = words.format(f"{found.images:.{1 if found.images < 10 else 0}f}")
+            between = f"(between {found.after} and {found.by})"
+            return Against(f"{sure}faster {where} {between}", found)
+    by_verdict = collected((verdict, size) for size, verdict in sorted(verdicts.items()))
+    told = (f"{one} at {sizes_in_words(by_verdict[one])}" for one in VERDICTS if one in by_verdict)
+    return Against(", ".join(told))
 
 
 def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
@@ -240,21 +193,36 @@ def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
     if not source.profiles:
         return None
     warm = {case.backend: case for case in cases_in(summary, "pipeline") if case.n_images == 1}
-
-    def cells(backend: str, profile: Profile) -> Iterator[Cell]:
-        parts = (profile.import_seconds, profile.start_seconds, profile.first_seconds)
-        yield from (seconds_cell(seconds) for seconds in (*parts, sum(parts)))
-        yield seconds_cell(warm[backend].seconds_median) if backend in warm else NOTHING
-
+    starts = _profiles(source)
+    shown = {backend: _start_cells(own, warm.get(backend)) for backend, own in starts.items()}
+    most = max(map(len, starts.values()))
+    how = (
+        f"the medians of {most} starts, of all together with the lowest and the highest"
+        if most > 1
+        else "once"
+    )
     return Table(
         name="cold-start",
         title="Cold start: to the first result of one image",
         columns=("Backend", *COLD_START),
-        rows=_profile_rows(source, cells, columns=len(COLD_START)),
-        note="In a fresh interpreter, beside no other backend, once: what a script pays that segments "
-        "one image and ends. Beside it the same call of the pipeline in a process that is warm."
-        f"{_not_profiled(source)}",
+        rows=tuple(row(backend, *own, backend=backend) for backend, own in shown.items()),
+        note=f"In a fresh interpreter, beside no other backend, {how}: what a script pays that "
+        "segments one image and ends. Beside it the same call of the pipeline in a process that is "
+        f"warm.{_not_profiled(source)}",
     )
+
+
+def _start_cells(starts: Sequence[Profile], warm: Case | None) -> Iterator[Cell]:
+    """What a backend's starts took, part by part and together; their status where they failed."""
+    if starts[0].status != "ok":
+        yield from [status_cell(starts[0].status)] * len(COLD_START)
+        return
+    parts = [(one.import_seconds, one.start_seconds, one.first_seconds) for one in starts]
+    yield from (seconds_cell(median(own)) for own in zip(*parts, strict=True))
+    sums = sorted(map(sum, parts))
+    reach = f"({format_seconds(sums[0])} to {format_seconds(sums[-1])})" if len(sums) > 1 else ""
+    yield dataclasses.replace(seconds_cell(median(sums)), note=reach)
+    yield seconds_cell(warm.seconds_median) if warm else NOTHING
 
 
 def _profile_rows(
@@ -285,22 +253,33 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
         title="pipeline: the first call",
         columns=("Backend", *heads(cases)),
         rows=pivot(cases, show),
-        note="The first call of the pipeline with so many images, in a process that has worked on "
-        "fewer, and as a multiple of the median of the samples, before which it is called again "
-        "unless it took more than a second. Up to 50 images it is that of two processes, in the "
-        "middle.",
+        note="The first call of the pipeline with so many images in a worker, and as a multiple of the "
+        "median of the samples, before which it is called again unless it took more than a second. Of "
+        "the workers of all rounds it is the median.",
     )
 
 
 def profiles_by_backend(source: Source) -> dict[str, Profile]:
-    """Profiles by the backend's name; one whose result was wrong has that status and no times."""
-    profiles = {str(profile.backend): profile for profile in source.profiles}
-    for backend, cause in wrong_backends(source).items():
-        if backend in profiles:
-            profiles[backend] = dataclasses.replace(
-                profiles[backend], status="wrong-result", cause=cause
-            )
-    return profiles
+    """By the backend's name the profile that says where its time goes: the first that has parts."""
+    return {
+        backend: next((one for one in own if one.parts), own[0])
+        for backend, own in _profiles(source).items()
+    }
+
+
+def _profiles(source: Source) -> dict[str, list[Profile]]:
+    """The profiles of each backend that are ok, or else how one ended.
+
+    One whose result was wrong has that status and no times.
+    """
+    found = collected((str(profile.backend), profile) for profile in source.profiles)
+    for backend, own in found.items():
+        if backend in source.wrong:
+            cause = source.wrong[backend]
+            found[backend] = [dataclasses.replace(own[0], status="wrong-result", cause=cause)]
+        else:
+            found[backend] = [one for one in own if one.status == "ok"] or own[:1]
+    return found
 
 
 def _not_profiled(source: Source) -> str:

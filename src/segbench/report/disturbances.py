@@ -8,11 +8,10 @@ from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES, Limits
-from segbench.measure.stopping import MIN_PRECISE_BLOCKS, REASONS, ended
+from segbench.measure.stopping import LOOKS, REASONS, ended
 from segbench.report.cells import (
     NOTHING,
     Cell,
@@ -24,11 +23,14 @@ from segbench.report.cells import (
     sizes_in_words,
 )
 from segbench.report.costs import PARTS_OFF, parts_off, profiles_by_backend
-from segbench.report.summary import grouped, listed_in, within_blocks
-from segbench.stats import MIN_BLOCKS, WIDE, drift, relative_spread
+from segbench.report.pairs import ratio_between
+from segbench.report.summary import grouped, listed_in
+from segbench.stats import MIN_ROUNDS, WIDE, drift, relative_spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import pandas as pd
 
     from segbench.results.sources import Source
 
@@ -38,15 +40,18 @@ Key: TypeAlias = tuple[str, int]
 # Load for each CPU at the start of a run: more, and somebody else takes a good part of the machine.
 BUSY = 0.5
 
-# Change of the baseline's times in a case from its first to its last block, as a share of their
+# Runs of earlier versions had no more processes of a backend, with many samples each.
+MOST_OLD_ROUNDS = 2
+
+# Change of the baseline's times in a case from its first to its last sample, as a share of their
 # median. More is noise that a reader should know of.
 DRIFT = 0.1
 
 # Share of the cases: in more, the machine was restless, even if only for a part of the run.
 RESTLESS_CASES = 0.2
 
-# Of fewer blocks, noise alone makes a slope.
-DRIFT_BLOCKS = 10
+# Of fewer rounds, or samples where there are no rounds, noise alone makes a slope.
+DRIFT_POINTS = 10
 
 # Standard errors of the test for a trend: without one, 0.3% of runs are beyond.
 TREND = 3.0
@@ -59,11 +64,11 @@ CUT = "interrupted"
 
 
 def _endings(source: Source) -> dict[Key, tuple[int, str]]:
-    """How many blocks each phase has at each size in which all are ok, and the reason for its end.
+    """How many rounds each phase has at each size in which all are ok, and the reason for its end.
 
     The reason is one of :data:`segbench.measure.stopping.REASONS`; empty where it had not ended.
     What was to be measured and has no sample counts as not ended. A backend that failed has a row
-    in every phase of the size: one that has all blocks of a phase failed in another, and counts
+    in every phase of the size: one that has all rounds of a phase failed in another, and counts
     there as the engine counted it. A case that was given up since every backend failed is left
     out, and so are all where the source does not know its limits.
     """
@@ -76,49 +81,46 @@ def _endings(source: Source) -> dict[Key, tuple[int, str]]:
         times = source.times.get(case, {})
         ok = own[own["status"] == "ok"]
         failed = set(own[own["status"] != "ok"]["backend"])
-        every = set(ok["block"])
-        live = {name for name in times if name not in failed or every <= set(times[name].index)}
+        every = set(ok["round"])
+        live = {name for name in times if name not in failed or every <= {*times[name].rounds}}
         if not live:
             continue
-        baseline = times.get(str(BASELINE), pd.Series(dtype=float))
-        ratios = [within_blocks(times[name], baseline) for name in live - {str(BASELINE)}]
-        blocks = len(set.intersection(*(set(times[name].index) for name in live)))
+        baseline = times.get(str(BASELINE))
+        others = live - {str(BASELINE)} if baseline else ()
+        ratios = [ratio_between(times[name], baseline) for name in others if baseline]
+        rounds = len(set.intersection(*({*times[name].rounds} for name in live)))
         seconds = float((ok["seconds"] * ok["calls"]).sum())
-        known = [ratio for ratio in ratios if ratio.count]
-        reason = ended(known, blocks=blocks, seconds=seconds, limits=limits)
+        known = [ratio for ratio in ratios if ratio.rounds]
+        reason = ended(known, rounds=rounds, seconds=seconds, limits=limits)
         if reason or set(own["backend"]) - failed:
-            found[case] = blocks, reason
+            found[case] = rounds, reason
     return found
 
 
-def blocks_table(source: Source) -> Table | None:
-    """How many blocks each phase took at each size, and why it ended."""
+def rounds_table(source: Source) -> Table | None:
+    """How many rounds each phase took at each size, and why it ended."""
     found, limits = _endings(source), _limits(source)
     if not found or limits is None:
         return None
     sizes = sorted({n_images for _, n_images in found})
     cells = {
-        case: Cell(f"{blocks} ({reason or CUT})", blocks)
-        for case, (blocks, reason) in found.items()
+        case: Cell(f"{rounds} ({reason or CUT})", rounds)
+        for case, (rounds, reason) in found.items()
     }
-    anew = (
-        " Of few images the second half of the blocks was taken in new processes (round 2)."
-        if source.samples["round"].max() > 1
-        else ""
-    )
+    looks = ", ".join(str(look) for look in LOOKS if look < limits.rounds)
     return Table(
-        name="blocks",
-        title="Blocks taken, and why they ended",
+        name="rounds",
+        title="Rounds taken, and why they ended",
         columns=("Phase", *(images(size) for size in sizes)),
         rows=tuple(
             row(phase, *(cells.get((phase, size), NOTHING) for size in sizes))
             for phase in dict.fromkeys(phase for phase, _ in found)
         ),
-        note="Blocks go on until the 95% interval of every ratio is within "
-        f"{limits.precision:.0%} of it (looked at after {MIN_PRECISE_BLOCKS} blocks, then at each "
-        f"1.4 times as many), or for {limits.blocks} blocks, or, from {MIN_BLOCKS} blocks on, for "
-        f"{limits.seconds:g} s inside timed calls. In brackets what ended them: "
-        f"{'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.{anew}",
+        note="A round has new processes of all backends. Rounds go on until the 95% interval of every "
+        f"ratio is within {limits.precision:.0%} of it, or the difference is beyond doubt or none "
+        f"(looked at after {looks or MIN_ROUNDS} rounds), or for {limits.rounds} rounds, or, from "
+        f"{MIN_ROUNDS} rounds on, for {limits.seconds:g} s inside timed calls. In brackets what ended "
+        f"them: {'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.",
     )
 
 
@@ -212,12 +214,17 @@ def _warm_files(source: Source) -> Iterator[str]:
 
 def _noise(source: Source) -> Iterator[str]:
     """In how many cases the baseline's times spread, where it is more than a few."""
-    cases = [case["seconds"] for case in _baseline_cases(source) if len(case) >= MIN_BLOCKS]
+    # That one process differs from the next is no unrest: each round beside its own median.
+    cases = [
+        case["seconds"] / case.groupby("round")["seconds"].transform("median")
+        for case in _baseline_cases(source)
+        if len(case) >= max(MIN_ROUNDS, 2 * case["round"].nunique())
+    ]
     wide = [one for one in map(relative_spread, cases) if one > WIDE]
     if len(wide) > RESTLESS_CASES * len(cases):
         yield (
-            f"The machine was restless in {len(wide)} of {len(cases)} cases: the middle half of the "
-            f"baseline's times spans more than {WIDE:.0%} of their median, typically "
+            f"The machine was restless in {len(wide)} of {len(cases)} cases: within a round the middle "
+            f"half of the baseline's times spans more than {WIDE:.0%} of their median, typically "
             f"{median(wide):.0%}. Ratios are formed within blocks, and their "
             "intervals show what noise is left; a time in seconds is uncertain by about as much."
         )
@@ -235,10 +242,14 @@ def _trend(source: Source) -> Iterator[str]:
            dependence. Water Resources Research 20:727-732.
     """
     drifts, rises, variance = [], 0.0, 0.0
-    for case in _baseline_cases(source):
+    for samples in _baseline_cases(source):
+        case = samples[["at", "seconds"]]
+        # Samples of one process resemble each other: where there are several, each counts once.
+        if samples["round"].nunique() > MOST_OLD_ROUNDS:
+            case = case.groupby(samples["round"]).median()
         count = len(case)
         # As where a source does not say when its samples were taken.
-        if count < DRIFT_BLOCKS or case["at"].nunique(dropna=False) < count:
+        if count < DRIFT_POINTS or case["at"].nunique(dropna=False) < count:
             continue
         moved = drift(case["at"], case["seconds"])
         if not math.isnan(moved):
@@ -252,7 +263,7 @@ def _trend(source: Source) -> Iterator[str]:
     share = median(drifts)
     if abs(share) > DRIFT:
         yield (
-            f"The machine drifted: from the first to the last block of a case the baseline's times "
+            f"The machine drifted: from the first to the last round of a case the baseline's times "
             f"{'grew' if share > 0 else 'shrank'} by {abs(share):.0%}. Ratios are formed within "
             "blocks, and hold; times in seconds of another moment would be others."
         )
@@ -269,13 +280,13 @@ def _baseline_cases(source: Source) -> list[pd.DataFrame]:
 
 def _limits(source: Source) -> Limits | None:
     """The limits of a case; None where the settings lack one, as those of older runs do."""
-    precision, blocks, seconds = (
+    precision, rounds, seconds = (
         known_number(source.settings.get(name)) or 0.0
-        for name in ("precision", "blocks", "case_seconds")
+        for name in ("precision", "rounds", "case_seconds")
     )
-    if min(precision, blocks, seconds) <= 0:
+    if min(precision, rounds, seconds) <= 0:
         return None
-    return Limits(precision=precision, blocks=int(blocks), seconds=seconds)
+    return Limits(precision=precision, rounds=int(rounds), seconds=seconds)
 
 
 def _cases(source: Source) -> dict[Key, pd.DataFrame | None]:

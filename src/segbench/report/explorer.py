@@ -59,7 +59,7 @@ COLUMNS: dict[str, tuple[str, str, Callable[[Case], Cell]]] = {
     "status": ("Status", "", lambda case: Cell(case.status)),
     "time": ("Median", "Time", lambda case: seconds_cell(case.seconds_median)),
     "reach": ("Lowest to highest", "Lowest to highest", _reach),
-    "ratio": ("Ratio", "Of the baseline's", lambda case: multiple_cell(case.ratio_median)),
+    "ratio": ("Ratio", "Of the baseline's", lambda case: multiple_cell(case.ratio)),
     "interval": ("95% interval", "Interval", _interval),
     "verdict": ("Verdict", "", lambda case: Cell(case.verdict or NOTHING.text)),
     "samples": ("Samples", "Samples", lambda case: value_cell(case.samples or None)),
@@ -112,7 +112,7 @@ def _row(case: Case) -> dict[str, object]:
         "images": case.n_images,
         "cells": {name: {"text": cell.text, "value": cell.value} for name, cell in cells.items()},
         "seconds": [*map(known_number, (case.seconds_median, case.seconds_low, case.seconds_high))],
-        "multiple": [*map(known_number, (case.ratio_median, case.ratio_low, case.ratio_high))],
+        "multiple": [*map(known_number, (case.ratio, case.ratio_low, case.ratio_high))],
     }
 
 

@@ -53,8 +53,15 @@ SAME = {
     "settings": ("params", "cache", "native_threads"),
 }
 
-# Of the number of images from which a backend is faster.
-RING: dict[str, Any] = {"marker": "o", "ms": 11, "mfc": "none", "mew": 1.6, "zorder": 4}
+# How a ratio is marked, by its verdict.
+FILLED: dict[tuple[str, ...], dict[str, Any]] = {
+    ("faster", "slower"): {},
+    ("probably faster", "probably slower"): {
+        "fillstyle": "bottom",
+        "markerfacecoloralt": "#ffffff",
+    },
+    ("no difference", "undecided", ""): {"markerfacecolor": "#ffffff"},
+}
 
 # Of a bar of parts.
 BAR: dict[str, Any] = {"height": 0.7, "edgecolor": "#222222", "linewidth": 0.5}
@@ -66,11 +73,6 @@ CAPTION_OF_LINES = (
     " Lines are the cost of a call and of each image, fitted to the medians; where no such line fits, "
     "thin ones join the points."
 )
-CAPTION_OF_RINGS = (
-    " Rings: the number of images at which a backend and the baseline take the same time, with its "
-    "interval of about 95%."
-)
-
 CURVE_POINTS = 50
 COMMIT_LETTERS = 8
 
@@ -83,7 +85,7 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
     for phase, rows in _by_phase(summary):
         figure, (axes,) = new_figure(f"{phase}: {PHASES[phase]}")
         fitted = {line.backend: line for line in lines if line.phase == phase and line.off <= FITS}
-        words, rings = [], False
+        words = []
         for backend, look, own in _by_backend(rows, style):
             median, last = own["seconds_median"], own.iloc[-1]
             told = f"{backend} {format_seconds(median.iloc[-1])} for {images(last['n_images'])}"
@@ -101,18 +103,12 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
                 y = [line.model.seconds(size) for size in x]
                 axes.plot(x, y, **{**look.drawn, "marker": ""})
             if line and line.against.crossing:
-                rings = True
                 told += f", {line.against.words}"
-                ends = line.against.crossing
-                at, low, high = (float(end or 0) for end in (ends.images, ends.low, ends.high))
-                across = [[max(0.0, at - low)], [max(0.0, high - at)]]
-                y_at = line.model.seconds(at)
-                axes.errorbar([at], [y_at], xerr=across, color=look.colour, capsize=4, **RING)
             words.append(told)
         sizes_axis(axes, rows["n_images"])
         log_axis(axes, format_seconds, "time of one call")
         caption = "Points are medians, bars reach from the lowest to the highest sample."
-        caption += CAPTION_OF_LINES * bool(fitted) + CAPTION_OF_RINGS * rings
+        caption += CAPTION_OF_LINES * bool(fitted)
         yield Drawing(
             picture=finish(figure),
             name=phase,
@@ -125,7 +121,7 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
 
 def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
     """For each phase the ratio to the baseline at each size, with its interval."""
-    compared = summary[summary["ratio_median"].notna() & (summary["backend"] != str(BASELINE))]
+    compared = summary[summary["ratio"].notna() & (summary["backend"] != str(BASELINE))]
     for phase, rows in _by_phase(compared):
         title = f"{phase}: time as a multiple of"
         figure, (axes,) = new_figure(f"{title} {BASELINE}")
@@ -135,14 +131,14 @@ def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
         groups = list(_by_backend(rows, style))
         for number, (backend, look, own) in enumerate(groups):
             aside = ((number + 0.5) / len(groups) - 0.5) * GROUP
-            x, ratio = own["n_images"].map(sizes.index) + aside, own["ratio_median"]
+            x, ratio = own["n_images"].map(sizes.index) + aside, own["ratio"]
             reach = np.nan_to_num(_reach(ratio, own["ratio_low"], own["ratio_high"]))
             axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
             points = {**look.drawn, "linestyle": "none", "markersize": 6}
             axes.plot([], [], label=label(backend), **points)
-            shown = own["verdict"].isin(["faster", "slower"])
-            axes.plot(x[shown], ratio[shown], **points)
-            axes.plot(x[~shown], ratio[~shown], markerfacecolor="#ffffff", **points)
+            for verdicts, fill in FILLED.items():
+                shown = own["verdict"].isin(verdicts)
+                axes.plot(x[shown], ratio[shown], **{**points, **fill})
         axes.set_xticks(range(len(sizes)), labels=[images(size) for size in sizes])
         axes.set_xlim(-0.5, len(sizes) - 0.5)
         axes.grid(visible=False, axis="x")
@@ -157,7 +153,8 @@ def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
             title=f"{title} the baseline's",
             alt=f"Time of {phase} as a multiple of that of {BASELINE}, for {images(sizes[-1])}: "
             f"{'; '.join(words)}.",
-            caption=f"{bars} Filled: shown to be faster or slower; open: not. The gray band is a "
+            caption=f"{bars} Filled: shown to be faster or slower; half: probably; open: neither. The "
+            "gray band is a "
             f"difference of {MARGIN:.0%}.",
             table=f"{phase}-ratios",
         )
@@ -267,7 +264,7 @@ def speedup_figure(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -
     for backend, look, own in _by_backend(rows[rows["n_images"] == size], style):
         if scheduler_of(backend) in ON_ONE_CPU or len(own) < 2:
             continue
-        speed, low, high = (1 / own[f"ratio_{end}"] for end in ("median", "high", "low"))
+        speed, low, high = (1 / own[name] for name in ("ratio", "ratio_high", "ratio_low"))
         look_of_line = {"label": label(backend), "capsize": 2, **look.drawn}
         axes.errorbar(own["workers"], speed, _reach(speed, low, high), **look_of_line)
         interval, most = format_interval(low.iloc[-1], high.iloc[-1]), own["workers"].iloc[-1]

@@ -1,4 +1,4 @@
-"""The figure of a gate: time of the head over that of the base, one row a case."""
+"""The figure of a gate: CPU time of the head over that of the base, one row a case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 # With more rows nobody finds one; the table has them all.
 MOST_ROWS = 120
 
-TITLE = "Time of the head as a multiple of that of the base"
+TITLE = "CPU time of the head as a multiple of that of the base"
+
+# Of a threshold: a slow-down is estimated to be more, or it is no regression.
+ESTIMATED = 0.5
 
 EDGE = "#777777"
 
@@ -37,17 +40,17 @@ ROW, AROUND, LETTER = 0.21, 0.85, 0.064
 LOOKS = {
     "regression": ("#D55E00", ">", "#D55E00"),
     "failed": ("#000000", "X", "#000000"),
+    "suspected": ("#D55E00", "^", "#ffffff"),
     "undecided": ("#0072B2", "D", "#ffffff"),
     "improvement": ("#009E73", "<", "#009E73"),
     "same": ("#5A5A5A", "o", "#5A5A5A"),
     "not compared": ("#5A5A5A", "_", "#5A5A5A"),
 }
-AGAIN = ("#D55E00", ">", "#ffffff")
 
 
 def order(comparison: Comparison) -> tuple[int, float]:
     """Sort key: the worst verdict first, and within it the largest ratio."""
-    ratio = comparison.first.ratio if comparison.first else 0.0
+    ratio = comparison.cpu.ratio if comparison.cpu else 0.0
     return list(VERDICTS).index(comparison.verdict), -ratio
 
 
@@ -62,7 +65,7 @@ def ratio_figure(
         In the order of their rows within a phase; of more than `MOST_ROWS` only the worst are
         drawn.
     threshold : float
-        As a share.
+        The usual one, as a share.
     name : callable
         Says in words which case a comparison is of, and what was found.
 
@@ -73,9 +76,15 @@ def ratio_figure(
     """
     worst = dict.fromkeys(sorted(comparisons, key=order)[:MOST_ROWS])
     drawn = [case for case in comparisons if case in worst]
-    ends = [end for case in drawn for one in (case.first, case.again) for end in _ends(one)]
-    if not any(_ends(case.first) for case in drawn):
+    ends = [end for case in drawn for end in _ends(case.cpu)]
+    if not ends:
         return None
+    others = {
+        case: 1 + ESTIMATED * case.threshold
+        for case in drawn
+        # The usual one was kept as text, with six digits.
+        if not math.isclose(case.threshold, threshold, rel_tol=1e-5)
+    }
     rows: list[tuple[str, Comparison | None]] = []
     for phase in dict.fromkeys([*PHASES, *(case.phase for case in drawn)]):
         if own := [case for case in drawn if case.phase == phase]:
@@ -84,19 +93,14 @@ def ratio_figure(
     labels = [text for text, _ in rows]
     cases = {row: case for row, (_, case) in enumerate(rows) if case}
     figure, (axes,) = new_figure(TITLE, height=AROUND + ROW * len(rows))
-    _ratio_axis(axes, ends, threshold)
+    _ratio_axis(axes, [*ends, *others.values()], threshold)
     for verdict, look in LOOKS.items():
-        first = [(row, case.first) for row, case in cases.items() if case.verdict == verdict]
-        _draw(axes, first, look, size=6, name=verdict)
-    again = [(row + 0.3, case.again) for row, case in cases.items()]
-    _draw(axes, again, AGAIN, size=4, name="second look")
+        points = [(row, case.cpu) for row, case in cases.items() if case.verdict == verdict]
+        _draw(axes, points, look, name=verdict)
     for row, case in cases.items():
-        if not _ends(case.first):
-            # At the edge, in words: no marker there could be taken for a ratio.
-            weight = "bold" if case.verdict in FAILING else "normal"
-            text = axes.text(1, row, case.verdict, transform=axes.get_yaxis_transform())
-            text.set(ha="right", va="center", fontsize=8, fontweight=weight)
-            text.set_color(LOOKS[case.verdict][0])
+        _write(axes, row, case)
+        if case in others:
+            axes.vlines(others[case], row - 0.45, row + 0.45, color=EDGE, linewidth=1.6, zorder=2)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), labels=labels)
     for row, tick in enumerate(axes.get_yticklabels()):
@@ -104,9 +108,14 @@ def ratio_figure(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     caption = (
-        "Points are medians over rounds, bars their 95% intervals. The gray band holds differences "
-        "smaller than the threshold; a regression lies wholly beyond its right edge, the dashed line."
+        "Points are means over rounds, bars their 95% intervals. The gray band holds differences "
+        f"smaller than the threshold of {threshold * 100:.3g}%. The point of a regression lies beyond "
+        "the dashed line, at half of it, and its interval beyond 1, unless something else has grown: "
+        "then this stands in the row."
     )
+    if others:
+        noun = "row has" if len(others) == 1 else "rows have"
+        caption += f" {len(others)} {noun} another threshold, and a short line at half of that."
     if left_out := len(comparisons) - len(drawn):
         caption += f" {left_out} more cases are in the table alone."
     words = _words(worst, name)
@@ -127,7 +136,7 @@ def _ends(estimate: Estimate | None) -> tuple[float, ...]:
     return (estimate.ratio, *(ends if all(0 < end < math.inf for end in ends) else ()))
 
 
-def _draw(axes: Axes, estimates: Estimates, look: Look, *, size: float, name: str) -> None:
+def _draw(axes: Axes, estimates: Estimates, look: Look, *, name: str) -> None:
     """Draw those estimates that there are, at their heights, with an entry in the legend."""
     places = {height: ends for height, one in estimates if (ends := _ends(one))}
     if not places:
@@ -138,9 +147,22 @@ def _draw(axes: Axes, estimates: Estimates, look: Look, *, size: float, name: st
             low, high = interval
             axes.hlines(height, low, high, color=colour, linewidth=1.2, zorder=3)
     ratios = [ratio for ratio, *_ in places.values()]
-    points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": size}
+    points: dict[str, Any] = {"linestyle": "none", "marker": marker, "markersize": 6}
     points |= {"color": colour, "markerfacecolor": filling, "label": name, "zorder": 4}
     axes.plot(ratios, list(places), **points)
+
+
+def _write(axes: Axes, row: int, case: Comparison) -> None:
+    """What is in words, at the edge that is farther from the point: no marker can be taken for it."""
+    words, at, side = case.verdict, 1.0, "right"
+    if ends := _ends(case.cpu):
+        words = ", ".join(case.grown)
+        low, high = axes.get_xlim()
+        if ends[0] > math.sqrt(low * high):
+            at, side = 0.0, "left"
+    weight = "bold" if case.verdict in FAILING else "normal"
+    text = axes.text(at, row, words, transform=axes.get_yaxis_transform())
+    text.set(ha=side, va="center", fontsize=8, fontweight=weight, color=LOOKS[case.verdict][0])
 
 
 def _ratio_axis(axes: Axes, ends: Iterable[float], threshold: float) -> None:
@@ -148,7 +170,7 @@ def _ratio_axis(axes: Axes, ends: Iterable[float], threshold: float) -> None:
     edge = 1 + threshold
     within = f"a difference of less than {threshold * 100:.3g}%"
     axes.axvspan(1 / edge, edge, color="#e9edf1", zorder=0, linewidth=0, label=within)
-    axes.axvline(edge, color=EDGE, linewidth=0.8, linestyle="--", zorder=1)
+    axes.axvline(1 + ESTIMATED * threshold, color=EDGE, linewidth=0.8, linestyle="--", zorder=1)
     axes.axvline(1, color=EDGE, linewidth=0.8, zorder=1)
     shown = [edge**-2, edge**2, *ends]
     low, high = math.log(min(shown)), math.log(max(shown))
@@ -165,7 +187,7 @@ def _ratio_axis(axes: Axes, ends: Iterable[float], threshold: float) -> None:
 def _words(worst_first: Iterable[Comparison], name: Callable[[Comparison], str]) -> list[str]:
     """Each case that is not the same, and how far those that are reach."""
     told = [name(case) for case in worst_first if case.verdict != "same"]
-    same = [case.first.ratio for case in worst_first if case.verdict == "same" and case.first]
+    same = [case.cpu.ratio for case in worst_first if case.verdict == "same" and case.cpu]
     if same:
         noun = "case is" if len(same) == 1 else "cases are"
         told.append(f"{len(same)} {noun} the same, from {min(same):.2f} to {max(same):.2f}")

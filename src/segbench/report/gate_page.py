@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from segbench import files
+from segbench.measure.settings import GateSettings
 from segbench.report.cells import (
     NOTHING,
     Cell,
@@ -19,13 +20,21 @@ from segbench.report.cells import (
 )
 from segbench.report.gate_figure import TITLE, order, ratio_figure
 from segbench.report.rendering import one_line, paragraphs, render
-from segbench.results.outcome import FAILING, VERDICTS
-from segbench.stats import MIN_BLOCKS
+from segbench.results.outcome import FAILING, UNCLEAR, VERDICTS
+from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from segbench.results.outcome import Calibration, Comparison, Estimate, Outcome, Sight
+    from segbench.results.outcome import (
+        Calibration,
+        CaseSight,
+        Comparison,
+        Estimate,
+        Outcome,
+        Sight,
+    )
 
 # GitHub takes a comment of 65,536 characters; room is left for what a workflow adds.
 LONGEST_COMMENT = 64_000
@@ -36,8 +45,20 @@ ROWS_OF_A_COMMENT = (1000, 300, 100, 30, 10, 3)
 # Verdicts whose cases would take more rows of a terminal than these are counted instead.
 ROWS_OF_A_TERMINAL = 20
 
-# Regressions and failures that are named before the rest is counted.
+# Cases that are named in sentences before the rest is counted.
 MOST_NAMED = 8
+
+# Those verdicts whose cases are named.
+NAMED = (*FAILING, "suspected")
+
+# After so many rounds a case is looked at, where more are to come.
+LOOKS = (8, 16)
+
+# A smaller difference in peak memory, as a share, is not told.
+MEMORY_TOLD = 0.05
+
+# No larger slow-down is tried when a machine is calibrated, as a share.
+MOST_TRIED = 1.0
 
 # Characters of a cause: the end of a traceback can be long.
 LONGEST_CAUSE = 200
@@ -46,14 +67,16 @@ LONGEST_CAUSE = 200
 WORDS = {
     "regression": "regression",
     "failed": "failure",
+    "suspected": "probably slower",
     "same": "the same",
-    "undecided": "undecided",
     "improvement": "faster",
+    "undecided": "undecided",
     "not compared": "not compared",
 }
 
 CASE = ("Verdict", "Phase", "Images", "Backend")
-COLUMNS = (*CASE, "Base", "Head", "Ratio", "95% interval", "Second look")
+CASE_NAME = "Phase, images, backend"
+COLUMNS = (*CASE, "Base CPU", "Head CPU", "CPU ratio", "95% interval", "Wall ratio", "Rounds")
 
 
 def summary(outcome: Outcome) -> list[str]:
@@ -62,8 +85,8 @@ def summary(outcome: Outcome) -> list[str]:
     Returns
     -------
     list of str
-        The verdict in one sentence; each failing case, the worst first (of many the first
-        `MOST_NAMED`); what was compared with what; what this machine can see; notes.
+        The verdict in one sentence; each case that fails or is suspected, the worst first (of many
+        the first `MOST_NAMED`); what was compared with what; what this machine can see; notes.
     """
     return [f"{headline(outcome)}.", *_details(outcome), *map(one_line, outcome.notes)]
 
@@ -74,7 +97,7 @@ def headline(outcome: Outcome) -> str:
     compared = counts.total() - counts["not compared"]
     failing = [_count(counts[verdict], WORDS[verdict]) for verdict in FAILING if counts[verdict]]
     others = [f"{counts[one]} {WORDS[one]}" for one in WORDS if counts[one] and one not in FAILING]
-    decided = counts["undecided"] < compared
+    decided = sum(counts[verdict] for verdict in UNCLEAR) < compared
     found = " and ".join(failing) or ("No regression" if decided else "Nothing decided")
     text = f"{found} in {_count(compared, 'case')}" if compared else "Nothing compared"
     if others:
@@ -84,16 +107,16 @@ def headline(outcome: Outcome) -> str:
 
 def _details(outcome: Outcome) -> list[str]:
     """The sentences under the verdict."""
-    failing = [case for case in sorted(outcome.comparisons, key=order) if case.verdict in FAILING]
-    more = len(failing) - MOST_NAMED
+    named = [case for case in sorted(outcome.comparisons, key=order) if case.verdict in NAMED]
+    more = len(named) - MOST_NAMED
     minutes, seconds = divmod(round(outcome.seconds), 60)
     compared = f"Base: {outcome.base.what}. Head: {outcome.head.what}. Threshold "
-    compared += f"{_percent(outcome.threshold)}, {_count(outcome.rounds, 'round')}, "
+    compared += f"{_threshold(outcome)}; {_rounds(outcome)}; "
     compared += f"{minutes} min {seconds} s." if minutes else f"{seconds} s."
     changed = [side.name for side in (outcome.base, outcome.head) if side.changed]
     if changed:
         compared += f" The {' and the '.join(changed)} had changes that are in no commit."
-    told = [f"{_told(case)}." for case in failing[:MOST_NAMED]]
+    told = [f"{_told(case)}." for case in named[:MOST_NAMED]]
     if more > 0:
         told.append(f"And {more} more, which the table names.")
     return [*told, one_line(compared), *sight_sentences(outcome.sight)]
@@ -101,13 +124,55 @@ def _details(outcome: Outcome) -> list[str]:
 
 def _told(case: Comparison) -> str:
     """A case, what it is and by how much, as a sentence has it."""
-    text = f"{case.phase} of {images(case.n_images)} with {case.backend}: {case.verdict}"
-    if case.first:
-        reach = _interval(case.first, to=" to ", too_few="no interval with {}")
-        text += f", {format_factor(case.first.ratio)} times as long ({reach})"
-    if case.again:
-        text += f", again {format_factor(case.again.ratio)}"
+    verdict = "probably slower, not confirmed" if case.verdict == "suspected" else case.verdict
+    parts = [f"{case.phase} of {images(case.n_images)} with {case.backend}: {verdict}"]
+    parts += _beside(case)
+    if case.cpu:
+        reach = _interval(case.cpu, to=" to ") or "no interval"
+        parts.append(f"CPU time {format_factor(case.cpu.ratio)} times as long ({reach})")
+    if case.wall and "wall time" not in case.grown:
+        parts.append(f"wall time {format_factor(case.wall.ratio)}")
+    if case.cpu:
+        parts.append(_count(case.cpu.rounds, "round"))
+    text = ", ".join(parts)
     return one_line(f"{text}: {_cause(case)}" if case.cause else text)
+
+
+def _beside(case: Comparison) -> Iterator[str]:
+    """What makes it a regression or differs, beside CPU time, in words."""
+    if case.wall and "wall time" in case.grown:
+        yield f"wall time {_change(case.wall.ratio)}"
+    if case.memory:
+        low, high = sorted((1.0, case.memory.ratio))
+        differs = high / low >= 1 + MEMORY_TOLD and not case.memory.low <= 1 <= case.memory.high
+        if "peak memory" in case.grown or (differs and not math.isnan(case.memory.low)):
+            yield f"peak memory {_change(case.memory.ratio)}"
+    if case.base and case.head:
+        base, head = (side.tasks or 0 for side in (case.base, case.head))
+        # The graphs of two processes of one program may differ by a few, as Dask fuses them.
+        if "tasks" in case.grown or max(base, head) > (1 + case.threshold) * min(base, head):
+            yield f"tasks {head:,} instead of {base:,}"
+
+
+def _change(ratio: float) -> str:
+    """By what share something is more or less."""
+    return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
+
+
+def _threshold(outcome: Outcome) -> str:
+    """The usual threshold, and those of some cases where they have their own."""
+    usual = _percent(outcome.threshold.usual)
+    own = [f"{name} {_percent(share)}" for name, share in outcome.threshold.named]
+    return f"{usual} ({', '.join(own)})" if own else usual
+
+
+def _rounds(outcome: Outcome) -> str:
+    """How many rounds the cases had."""
+    counts = {case.cpu.rounds for case in outcome.comparisons if case.cpu}
+    if not counts:
+        return "no rounds"
+    least, most = min(counts), max(counts)
+    return _count(most, "round") if least == most else f"{least} to {most} rounds a case"
 
 
 def sight_sentences(sight: Sight | None) -> list[str]:
@@ -115,32 +180,49 @@ def sight_sentences(sight: Sight | None) -> list[str]:
     if sight is None:
         command = "`segbench gate --calibrate` with the same options"
         return [f"What this machine sees is not known: {command} measures it."]
-    seen = f"{math.ceil(sight.smallest * 1000) / 10:g}% and more"
+    found = "such a slow-down of one is found 95 times in 100"
+    if sight.smallest is None:
+        seen, found = (
+            f"more than {MOST_TRIED:.0%}",
+            "no smaller slow-down of one is found 95 times in 100",
+        )
+    else:
+        seen = f"{math.ceil(sight.smallest * 1000) / 10:g}% and more"
     drawn = f"drawn from {sight.rounds} rounds that were measured on {sight.measured[:10]}"
     return [
-        f"This machine sees {seen}: over all cases, such a slow-down of one is found 95 times in 100.",
+        f"This machine sees {seen}: over all cases, {found}.",
         f"Of {sight.gates} gates on the same code, {drawn}, {sight.false_alarms:.1%} fail.",
     ]
 
 
 def sight_table(calibration: Calibration) -> Table:
-    """What a gate on this machine sees of each case."""
+    """What a gate on this machine sees of each case; fit for 80 columns."""
     slowed = list(calibration.cases[0].measured) if calibration.cases else []
-    heads = ("case", "found 95 times in 100", "called a regression though the same")
     rows = []
     for case in calibration.cases:
-        shares = [Cell(f"{share:.1%}", share) for share in (case.smallest, case.alarms)]
-        found = [(case.measured[arm], case.found[arm]) for arm in slowed]
-        arms = [Cell(f"{ratio - 1:+.1%}, {share:.0%}", ratio) for ratio, share in found]
-        name = f"{case.phase}, {images(case.n_images)}, {case.backend}"
-        rows.append(Row((Cell(name), *shares, *arms)))
+        smallest = f"> {MOST_TRIED:.0%}" if case.smallest is None else f"{case.smallest:.1%}"
+        shares = Cell(smallest, case.smallest), Cell(f"{case.alarms:.1%}", case.alarms)
+        arms = [
+            Cell(f"{case.found[arm]:.0%}", case.found[arm], note=f"({case.measured[arm]:.2f})")
+            for arm in slowed
+        ]
+        rows.append(Row((Cell(_named(case)), *shares, *arms)))
     return Table(
         name="sight",
-        title="What a gate sees on this machine",
-        columns=(*heads, *(f"{arm}: measured, found" for arm in slowed)),
+        title=(
+            "What a gate on this machine sees of each case: the smallest slow-down that 95\n"
+            "of 100 gates find; how many of the same code call it a regression; how many\n"
+            "find what was slowed, and its measured ratio"
+        ),
+        columns=(CASE_NAME, "Seen", "Alarms", *slowed),
         rows=tuple(rows),
         layout="words",
     )
+
+
+def _named(case: Comparison | CaseSight) -> str:
+    """A case as tables in a terminal have it: its parts in the order of `CASE_NAME`."""
+    return one_line(f"{case.phase} {case.n_images} {case.backend}")
 
 
 def terminal_table(outcome: Outcome) -> Table | None:
@@ -166,7 +248,7 @@ def terminal_table(outcome: Outcome) -> Table | None:
     return Table(
         name="gate",
         title=f"{TITLE}, with its 95% interval",
-        columns=("Phase, images, backend", "Ratio", "Interval", "Again", "Verdict"),
+        columns=(CASE_NAME, "CPU", "Interval\n(rounds)", "Wall", "Verdict"),
         rows=tuple(rows),
         layout="words",
     )
@@ -174,9 +256,9 @@ def terminal_table(outcome: Outcome) -> Table | None:
 
 def _terminal_row(case: Comparison) -> Row:
     """A case in five columns: its times are left to what has more room."""
-    verdict, *named, _, _, ratio, interval, _ = _row(case).cells
-    again = Cell(format_factor(case.again.ratio), case.again.ratio) if case.again else Cell("")
-    return Row((Cell(" ".join(cell.text for cell in named)), ratio, interval, again, verdict))
+    verdict, _, _, _, _, _, ratio, interval, wall, rounds = _row(case).cells
+    reach = Cell(interval.text, note=f"({rounds.text})") if case.cpu else interval
+    return Row((Cell(_named(case)), ratio, reach, Cell(wall.text, wall.value), verdict))
 
 
 def markdown(outcome: Outcome) -> str:
@@ -214,7 +296,8 @@ def write(outcome: Outcome, out: Path) -> Path:
     Path
         Of ``index.html``, which loads nothing: the files of the figure are for other uses.
     """
-    figure = ratio_figure(outcome.comparisons, threshold=outcome.threshold, name=_told)
+    usual = outcome.threshold.usual
+    figure = ratio_figure(outcome.comparisons, threshold=usual, name=_told)
     index = out / "index.html"
     files.write_text(index, render("gate.html.jinja", {**_shown(outcome), "figure": figure}))
     if figure:
@@ -242,33 +325,46 @@ def _shown(outcome: Outcome) -> dict[str, object]:
         "versions": [list(map(one_line, row)) for row in rows],
         "facts": [(one_line(name.replace("_", " ")), one_line(one)) for name, one in facts.items()],
         "command": one_line(outcome.command),
-        "method": paragraphs("gate_method.txt.jinja", {"blocks": MIN_BLOCKS}),
-        "threshold": _percent(outcome.threshold),
+        "method": _method(outcome),
+        "threshold": one_line(_threshold(outcome)),
         "verdicts": VERDICTS,
     }
 
 
+def _method(outcome: Outcome) -> list[str]:
+    """How it was measured and decided."""
+    before, last = [str(look) for look in LOOKS if look < outcome.rounds], outcome.rounds
+    shown = {
+        "shared_layout": outcome.shared_layout,
+        "least": MIN_ROUNDS,
+        "looks": f"{', '.join(before)} and {last} rounds" if before else f"{last} rounds",
+        "seconds": f"{GateSettings.measure_seconds:g}",
+    }
+    return paragraphs("gate_method.txt.jinja", shown)
+
+
 def _row(case: Comparison) -> Row:
-    """A case in `COLUMNS`; why it has no time stands under its backend."""
-    ratio = interval = again = NOTHING
-    if case.first:
-        ratio = Cell(format_factor(case.first.ratio), case.first.ratio)
-        interval = Cell(_interval(case.first))
-    if case.again:
-        text = f"{format_factor(case.again.ratio)} ({_interval(case.again)})"
-        again = Cell(text, case.again.ratio)
+    """A case in `COLUMNS`; what differs beside its times, and why it has none, stand under its backend."""
+    ratio = interval = wall = rounds = NOTHING
+    if case.cpu:
+        ratio = Cell(format_factor(case.cpu.ratio), case.cpu.ratio)
+        interval = Cell(_interval(case.cpu) or NOTHING.text)
+        rounds = Cell(str(case.cpu.rounds), case.cpu.rounds)
+    if case.wall:
+        wall = Cell(format_factor(case.wall.ratio), case.wall.ratio, note=_interval(case.wall))
     verdict = Cell("", order(case)[0], verdict=case.verdict)
     size = Cell(str(case.n_images), case.n_images)
-    backend = Cell(one_line(case.backend), note=_cause(case))
-    times = seconds_cell(case.base_seconds), seconds_cell(case.head_seconds)
-    return Row((verdict, Cell(one_line(case.phase)), size, backend, *times, ratio, interval, again))
+    backend = Cell(
+        one_line(case.backend), note="; ".join(filter(None, (*_beside(case), _cause(case))))
+    )
+    times = [seconds_cell(side.cpu_seconds if side else None) for side in (case.base, case.head)]
+    named = verdict, Cell(one_line(case.phase)), size, backend
+    return Row((*named, *times, ratio, interval, wall, rounds))
 
 
-def _interval(estimate: Estimate, *, to: str = "–", too_few: str = "– ({})") -> str:
-    """The ends of an interval, or how many rounds there were, which were too few for one."""
-    if math.isnan(estimate.low):
-        return too_few.format(_count(estimate.rounds, "round"))
-    return format_interval(estimate.low, estimate.high, to)
+def _interval(estimate: Estimate, *, to: str = "–") -> str:
+    """The ends of an interval; nothing where there were too few rounds for one."""
+    return "" if math.isnan(estimate.low) else format_interval(estimate.low, estimate.high, to)
 
 
 def _cause(case: Comparison) -> str:

@@ -12,12 +12,13 @@ from segbench.backends.registry import BASELINE
 from segbench.measure.settings import CACHES, PHASES
 from segbench.report import costs, disturbances, explorer, figures, presentation, tables
 from segbench.report.answer import answer
+from segbench.report.pairs import pairs_of
 from segbench.report.rendering import paragraphs, render
 from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
 from segbench.report.summary import listed_in, samples_frame, summarize
-from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_BLOCKS, MIN_SERIAL_BLOCKS
+from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from segbench.report.answer import Answer
     from segbench.report.cells import Table
     from segbench.report.drawing import Drawing
+    from segbench.report.pairs import Pairs
     from segbench.report.side_by_side import SideBySide
     from segbench.report.styles import Styles
     from segbench.results.sources import Source
@@ -155,7 +157,8 @@ def make_sections(sources: Sequence[Source]) -> list[Section]:
 
 def _section(source: Source, prefix: str, style: Styles) -> Section:
     """Summarize a source and make its tables and figures."""
-    summary = summarize(source)
+    pairs = pairs_of(source)
+    summary = summarize(source, pairs)
     lines = costs.lines(source, summary)
     drawings = (
         *figures.time_figures(summary, lines, style),
@@ -170,20 +173,20 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         prefix=prefix,
         summary=summary,
         warnings=tuple(disturbances.warnings(source)),
-        answer=answer(source, summary),
-        tables=make_tables(source, summary, lines),
+        answer=answer(source, summary, pairs),
+        tables=make_tables(source, summary, pairs, lines),
         drawings=tuple(drawing for drawing in drawings if drawing),
         commands=commands(source),
     )
 
 
 def make_tables(
-    source: Source, summary: pd.DataFrame, lines: Sequence[costs.Line]
+    source: Source, summary: pd.DataFrame, pairs: Pairs, lines: Sequence[costs.Line]
 ) -> tuple[Table, ...]:
     """All tables of a source, in their order on the page; `lines` are those of `costs.lines`."""
     shown = (
         presentation.read_table(source, summary),
-        presentation.claim_table(source, summary),
+        presentation.claim_table(summary, pairs),
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
         costs.parts_table(source, summary),
@@ -191,7 +194,7 @@ def make_tables(
         costs.first_calls_table(summary),
         tables.memory_table(summary),
         tables.truth_table(source),
-        disturbances.blocks_table(source),
+        disturbances.rounds_table(source),
         tables.left_out_table(source, summary),
         tables.environment_table(source),
         tables.cases_table(source),
@@ -210,7 +213,7 @@ def method(sources: Iterable[Source]) -> list[str]:
             cached.setdefault(cache, []).append(name)
     values: dict[str, object] = {"phases": PHASES, "cached": cached, "kinds": kinds}
     values |= {"margin": MARGIN, "alpha": ALPHA}
-    values |= {"false_share": FALSE_SHARE, "blocks": MIN_BLOCKS, "serial_blocks": MIN_SERIAL_BLOCKS}
+    values |= {"false_share": FALSE_SHARE, "rounds": MIN_ROUNDS}
     return paragraphs("method.txt.jinja", values)
 
 

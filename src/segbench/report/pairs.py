@@ -1,31 +1,32 @@
-"""Backends two by two: what one takes beside another, with one verdict for each pair."""
+"""Backends two by two: what one takes beside another, with one verdict for each pair of a source."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
-from segbench.backends.registry import BASELINE
-from segbench.report.cells import collected
-from segbench.report.summary import cases_in, ratio_of, within_blocks
-from segbench.stats import verdicts
+import numpy as np
+
+from segbench.stats import UNKNOWN, of_rounds, round_logs, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
-
-    from segbench.results.sources import Source
+    from segbench.results.sources import Source, Times
     from segbench.stats import Ratio
 
-OPPOSITE = {"faster": "slower", "slower": "faster"}
+OPPOSITE = {
+    "faster": "slower",
+    "probably faster": "probably slower",
+    "probably slower": "probably faster",
+    "slower": "faster",
+}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A backend beside another, at one number of images.
+    """A backend beside another, in a phase, at one number of images.
 
     Attributes
     ----------
@@ -45,63 +46,51 @@ class Pair:
     @property
     def known(self) -> bool:
         """Whether the ratio has an interval."""
-        return not math.isnan(self.ratio.low)
+        return self.ratio.known
 
     def turned(self) -> Pair:
         """The other beside this one: the same finding, seen from there."""
-        own = self.ratio
-        ratio = replace(own, median=1 / own.median, low=1 / own.high, high=1 / own.low)
-        return Pair(self.other, self.backend, ratio, OPPOSITE.get(self.verdict, self.verdict))
+        verdict = OPPOSITE.get(self.verdict, self.verdict)
+        return Pair(self.other, self.backend, self.ratio.inverse, verdict)
 
 
-# By backend, other backend and number of images; each pair both ways round.
-Pairs: TypeAlias = "Mapping[tuple[str, str, int], Pair]"
+# By phase, number of images, backend and other backend; each pair both ways round.
+Pairs: TypeAlias = "Mapping[tuple[str, int, str, str], Pair]"
 
 
-def pairs_of(source: Source, summary: pd.DataFrame, phase: str) -> Pairs:
-    """Compare every backend that was timed to the end in a phase with every other, at each size.
+def pairs_of(source: Source) -> Pairs:
+    """Compare every backend with every other, in each phase, at each size; none if not paired.
 
-    A backend and the baseline have the verdict of the summary. All other pairs of the phase, of
-    every size, are one family by themselves, since the most striking of them are told of; none of
-    their verdicts says more than the summary does of the two.
+    Only those that were timed to the end in a case, and whose result was wrong nowhere, are compared
+    in it. All pairs are one family, so that each has one verdict, whichever part of a report tells
+    of it: tables, answer and crossings pick from the same. That the family is large costs little
+    where many of its differences are clear.
     """
-    baseline = str(BASELINE)
-    found: dict[tuple[str, str, int], Pair] = {}
-    others: dict[tuple[str, str, int], Ratio] = {}
-    sizes = collected((case.n_images, case) for case in cases_in(summary, phase) if case.ok)
-    for n_images, cases in sizes.items():
-        at = {case.backend: case for case in cases}
-        names = [name for name in at if name != baseline]
-        for name in names if baseline in at else ():
-            # Without a block in common with the baseline there is no verdict.
-            verdict = at[name].verdict or "undecided"
-            pair = Pair(name, baseline, ratio_of(at[name]), verdict)
-            found[name, baseline, n_images] = pair
-        times = source.times[phase, n_images]
-        for one, other in combinations(names, 2):
-            others[one, other, n_images] = within_blocks(times[one], times[other])
-    said = verdicts(list(others.values()))
-    for (one, other, size), ratio, verdict in zip(others, others.values(), said, strict=True):
-        pair = Pair(one, other, ratio, verdict)
-        beside_baseline = (found.get((name, baseline, size)) for name in (one, other))
-        found[one, other, size] = _held_back(pair, *beside_baseline)
-    turned = {(other, one, size): pair.turned() for (one, other, size), pair in found.items()}
-    return found | turned
+    found: dict[tuple[str, int, str, str], Ratio] = {}
+    failed = source.samples[source.samples["status"] != "ok"]
+    ended = {*zip(failed["phase"], failed["n_images"], failed["backend"], strict=True)}
+    for (phase, n_images), times in source.times.items() if source.paired else ():
+        own = {
+            backend: one
+            for backend, one in times.items()
+            if backend not in source.wrong and (phase, n_images, backend) not in ended
+        }
+        for one, other in combinations(own, 2):
+            found[phase, n_images, one, other] = ratio_between(own[one], own[other])
+    said = verdicts(list(found.values()))
+    pairs = {
+        key: Pair(*key[2:], ratio, verdict)
+        for (key, ratio), verdict in zip(found.items(), said, strict=True)
+    }
+    turned = {(*key[:2], pair.other, pair.backend): pair.turned() for key, pair in pairs.items()}
+    return pairs | turned
 
 
-def _held_back(pair: Pair, own: Pair | None, others: Pair | None) -> Pair:
-    """A pair, undecided where its verdict says more than those of both beside the baseline do.
-
-    That one is faster says more where the other is faster than the baseline and this one was not
-    shown to be, or where this one is slower and the other was not shown to be. Medians may be in
-    another order than the blocks of two backends say: then neither is known to be faster.
-    """
-    if pair.verdict not in OPPOSITE or not (own and others):
-        return pair
-    ahead, behind = (own, others) if pair.verdict == "faster" else (others, own)
-    says_more = (
-        (behind.verdict == "faster" and ahead.verdict != "faster")
-        or (ahead.verdict == "slower" and behind.verdict != "slower")
-        or ahead.ratio.median >= behind.ratio.median
+def ratio_between(own: Times, other: Times) -> Ratio:
+    """Ratio in the blocks that both have; `UNKNOWN` without one."""
+    _, here, there = np.intersect1d(
+        own.blocks, other.blocks, assume_unique=True, return_indices=True
     )
-    return replace(pair, verdict="undecided") if says_more else pair
+    if not here.size:
+        return UNKNOWN
+    return of_rounds(round_logs(own.seconds[here], other.seconds[there], own.rounds[here]))

@@ -20,9 +20,9 @@ from segbench.report.cells import (
     images,
     row,
 )
-from segbench.report.summary import UNKNOWN, cases_in, ratio_of
+from segbench.report.summary import cases_in, ratio_of
 from segbench.report.tables import case_cell, ratio_cell, time_cell
-from segbench.stats import MARGIN, RUNS_MARGIN, paired_ratio, ratio_of_ratios, verdicts
+from segbench.stats import MARGIN, UNKNOWN, of_rounds, ratio_of_ratios, round_logs, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,8 +57,8 @@ NO_VERDICTS = (
     "by side."
 )
 COUNTED = (
-    "Of {count} {what}, {changed} changed, {same} stayed the same (to within "
-    f"{RUNS_MARGIN:.0%}) and {{undecided}} are undecided."
+    "Of {count} {what}, {changed} changed, {probably} more probably did, {same} stayed the same (to "
+    f"within {MARGIN:.0%}) and {{undecided}} are undecided."
 )
 
 
@@ -149,9 +149,14 @@ def _counted(facts: int, changes: Sequence[Change], names: tuple[str, str]) -> I
     for what, cells in (("times", times), (f"ratios to {BASELINE}", ratios)):
         said = Counter(cell.verdict for cell in cells if cell.verdict)
         if count := said.total():
-            same, undecided = said["no difference"], said["undecided"]
-            numbers = {"count": count, "same": same, "undecided": undecided}
-            yield COUNTED.format(what=what, changed=count - same - undecided, **numbers)
+            yield COUNTED.format(
+                what=what,
+                count=count,
+                changed=said["faster"] + said["slower"],
+                probably=said["probably faster"] + said["probably slower"],
+                same=said["no difference"],
+                undecided=said["undecided"],
+            )
 
 
 def _facts_that_differ(first: Source, second: Source) -> Iterator[Row]:
@@ -207,16 +212,16 @@ def _changes(first: Run, second: Run) -> list[Change]:
 
 def _findings(ratios: Sequence[Ratio], *, paired: bool) -> list[Cell]:
     """Ratios with their verdicts, where their samples are paired."""
-    said = verdicts(ratios, margin=RUNS_MARGIN) if paired else [""] * len(ratios)
+    said = verdicts(ratios) if paired else [""] * len(ratios)
     return [finding_cell(ratio, verdict) for ratio, verdict in zip(ratios, said, strict=True)]
 
 
 def _level(source: Source, case: Case) -> Ratio:
-    """Median time of a case as a ratio to one second, with its interval."""
+    """Time of a case as a ratio to one second, with its interval."""
     if not (case.ok and source.paired):
-        return replace(UNKNOWN, median=case.seconds_median)
+        return replace(UNKNOWN, estimate=case.seconds_median)
     times = source.times[case.phase, case.n_images][case.backend]
-    return paired_ratio(times, np.ones(len(times)))
+    return of_rounds(round_logs(times.seconds, np.ones(times.seconds.size), times.rounds))
 
 
 def _phase_table(
@@ -241,9 +246,9 @@ def _phase_table(
         rows=tuple(_row(change, names, sources) for change in changes),
         note=f"{phase}: {PHASES[phase]}. A ratio is that to {BASELINE} in the same run: it stays the "
         "same where all times grow alike. In brackets 95% intervals; those of a change take both "
-        "runs to be independent (Zou and Donner 2008). A change is shown where its interval lies "
-        f"beyond {RUNS_MARGIN:.0%}, since either run may be off by {MARGIN:.0%}, and chance does not "
-        f"explain it, corrected for the {of} cases of the two.",
+        "runs to be independent (Welch 1947). A change is shown where its interval lies beyond "
+        f"{MARGIN:.0%}, and chance does not explain it, corrected for the {of} cases of the two; it "
+        "is probable where its interval lies on one side of 1, and that is all.",
         layout="ratios",
     )
 

@@ -9,23 +9,20 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import WITH_DASK
 from segbench.measure.settings import PHASES
-from segbench.results.sources import by_block
-from segbench.stats import Ratio, paired_ratio, verdicts
+from segbench.report.pairs import pairs_of
+from segbench.results.sources import CASE
+from segbench.stats import Ratio
 
 if TYPE_CHECKING:
+    from segbench.report.pairs import Pairs
     from segbench.results.sources import Source
 
 T = TypeVar("T")
-
-CASE = ["phase", "n_images", "backend"]
-
-UNKNOWN = Ratio(math.nan, math.nan, math.nan, 0, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +41,13 @@ class Case:
     seconds_median, seconds_low, seconds_high : float
         Middle, lowest and highest sample. These and all numbers below are nan where the status is
         not ok, and where they are not known.
-    ratio_median, ratio_low, ratio_high, ratio_p : float
-        As in `segbench.stats.Ratio`: to the baseline.
+    cpu_seconds_median : float
+        CPU time of a call, of the worker with its child processes.
+    ratio, ratio_error, ratio_low, ratio_high, rounds : float
+        Estimate, error, interval and rounds of the ratio to the baseline, as `segbench.stats.Ratio`
+        has them; of the baseline itself it is 1, without an error.
     verdict : str
-        What the ratio shows, corrected for all comparisons of the source; empty where it is none.
+        That of its pair with the baseline; empty where it is none.
     first_seconds : float
         Median of the first calls.
     objects : float
@@ -66,10 +66,12 @@ class Case:
     seconds_median: float = math.nan
     seconds_low: float = math.nan
     seconds_high: float = math.nan
-    ratio_median: float = math.nan
+    cpu_seconds_median: float = math.nan
+    ratio: float = math.nan
+    ratio_error: float = math.nan
     ratio_low: float = math.nan
     ratio_high: float = math.nan
-    ratio_p: float = math.nan
+    rounds: float = 0
     verdict: str = ""
     first_seconds: float = math.nan
     objects: float = math.nan
@@ -92,13 +94,19 @@ class Case:
 SUMMARY_COLUMNS = [field.name for field in dataclasses.fields(Case)]
 
 
-def summarize(source: Source) -> pd.DataFrame:
+def summarize(source: Source, pairs: Pairs | None = None) -> pd.DataFrame:
     """One row a case: status, times, ratio to the baseline and what it shows, memory.
 
     A backend whose result was wrong anywhere has the status ``wrong-result`` and no time
-    throughout. Ratios are formed within blocks; their ends are those of the 95% interval, and the
-    verdicts are corrected for all comparisons of the source. Where the samples of a source are not
-    paired, the ratio is that of the medians, without an interval or a verdict.
+    throughout. Ratios are those of the pairs. Where the samples of a source are not paired, the
+    ratio is that of the medians, without an interval or a verdict.
+
+    Parameters
+    ----------
+    source : Source
+        What is summed up.
+    pairs : Pairs, optional
+        Those of the source, where they have been compared already.
 
     Returns
     -------
@@ -106,26 +114,18 @@ def summarize(source: Source) -> pd.DataFrame:
         With the attributes of a `Case` as columns, `SUMMARY_COLUMNS`; times in seconds, memory in
         MiB. Phases are in their natural order, sizes ascend, backends are as the run listed them.
     """
-    wrong = wrong_backends(source)
-    groups = grouped(source)
+    pairs = pairs_of(source) if pairs is None else pairs
+    cases = [_case(source, key, own) for key, own in grouped(source).items()]
     # What a case holds that did not end well is neither shown nor compared with.
     baselines = {
-        (phase, n_images): own.set_index("block")["seconds"]
-        for (phase, n_images, backend), own in groups.items()
-        if backend == str(BASELINE) and backend not in wrong and own["status"].eq("ok").all()
+        (case.phase, case.n_images): case.seconds_median
+        for case in cases
+        if case.ok and case.backend == str(BASELINE)
     }
-    cases = [
-        _case(source, key, own, wrong=wrong, baseline=baselines.get(key[:2]))
-        for key, own in groups.items()
+    compared = [
+        _compared(source, case, pairs, baselines.get((case.phase, case.n_images))) for case in cases
     ]
-    ratios = {
-        place: ratio_of(case)
-        for place, case in enumerate(cases)
-        if source.paired and case.backend != str(BASELINE) and not math.isnan(case.ratio_median)
-    }
-    for place, verdict in zip(ratios, verdicts(list(ratios.values())), strict=True):
-        cases[place] = dataclasses.replace(cases[place], verdict=verdict)
-    return pd.DataFrame([vars(case) for case in cases], columns=SUMMARY_COLUMNS)
+    return pd.DataFrame([vars(case) for case in compared], columns=SUMMARY_COLUMNS)
 
 
 def cases_in(summary: pd.DataFrame, *phases: str) -> list[Case]:
@@ -135,44 +135,27 @@ def cases_in(summary: pd.DataFrame, *phases: str) -> list[Case]:
     return [Case(**dict(zip(SUMMARY_COLUMNS, one, strict=True))) for one in values]
 
 
-def _case(
-    source: Source,
-    key: tuple[str, int, str],
-    samples: pd.DataFrame,
-    *,
-    wrong: dict[str, str],
-    baseline: pd.Series[float] | None,
-) -> Case:
-    """A case without its verdict, from its samples and those of the baseline beside it."""
+def _case(source: Source, key: tuple[str, int, str], samples: pd.DataFrame) -> Case:
+    """A case, beside no other."""
     phase, n_images, backend = key
-    times = samples[samples["status"] == "ok"].set_index("block")
+    times = samples[samples["status"] == "ok"]
     failed = samples[samples["status"] != "ok"]
     case = Case(phase=phase, backend=backend, n_images=n_images, status="ok", samples=len(times))
-    if backend in wrong:
-        return dataclasses.replace(case, status="wrong-result", samples=0, cause=wrong[backend])
+    if backend in source.wrong:
+        cause = source.wrong[backend]
+        return dataclasses.replace(case, status="wrong-result", samples=0, cause=cause)
     if len(failed):
         last = failed.iloc[-1]
         return dataclasses.replace(case, status=last["status"], cause=last["cause"])
     seconds = times["seconds"]
-    if baseline is None:
-        ratio = UNKNOWN
-    elif not source.paired:
-        ratio = dataclasses.replace(UNKNOWN, median=seconds.median() / float(baseline.median()))
-    elif backend == str(BASELINE):
-        ratio = Ratio(1.0, 1.0, 1.0, len(times), math.nan)
-    else:
-        ratio = within_blocks(times["seconds"], baseline)
-    # Of two rounds the one with the higher peak counts.
+    # Of several workers the one with the highest peak counts.
     highest = times.sort_values("peak_mib", na_position="first").iloc[-1]
     return dataclasses.replace(
         case,
         seconds_median=seconds.median(),
         seconds_low=seconds.min(),
         seconds_high=seconds.max(),
-        ratio_median=ratio.median,
-        ratio_low=ratio.low,
-        ratio_high=ratio.high,
-        ratio_p=ratio.p,
+        cpu_seconds_median=times["cpu_seconds"].dropna().median(),
         first_seconds=times["first_seconds"].dropna().median(),
         objects=times["objects"].iloc[0],
         peak_mib=highest["peak_mib"],
@@ -181,11 +164,23 @@ def _case(
     )
 
 
-def wrong_backends(source: Source) -> dict[str, str]:
-    """The backends whose result was wrong anywhere, and the cause."""
-    samples = source.samples
-    wrong = samples[samples["status"] == "wrong-result"].drop_duplicates("backend")
-    return dict(zip(wrong["backend"], wrong["cause"], strict=True))
+def _compared(source: Source, case: Case, pairs: Pairs, baseline: float | None) -> Case:
+    """A case beside the baseline, whose median time is given where it has one."""
+    if not case.ok or baseline is None:
+        return case
+    if case.backend == str(BASELINE) or not source.paired:
+        return dataclasses.replace(case, ratio=case.seconds_median / baseline)
+    pair = pairs[case.phase, case.n_images, case.backend, str(BASELINE)]
+    ratio = pair.ratio
+    return dataclasses.replace(
+        case,
+        ratio=ratio.estimate,
+        ratio_error=ratio.error,
+        ratio_low=ratio.low,
+        ratio_high=ratio.high,
+        rounds=ratio.rounds,
+        verdict="" if math.isnan(ratio.estimate) else pair.verdict,
+    )
 
 
 def grouped(source: Source) -> dict[tuple[str, int, str], pd.DataFrame]:
@@ -235,16 +230,8 @@ def listed_in(source: Source, name: str, kind: type[T]) -> list[T]:
 
 def ratio_of(case: Case | pd.Series[Any]) -> Ratio:
     """The ratio to the baseline of a case that has one, or of its row in a summary."""
-    return Ratio(
-        case.ratio_median, case.ratio_low, case.ratio_high, int(case.samples), case.ratio_p
-    )
-
-
-def within_blocks(seconds: pd.Series[float], other: pd.Series[float]) -> Ratio:
-    """Ratio in the blocks that both have; `UNKNOWN` without one. Both are indexed by block."""
-    own, others = by_block(seconds), by_block(other)
-    _, here, there = np.intersect1d(own.index, others.index, return_indices=True)
-    return paired_ratio(own.to_numpy()[here], others.to_numpy()[there]) if len(here) else UNKNOWN
+    rounds = int(case.rounds)
+    return Ratio(estimate=case.ratio, error=case.ratio_error, rounds=rounds, freedom=rounds - 1)
 
 
 def scheduler_of(backend: str) -> str:

@@ -35,10 +35,9 @@ from segbench.report.summary import (
     grouped,
     listed_in,
     ratio_of,
-    wrong_backends,
 )
 from segbench.results.records import STATUSES
-from segbench.stats import MARGIN, MIN_BLOCKS
+from segbench.stats import MARGIN, MIN_ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +45,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segbench.results.sources import Source
+
+# Of these the CPU time is told.
+CPU_PHASES = ("process", "pipeline")
 
 # In place of a status: a case that has no sample, not even one that failed.
 NOT_REACHED = "not tried"
@@ -93,7 +95,7 @@ def time_cell(case: Case) -> Cell:
 def ratio_cell(case: Case | pd.Series[Any]) -> Cell:
     """Ratio to the baseline of a case or a row of a summary, its interval, and what that shows."""
     if case.backend == str(BASELINE):
-        return multiple_cell(case.ratio_median)
+        return multiple_cell(case.ratio)
     return finding_cell(ratio_of(case), case.verdict)
 
 
@@ -114,6 +116,15 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> Iterator[Table]:
                 rows=pivot(cases, time_cell),
                 note=f"{phase}: {meaning}. Median of the samples.",
             )
+            if phase in CPU_PHASES and any(case.cpu_seconds_median >= 0 for case in cases):
+                yield Table(
+                    name=f"{phase}-cpu",
+                    title=f"{phase}: CPU time",
+                    columns=columns,
+                    rows=pivot(cases, lambda case: seconds_cell(case.cpu_seconds_median)),
+                    note="CPU time of the worker with its children: more than the time of the call "
+                    "where several CPUs work at once, less where it waits. Median of the samples.",
+                )
             yield Table(
                 name=f"{phase}-ratios",
                 title=f"{phase}: time as a multiple of {BASELINE}",
@@ -130,13 +141,22 @@ def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
             "Ratio of two medians: the samples were not taken side by side, so it has no interval "
             "and shows no difference for certain."
         )
-    comparisons = ((summary["verdict"] != "") & summary["ratio_p"].notna()).sum()
     return (
-        "Median of the ratios formed within a block; in brackets its 95% interval, for which it "
-        f"takes {MIN_BLOCKS} blocks. Faster and slower: by more than {MARGIN:.0%} and by more than "
-        f"chance explains, corrected for the {comparisons} comparisons of this source. "
-        f"No difference: the interval lies within {MARGIN:.0%} of 1. Undecided: neither was shown."
+        "Mean over rounds of new processes (of the logarithms), of each the median of the ratios formed "
+        f"within a block; in brackets its 95% interval, for which it takes {MIN_ROUNDS} rounds. Faster "
+        f"and slower: by more than {MARGIN:.0%}, and by more than chance explains, corrected for all "
+        "comparisons of this source. Probably: the interval lies on that side of 1, and that is all. "
+        f"No difference: it lies within {MARGIN:.0%} of 1. Undecided: neither was shown."
+        f"{_too_few(summary)}"
     )
+
+
+def _too_few(summary: pd.DataFrame) -> str:
+    """A sentence where no ratio of a source has an interval; empty where one has."""
+    compared = summary[summary["verdict"] != ""]
+    if compared.empty or compared["ratio_error"].notna().any():
+        return ""
+    return " This run has too few of them: one of an earlier version, or one that was cut short."
 
 
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
@@ -223,7 +243,7 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
         ),
         note="How far the resident size of the worker and of its child processes rose, at the first "
         "call of a size, above what they held when they had started and segmented one image: "
-        "libraries and pools. Of two rounds the higher one counts.",
+        "libraries and pools. Of the workers of all rounds the highest counts.",
     )
 
 
@@ -270,7 +290,7 @@ def environment_table(source: Source) -> Table:
 
 def cases_table(source: Source) -> Table | None:
     """Every sample of every case, in short, and where its other figures are."""
-    wrong = wrong_backends(source)
+    wrong = source.wrong
     rows, line = [], 2  # the file's first line has the names of the columns
     for (phase, n_images, backend), samples in grouped(source).items():
         last = line + len(samples) - 1

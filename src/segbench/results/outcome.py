@@ -11,18 +11,46 @@ if TYPE_CHECKING:
 
 BASE, HEAD = "base", "head"
 
-# What is said of a case, and what it means. The first two make the gate fail. A regression, an
-# improvement and the same are what `segbench.stats.VERDICTS` call slower, faster and no difference.
+# What is said of a case, and what it means, the worst first. The first two make the gate fail.
 VERDICTS = {
-    "regression": "slower by more than the threshold, and again so in new processes",
+    "regression": "slower, by more than chance gives in a whole gate; or it needs more memory or tasks",
     "failed": "the head finds other cells than the base's reference, or fails where the base does not",
-    "undecided": "the interval reaches across the threshold",
-    "improvement": "faster by more than the threshold",
+    "suspected": "probably slower, not confirmed: its interval lies above 1",
+    "undecided": "too noisy to say",
+    "improvement": "faster, as strictly as for a regression",
     "same": "any difference is smaller than the threshold",
     "not compared": "only one side can do it, neither can, or the gate was interrupted before",
 }
 FAILING = ("regression", "failed")
-OF_A_RATIO = {"slower": "regression", "faster": "improvement", "no difference": "same"}
+UNCLEAR = ("suspected", "undecided")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """By what share a case may take longer.
+
+    Attributes
+    ----------
+    usual : float
+        Of a case that is not named.
+    named : tuple of (str, float)
+        By what is named: a phase, ``open``; with a number of images, ``open:20``; or with a backend
+        as well, ``open:20:skimage/skimage/serial``. Of several that fit, the last holds.
+    """
+
+    usual: float = 0.05
+    named: tuple[tuple[str, float], ...] = ()
+
+    def of(self, case: Case) -> float:
+        """That of a case."""
+        sized = f"{case.phase}:{case.n_images}"
+        names = (case.phase, sized, f"{sized}:{case.backend}")
+        fitting = [share for name, share in self.named if name in names]
+        return [self.usual, *fitting][-1]
+
+    def __str__(self) -> str:
+        """As `parse_thresholds` reads it."""
+        return ",".join([f"{self.usual:g}", *(f"{name}={share:g}" for name, share in self.named)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +80,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Time of the head over that of the base: median over rounds, and its 95% interval.
+    """Something of the head over that of the base: mean ratio of the rounds, and its 95% interval.
 
     The interval is nan with fewer than 5 rounds.
     """
@@ -61,6 +89,26 @@ class Estimate:
     low: float
     high: float
     rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """What a call takes on one side: medians over all that was measured.
+
+    Attributes
+    ----------
+    seconds, cpu_seconds : float
+        Wall time, and CPU time of the worker with its children.
+    peak_mib : float, optional
+        Largest resident size, in MiB.
+    tasks : int, optional
+        In Dask's graph of the pipeline.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float | None = None
+    tasks: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +121,17 @@ class Comparison:
         The case.
     n_images : int
         Its size.
+    threshold : float
+        For a slow-down of it, as a share.
     verdict : str
         One of `VERDICTS`.
-    base_seconds, head_seconds : float, optional
-        Medians over all pairs of the first stage.
-    first : Estimate, optional
-        Of the first stage; None where a side failed.
-    again : Estimate, optional
-        Of the second look, where there was one.
+    grown : tuple of str
+        What makes it a regression beside or instead of CPU time: ``wall time``, ``peak memory``,
+        ``tasks``.
+    base, head : Level, optional
+        What either side takes; None where a side failed.
+    cpu, wall, memory : Estimate, optional
+        Ratios of CPU time, wall time and peak memory.
     cause : str
         Why it failed or was not compared, which side it was, and with what status.
     """
@@ -88,11 +139,14 @@ class Comparison:
     phase: str
     backend: str
     n_images: int
+    threshold: float
     verdict: str
-    base_seconds: float | None = None
-    head_seconds: float | None = None
-    first: Estimate | None = None
-    again: Estimate | None = None
+    grown: tuple[str, ...] = ()
+    base: Level | None = None
+    head: Level | None = None
+    cpu: Estimate | None = None
+    wall: Estimate | None = None
+    memory: Estimate | None = None
     cause: str = ""
 
 
@@ -110,15 +164,16 @@ class Sight:
         Simulated, each of rounds drawn from those.
     false_alarms : float
         Share of them that would fail, 0 to 1.
-    smallest : float
-        Smallest slow-down of a case that is found 95 times in 100, as a share (0.06: 6%).
+    smallest : float, optional
+        Smallest slow-down that is found 95 times in 100 in 95 of 100 cases, as a share (0.06: 6%);
+        None where none of those that were tried is, up to 1.
     """
 
     measured: str
     rounds: int
     gates: int
     false_alarms: float
-    smallest: float
+    smallest: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +186,12 @@ class CaseSight:
         The case.
     n_images : int
         Its size.
-    smallest : float
+    smallest : float, optional
         As of `Sight`, of this case alone.
     alarms : float
         Share of gates in which it is called a regression though nothing changed.
     measured : dict of str to float
-        Median ratio of each arm that was slowed, by its name.
+        Mean ratio of each arm that was slowed, by its name.
     found : dict of str to float
         Share of gates in which that arm is called a regression.
     """
@@ -144,7 +199,7 @@ class CaseSight:
     phase: str
     backend: str
     n_images: int
-    smallest: float
+    smallest: float | None
     alarms: float
     measured: dict[str, float]
     found: dict[str, float]
@@ -170,10 +225,12 @@ class Outcome:
         What the user typed.
     base, head : Side
         What was compared.
-    threshold : float
-        As a share: 0.05 is 5%.
+    threshold : Thresholds
+        As shares.
     rounds : int
-        Planned.
+        Of new processes, at the most.
+    shared_layout : bool
+        Whether both sides had the same address layout in each round.
     seconds : float
         Wall time of the measurement, without the building of environments.
     machine : dict of str to str
@@ -194,8 +251,9 @@ class Outcome:
     command: str
     base: Side
     head: Side
-    threshold: float
+    threshold: Thresholds
     rounds: int
+    shared_layout: bool
     seconds: float
     machine: dict[str, str]
     dataset: str
@@ -211,6 +269,6 @@ def named(case: Case) -> dict[str, Any]:
 
 
 def status(outcome: Outcome, *, strict: bool) -> int:
-    """Exit status: 1 for a regression or a failure; if `strict`, also where a case is undecided."""
-    failing = (*FAILING, "undecided") if strict else FAILING
+    """Exit status: 1 for a regression or a failure; if `strict`, also where a case is not clear."""
+    failing = (*FAILING, *UNCLEAR) if strict else FAILING
     return int(any(each.verdict in failing for each in outcome.comparisons))

@@ -93,6 +93,8 @@ class Sample:
         From 1; each has new processes.
     seconds : float, optional
         Wall time of one call.
+    cpu_seconds : float, optional
+        CPU time of one call: of the worker with its child processes.
     status : str
         One of `STATUSES`.
     objects : int, optional
@@ -118,10 +120,12 @@ class Sample:
     untimed_seconds : float, optional
         What the worker needed to get ready for the sample: a call that is not timed, before short
         ones, and the collection of the last sample's garbage.
+    tasks : int, optional
+        In Dask's graph of the pipeline.
     side : str
         Of a gate: ``base`` or ``head``. Empty in a run.
     look : int
-        Of a gate: 2 for the second look at what seems to be a regression.
+        Of a gate: 2 for a second look at what seemed to be a regression, in earlier versions.
     """
 
     phase: str
@@ -132,6 +136,7 @@ class Sample:
     block: Count
     round: FromOne = 1
     seconds: Number | None = None
+    cpu_seconds: Number | None = None
     status: Status
     objects: Count | None = None
     peak_mib: Number | None = None
@@ -143,6 +148,7 @@ class Sample:
     cached: Number | None = None
     withheld_seconds: Number | None = None
     untimed_seconds: Number | None = None
+    tasks: Count | None = None
     side: str = ""
     look: FromOne = 1
 

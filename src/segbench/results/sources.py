@@ -23,12 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+# What a sample is of.
+CASE = ["phase", "n_images", "backend"]
+
 # Of a run; what a gate adds (`side`, `look`) no report reads.
 COLUMNS = [each.name for each in dataclasses.fields(Sample) if each.name not in ("side", "look")]
 
 # As floats, so that a column of nothing but gaps has a median, too.
 _MAYBE = [each.name for each in dataclasses.fields(Sample) if each.default is None]
 NUMBERS = [name for name in _MAYBE if name != "objects"]
+
+# For lines of older runs: a sample that is read holds what its line says, no more.
+_DEFAULTS = {
+    each.name: each.default
+    for each in dataclasses.fields(Sample)
+    if each.name in COLUMNS and each.default not in (None, dataclasses.MISSING)
+}
 
 # Which asv writes beside the results of a machine.
 _MACHINE = "machine.json"
@@ -46,6 +59,23 @@ class Descriptions(dict[str, Description]):
     def __missing__(self, spec: str) -> Description:
         self[spec] = registry.describe(BackendSpec(*spec.split("/")))
         return self[spec]
+
+
+@dataclass(frozen=True)
+class Times:
+    """The samples of a case that are ok, in the order of their blocks.
+
+    Attributes
+    ----------
+    blocks, rounds : ndarray of int, shape (B,)
+        Number of the block of each, ascending, and of its round.
+    seconds : ndarray of float, shape (B,)
+        Wall time of one call.
+    """
+
+    blocks: NDArray[np.int64]
+    rounds: NDArray[np.int64]
+    seconds: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +124,23 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @cached_property
-    def times(self) -> dict[tuple[str, int], dict[str, pd.Series[float]]]:
-        """By phase and number of images the seconds of each backend's samples that are ok, by block."""
-        ok = self.samples[self.samples["status"] == "ok"].set_index("block")
-        times: dict[tuple[str, int], dict[str, pd.Series[float]]] = {}
-        for key, seconds in ok.groupby(["phase", "n_images", "backend"], sort=False)["seconds"]:
+    def times(self) -> dict[tuple[str, int], dict[str, Times]]:
+        """By phase and number of images the times of each backend's samples that are ok."""
+        ok = self.samples[self.samples["status"] == "ok"]
+        # Of a block that a file holds twice, the last counts.
+        ok = ok.drop_duplicates([*CASE, "block"], keep="last").sort_values("block", kind="stable")
+        times: dict[tuple[str, int], dict[str, Times]] = {}
+        for key, own in ok.groupby(CASE, sort=False):
             phase, n_images, backend = cast("tuple[str, int, str]", key)
-            times.setdefault((phase, n_images), {})[backend] = by_block(seconds)
+            columns = (own[name].to_numpy() for name in ("block", "round", "seconds"))
+            times.setdefault((phase, n_images), {})[backend] = Times(*columns)
         return times
 
-
-def by_block(seconds: pd.Series[float]) -> pd.Series[float]:
-    """One value a block, ascending: of a block that a file holds twice, the last counts."""
-    if seconds.index.is_unique:
-        return seconds.sort_index()
-    return seconds.groupby(level=0).last()
+    @cached_property
+    def wrong(self) -> dict[str, str]:
+        """The backends whose result was wrong anywhere, and the cause."""
+        wrong = self.samples[self.samples["status"] == "wrong-result"].drop_duplicates("backend")
+        return dict(zip(wrong["backend"], wrong["cause"], strict=True))
 
 
 def read_sources(path: Path) -> list[Source]:
@@ -266,7 +298,7 @@ def _same_versions(one: Source) -> Callable[[Source], bool]:
 def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     """Samples as a table, with the column ``backend`` beside their fields."""
     # Their values are plain: nothing has to be copied.
-    frame = pd.DataFrame([vars(sample) for sample in samples], columns=COLUMNS)
+    frame = pd.DataFrame([_DEFAULTS | vars(sample) for sample in samples], columns=COLUMNS)
     frame = frame.astype(dict.fromkeys(NUMBERS, float))
     frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
     return frame
