@@ -13,6 +13,7 @@ from segbench.measure.protocol import (
     Check,
     Checked,
     Made,
+    Pace,
     Profile,
     Profiled,
     Reference,
@@ -90,9 +91,10 @@ class Script:
             return Made([OBJECTS] * count, None)
         if isinstance(request, Check):
             if request.few:
-                return Checked(None, "", 100.0, None, 1)
+                return Checked(None, "", 100.0, None, Pace(1, 1, short=False))
             tasks = self.tasks(arm) if request.phase == "pipeline" else None
-            return Checked(0.02, "", 100.0, self.peak_mib(arm), self.calls, tasks)
+            pace = request.pace or Pace(2, self.calls, short=False)
+            return Checked(0.02, "", 100.0, self.peak_mib(arm), pace, tasks)
         if isinstance(request, Time):
             found = OBJECTS * arm_size(self, arm) if request.phase in FINDING else None
             seconds = self.seconds(arm, request)

@@ -14,7 +14,17 @@ from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import engine, machine
-from segbench.measure.protocol import Check, Checked, Failed, Profile, Refused, Start, Time, Timed
+from segbench.measure.protocol import (
+    Check,
+    Checked,
+    Failed,
+    Pace,
+    Profile,
+    Refused,
+    Start,
+    Time,
+    Timed,
+)
 from segbench.measure.settings import PHASES, RunSettings
 from segbench.measure.stopping import ARM_SECONDS, MOST_PAIRS
 from segbench.results.records import PROFILES_NAME, RUN_NAME, Case, read, read_profiles
@@ -40,6 +50,9 @@ BLOCKS = 2 * MOST_PAIRS
 def images() -> Dataset:
     """Three small images."""
     return datasets.smear(3, shape=(48, 64))
+
+
+PACE = Pace(1, 1, short=False)
 
 
 def measure(
@@ -338,7 +351,7 @@ def test_wrong_results_are_never_timed(images: Dataset, tmp_path: Path) -> None:
 
     def wrong(arm: Arm, request: Request) -> Reply | None:
         differs = arm.backend == THREADS and isinstance(request, Check)
-        return Checked(0.02, "image 0: two cells joined", 1.0, 1.0, 0) if differs else None
+        return Checked(0.02, "image 0: two cells joined", 1.0, 1.0, PACE) if differs else None
 
     script = Script(otherwise=wrong)
     rows = of(measure(images, tmp_path, script))
@@ -366,8 +379,8 @@ def test_a_result_that_changes_later_is_found(images: Dataset, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("reply", "status"),
     [
-        (Checked(61.0, "", 1.0, 1.0, 1), "timeout"),
-        (Checked(0.1, "", 1.0, 2049.0, 1), "memory"),
+        (Checked(61.0, "", 1.0, 1.0, PACE), "timeout"),
+        (Checked(0.1, "", 1.0, 2049.0, PACE), "memory"),
         (Timed(61.0, None, 61.0), "timeout"),
     ],
 )

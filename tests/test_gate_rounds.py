@@ -63,7 +63,7 @@ def measure(
         cases or settings.cases,
         images,
         settings=settings,
-        **{"rounds": range(1, 6), **when},
+        **{"rounds": range(1, 6), "paces": {}, **when},
         launch=script.launch,
         watcher=watcher or Watcher(),
         take=samples.append,
@@ -216,11 +216,27 @@ def test_both_sides_make_a_sample_of_as_many_calls(images: Images) -> None:
 
     def other(arm: Arm, request: Request) -> Reply | None:
         head = arm.side == "head" and isinstance(request, Check)
-        return protocol.Checked(0.02, "", 1.0, 1.0, 9) if head else None
+        return (
+            protocol.Checked(0.02, "", 1.0, 1.0, protocol.Pace(2, 9, short=False)) if head else None
+        )
 
     script = Script(otherwise=other)
     measure(images, script)
     assert {request.calls for _, request in script.timed()} == {9}
+
+
+def test_all_rounds_call_a_case_as_the_first_did(images: Images) -> None:
+    """From the second round on both sides, also after a pause, are called as often as in the first."""
+    paces: dict[Case, protocol.Pace] = {}
+    script = Script()
+    measure(images, script, paces=paces, rounds=[1])
+    assert {*paces} == {*SETTINGS.cases}
+    measure(images, script, paces=paces, rounds=[2, 3])
+    asked = [request.pace for _, request in script.asked if isinstance(request, Check)]
+    first = 2 * len(SETTINGS.cases)
+    assert asked[:first] == [None] * first
+    assert None not in asked[first:]
+    assert {*asked[first:]} == {*paces.values()}
 
 
 def test_each_round_has_new_processes(images: Images) -> None:

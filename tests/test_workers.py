@@ -15,7 +15,7 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.images import datasets
 from segbench.measure import engine, pagecache, worker, workers
-from segbench.measure.protocol import Checked, Failed, Profiled, Refused, Started, Time, Timed
+from segbench.measure.protocol import Checked, Failed, Pace, Profiled, Refused, Started, Time, Timed
 from segbench.measure.settings import PHASES, RunSettings
 from segbench.measure.workers import Arm, Conversation, WorkerProcess, end_of_start, launcher
 from segbench.pipeline import PipelineParams
@@ -188,10 +188,19 @@ def test_short_calls_are_repeated_within_a_sample(images: Dataset, reference: Pa
     with talking(images, BASELINE) as (talk, _):
         ready = talk.check(case(BASELINE, "open"), str(reference))()
         assert isinstance(ready, Checked)
-        assert ready.calls > 1
+        assert ready.pace.calls > 1
         cold = talk.check(case(BASELINE, "open"), str(reference), sample_seconds=0.0)()
         assert isinstance(cold, Checked)
-        assert cold.calls == 1
+        assert cold.pace.calls == 1
+
+
+def test_a_case_is_called_as_often_as_a_pace_says(images: Dataset, reference: Path) -> None:
+    """What follows no clock is the same in every process: the answer is the pace that was asked for."""
+    pace = Pace(warm=3, calls=17, short=True)
+    with talking(images, BASELINE) as (talk, _):
+        ready = talk.check(case(BASELINE, "open"), str(reference), pace=pace)()
+        assert isinstance(ready, Checked)
+        assert ready.pace == pace
 
 
 def test_a_whole_run(images: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,7 @@ def calibrate(
             images,
             settings=settings,
             rounds=range(1, count + 1),
+            paces={},
             launch=launch,
             watcher=watcher,
             take=take,

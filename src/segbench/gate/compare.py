@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segbench.images.origin import Origin
     from segbench.measure.engine import Watcher
     from segbench.measure.machine import Fact
+    from segbench.measure.protocol import Pace
     from segbench.measure.settings import GateSettings
     from segbench.measure.workers import Launch
     from segbench.results.outcome import Sight
@@ -223,6 +224,7 @@ def compare(
 
         end = time.monotonic() + settings.measure_seconds
         cases, before = list(settings.cases), 0
+        paces: dict[Case, Pace] = {}
         try:
             for look in decide.pauses(settings.rounds):
                 backends = {case.backend for case in cases}
@@ -234,6 +236,7 @@ def compare(
                     settings=settings,
                     rounds=range(before + 1, look + 1),
                     end=end,
+                    paces=paces,
                     launch=launch,
                     watcher=watcher,
                     take=take,

@@ -448,7 +448,7 @@ class _Engine:
         ready, cached = lane.ready[case.phase], self._cool(case.n_images)
         reply = lane.talk.time(
             case.phase,
-            calls=ready.calls,
+            calls=ready.pace.calls,
             objects=sum(self.objects[: case.n_images]),
             cpu=workers.cpu_of(case, turn),
             warm=self.settings.cache == "warm",
@@ -462,7 +462,7 @@ class _Engine:
             block=block,
             status="ok",
             peak_mib=ready.peak_mib,
-            calls=ready.calls,
+            calls=ready.pace.calls,
             first_seconds=ready.seconds,
             idle_mib=ready.idle_mib,
             tasks=ready.tasks,

@@ -53,12 +53,24 @@ class Reference(Message, frozen=True):
     truth: list[str]
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How a case is called: `warm` times after its first call, then `calls` times for each sample.
+
+    `short`: a sample is preceded by a call that is not timed.
+    """
+
+    warm: int
+    calls: int
+    short: bool
+
+
 class Check(Message, frozen=True):
     """Make a case ready: run its phase once, compare the result with the reference, warm up.
 
     `sample_seconds` is how long a sample is to last at the least. Where `few` is not 0, the case
     was compared in an earlier process and its calls take long: it is neither run nor compared, but
-    warmed up with the first `few` images, those of `few_pattern`. Answered by `Checked` or `Failed`.
+    warmed up with the first `few` images, those of `few_pattern`. With a `pace` it is called as often
+    as that says, by no clock. Answered by `Checked` or `Failed`.
     """
 
     phase: str
@@ -68,6 +80,7 @@ class Check(Message, frozen=True):
     sample_seconds: float
     few: int = 0
     few_pattern: str = ""
+    pace: Pace | None = None
 
 
 class Time(Message, frozen=True):
@@ -117,7 +130,7 @@ class Checked(Message, frozen=True):
 
     `seconds` and the memory at its peak, in MiB, are those of its first call (None where it was
     warmed up with fewer images), the idle one that of the worker before any; `difference` says how
-    its result differs from the reference (empty: it agrees), `calls` how many make a sample.
+    its result differs from the reference (empty: it agrees), `pace` how it was called.
     `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one.
     """
 
@@ -125,7 +138,7 @@ class Checked(Message, frozen=True):
     difference: str
     idle_mib: float
     peak_mib: float | None
-    calls: int
+    pace: Pace
     tasks: int | None = None
 
 

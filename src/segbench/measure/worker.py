@@ -23,7 +23,17 @@ from segbench.backends import phases, registry
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import cputime, memory, protocol
-from segbench.measure.protocol import Check, Checked, Failed, Made, Reference, Refused, Time, Timed
+from segbench.measure.protocol import (
+    Check,
+    Checked,
+    Failed,
+    Made,
+    Pace,
+    Reference,
+    Refused,
+    Time,
+    Timed,
+)
 from segbench.measure.workers import kill_family
 from segbench.pipeline import PipelineParams, Segmentation
 
@@ -66,6 +76,8 @@ class Server:
         self.ready: dict[str, Callable[[], Any]] = {}
         # By phase, seconds of a warm call and of how many images it was, at the last size.
         self.paces: dict[str, tuple[float, int]] = {}
+        # By phase, whether its calls are short.
+        self.short: dict[str, bool] = {}
         # Before any call that is looked at: what those leave behind is theirs.
         memory.settle()
         self.idle_mib = memory.resident_mib()
@@ -87,8 +99,9 @@ class Server:
             self._call(request.phase, request.few_pattern, request, count=request.few)()
             self.ready[request.phase] = call
             self.paces[request.phase] = math.inf, request.n_images
+            self.short[request.phase] = False
             _let_go()
-            return Checked(None, "", self.idle_mib, None, 1)
+            return Checked(None, "", self.idle_mib, None, Pace(1, 1, short=False))
         memory.reset_peak()
         result, seconds = _timed(call)
         peak = memory.peak_mib()
@@ -100,39 +113,47 @@ class Server:
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_difference(result, reference)
         if difference:
-            return Checked(seconds, difference, self.idle_mib, peak, 0)
+            return Checked(seconds, difference, self.idle_mib, peak, Pace(0, 0, short=False))
         self.ready[request.phase] = call
         del result
         tasks = None
         if request.phase == "pipeline" and self._uses_dask:
             tasks = phases.count_tasks(self.backend, request.pattern, self.params)
-        calls = self._warm_up(call, request, seconds)
+        pace = request.pace
+        if pace:
+            _timed(call, pace.warm + pace.calls)
+        else:
+            pace = self._warm_up(call, request, seconds)
+        self.short[request.phase] = pace.short
         _let_go()
-        return Checked(seconds, "", self.idle_mib, peak, calls, tasks)
+        return Checked(seconds, "", self.idle_mib, peak, pace, tasks)
 
-    def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> int:
-        """Call until calls do not get faster; how many of them make a sample."""
+    def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> Pace:
+        """Call until calls do not get faster, and find how many of them make a sample."""
         best = spent = first
         before, count = self.paces.get(request.phase, (0.0, 1))
         expected = before / count * request.n_images
         # A first call that takes long for its images has paid for something else, too.
+        warm = 0
         if first < WARM_SECONDS or first > WARM_EXCESS * expected:
             for _ in range(WARM_CALLS):
                 _, seconds = _timed(call)
+                warm += 1
                 spent += seconds
                 settled = seconds > (1 - WARM_SHARE) * best
                 best = min(best, seconds)
                 if settled or spent > WARM_SECONDS:
                     break
         self.paces[request.phase] = best, request.n_images
-        return _calls_of_a_sample(call, best, request.sample_seconds)
+        calls = _calls_of_a_sample(call, best, request.sample_seconds)
+        return Pace(warm, calls, short=best < COLD_SECONDS)
 
     def time(self, request: Time) -> Timed:
         """Take a sample of a case that is ready."""
         asked = time.perf_counter()
         call = self.ready[request.phase]
         with _on(request.cpu):
-            if request.warm and self.paces[request.phase][0] < COLD_SECONDS:
+            if request.warm and self.short[request.phase]:
                 # Since its last sample others have filled the caches of the CPU.
                 call()
             with memory.uncollected():

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from segbench.backends.registry import BackendSpec
     from segbench.images.datasets import Dataset
-    from segbench.measure.protocol import Reply, Request
+    from segbench.measure.protocol import Pace, Reply, Request
     from segbench.measure.settings import Settings
     from segbench.results.records import Case
 
@@ -180,12 +180,18 @@ class Conversation:
         return _expected(self.worker.receive(limit=None), Made)
 
     def check(
-        self, case: Case, folder: str, *, sample_seconds: float = SAMPLE_SECONDS, few: int = 0
+        self,
+        case: Case,
+        folder: str,
+        *,
+        sample_seconds: float = SAMPLE_SECONDS,
+        few: int = 0,
+        pace: Pace | None = None,
     ) -> Callable[[], Checked | Failed]:
         """Ask for a case to be run once, compared with the reference in `folder`, and warmed up.
 
         With `few`, only warmed up, on so many images: for long calls of a case that was compared in
-        an earlier process. Of the answer is looked at what only the worker knows, too: the time of
+        an earlier process. With a `pace`, called as often as that says. Of the answer is looked at what only the worker knows, too: the time of
         the call alone, and its peak.
         """
         settings = self.settings
@@ -196,7 +202,8 @@ class Conversation:
         few_pattern = datasets.lay_out(self.dataset, few) if few else ""
         self.worker.send(
             protocol.Check(
-                *(case.phase, pattern, case.n_images, folder, sample_seconds, few, few_pattern)
+                *(case.phase, pattern, case.n_images, folder, sample_seconds),
+                *(few, few_pattern, pace),
             )
         )
 
