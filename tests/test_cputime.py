@@ -119,7 +119,7 @@ def test_several_calls_make_a_mean() -> None:
         work(0.05)
 
     served.ready["open"] = call
-    served.paces["open"] = 0.0, 1
+    served.short["open"] = True
     reply = served.time(Time("open", 4, warm=True, cpu=None))
     assert len(calls) == 5
     # Not that of four or five calls.

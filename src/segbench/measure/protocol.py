@@ -54,7 +54,7 @@ class Reference(Message, frozen=True):
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How a case is called: `warm` times after its first call, then `calls` times for each sample.
+    """How a case is called: `warm` times after its first call, and `calls` times for each sample.
 
     `short`: a sample is preceded by a call that is not timed.
     """

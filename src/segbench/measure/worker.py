@@ -52,6 +52,8 @@ WARM_SHARE = 0.05
 WARM_CALLS = 10
 WARM_SECONDS = 1.0
 WARM_EXCESS = 1.5
+# Where it is done again in other processes, by no clock: after the first call so many at the most.
+WARM_AGAIN = 2
 
 # A call shorter than this is preceded by one that is not timed: the caches of the CPU, which the
 # other arms have filled in between, would be a good part of it.
@@ -146,7 +148,7 @@ class Server:
                     break
         self.paces[request.phase] = best, request.n_images
         calls = _calls_of_a_sample(call, best, request.sample_seconds)
-        return Pace(warm, calls, short=best < COLD_SECONDS)
+        return Pace(min(warm, WARM_AGAIN), calls, short=best < COLD_SECONDS)
 
     def time(self, request: Time) -> Timed:
         """Take a sample of a case that is ready."""
