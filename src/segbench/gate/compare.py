@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import defaultdict
 from datetime import datetime
+from statistics import median
 from typing import TYPE_CHECKING
 
 from segbench.backends import registry
@@ -279,16 +280,19 @@ def _own_layouts(*, shared_layout: bool) -> Iterator[str]:
 
 
 def _restless(samples: Sequence[Sample]) -> Iterator[str]:
-    """A note where the base's own times vary much."""
-    times: defaultdict[Case, list[float]] = defaultdict(list)
+    """A note where the base's own times vary much within rounds: each has another address layout."""
+    times: defaultdict[tuple[Case, int], list[float]] = defaultdict(list)
     for sample in samples:
         if sample.seconds is not None and sample.side == BASE:
-            times[sample.case].append(sample.seconds)
-    spreads = [relative_spread(each) for each in times.values()]
+            times[sample.case, sample.round].append(sample.seconds)
+    within: defaultdict[Case, list[float]] = defaultdict(list)
+    for (case, _), own in times.items():
+        within[case] += [each / median(own) for each in own]
+    spreads = [relative_spread(each) for each in within.values()]
     restless = sum(each > WIDE for each in spreads)
     if restless:
         yield (
             f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
-            f"base's own times spans more than {WIDE:.0%} of their median. Pairs are timed "
+            f"base's own times in a round spans more than {WIDE:.0%} of their median. Pairs are timed "
             "side by side, so that this widens the intervals and does not move the ratios."
         )
