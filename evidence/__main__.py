@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,10 @@ from evidence import (
     slow_downs,
     smears,
 )
-from evidence.shared import ToolError, read_records
+from evidence.shared import ToolError, kept_files, read_records
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,13 +33,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument(
-    "kept",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@kept_files
 def show(*, kept: tuple[Path, ...]) -> None:
     """Print the tables of what was kept with --out, of all the files together."""
     try:

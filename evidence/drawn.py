@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from evidence import pairs
-from evidence.shared import ToolError, share, share_at_most, table
+from evidence.shared import ToolError, kept_files, share, share_at_most, table
 from segbench.errors import InputError
 from segbench.gate import decide
 from segbench.measure.settings import GateSettings, parse_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -237,13 +237,7 @@ def drawn_tables(
 
 
 @click.command()
-@click.argument(
-    "kept",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@kept_files
 @click.option("--gates", default=GATES, show_default=True, type=click.IntRange(1))
 @click.option(
     "--rounds",

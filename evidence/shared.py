@@ -491,6 +491,16 @@ def _take(label: str, step: Callable[[], str], record: Record) -> None:
     say(f"{label}: {said}")
 
 
+# What some commands read.
+kept_files = click.argument(
+    "kept",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+
+
 def choice(
     name: str, choices: Sequence[str], help_text: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -251,13 +251,19 @@ def of_rounds(logs: ArrayLike) -> Ratio:
     count = values.size
     if not count:
         return UNKNOWN
-    spread = max(float(values.std(ddof=1)), LEAST_SPREAD) if count >= MIN_ROUNDS else math.nan
+    mean, error = mean_and_error(values) if count >= MIN_ROUNDS else (values.mean(), math.nan)
     return Ratio(
-        estimate=_exp(float(values.mean())),
-        error=spread / math.sqrt(count),
+        estimate=_exp(float(mean)),
+        error=float(error),
         rounds=count,
         freedom=count - 1,
     )
+
+
+def mean_and_error(logs: Floats) -> tuple[Floats, Floats]:
+    """Mean over rounds, and its standard error, of one ratio ``(R,)`` or of many ``(..., R)``."""
+    spread = np.maximum(logs.std(axis=-1, ddof=1), LEAST_SPREAD)
+    return logs.mean(axis=-1), spread / math.sqrt(logs.shape[-1])
 
 
 @cache

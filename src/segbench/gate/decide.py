@@ -139,7 +139,7 @@ def said_of(
     shares = dict(looks(taken, most=most)) if ended else planned_looks(most)
     pausing = [rounds for rounds in pauses(most) if rounds < taken]
     for rounds in [*pausing, taken] if taken >= MIN_ROUNDS else []:
-        mean, error = _mean_and_error(logs[:, :rounds])
+        mean, error = stats.mean_and_error(logs[:, :rounds])
         level = ALPHA * shares.get(rounds, 0.0) / cases
         slower, faster = (
             (sign * mean > estimated)
@@ -176,14 +176,9 @@ def grown(logs: Logs, *, share: float, cases: int) -> NDArray[np.bool_]:
     rounds = logs.shape[1]
     if rounds < MIN_ROUNDS:
         return np.zeros(len(logs), dtype=bool)
-    mean, error = _mean_and_error(logs)
+    mean, error = stats.mean_and_error(logs)
     p = stats.t_tail((mean - math.log1p(share * SHOWN)) / error, rounds - 1)
     return np.asarray((mean > math.log1p(share)) & (p < ALPHA / cases))
-
-
-def _mean_and_error(logs: Logs) -> tuple[Logs, Logs]:
-    spread = np.maximum(logs.std(axis=1, ddof=1), stats.LEAST_SPREAD)
-    return logs.mean(axis=1), spread / math.sqrt(logs.shape[1])
 
 
 def decide(
