@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import psutil
 
@@ -94,11 +95,12 @@ class Server:
             self.ready.clear()
         memory.settle()
         self.clock = cputime.Clock()
-        call = self._call(request.phase, request.pattern, request)
+        call = self._call(request)
         if request.few:
             # Whatever a process keeps from call to call is of a few images: larger arrays get new
             # memory in every call.
-            self._call(request.phase, request.few_pattern, request, count=request.few)()
+            few = {"pattern": request.few_pattern, "n_images": request.few}
+            self._call(msgspec.structs.replace(request, **few))()
             self.ready[request.phase] = call
             self.paces[request.phase] = math.inf, request.n_images
             self.short[request.phase] = False
@@ -173,17 +175,15 @@ class Server:
     def _uses_dask(self) -> bool:
         return self.backend.reader.uses_dask or self.backend.processor.uses_dask
 
-    def _call(
-        self, phase: str, pattern: str, request: Check, *, count: int = 0
-    ) -> Callable[[], Any]:
-        """What a phase does, ready to be called; on the first `count` images, if given."""
-        backend, params = self.backend, self.params
-        if phase == "open":
+    def _call(self, request: Check) -> Callable[[], Any]:
+        """What a phase does, ready to be called."""
+        backend, pattern, params = self.backend, request.pattern, self.params
+        if request.phase == "open":
             return partial(phases.open_images, backend, pattern)
-        if phase == "read":
+        if request.phase == "read":
             return partial(phases.read_images, backend, pattern)
-        if phase == "process":
-            pixels = _load_pixels(request.folder, count or request.n_images)
+        if request.phase == "process":
+            pixels = _load_pixels(request.folder, request.n_images)
             return partial(phases.process_images, backend, pixels, params)
         return partial(phases.run_pipeline, backend, pattern, params)
 
