@@ -249,6 +249,19 @@ def test_long_calls_are_compared_once(
     assert {s.peak_mib for s in large} == {None if few else 120.0}
 
 
+def test_later_rounds_call_as_often_as_the_first(many: Dataset, tmp_path: Path) -> None:
+    """In the first round the clock says how often; in others what was found there is asked for."""
+    script = Script(calls=5)
+    measure(many, tmp_path, script, sizes=(1,), phases=("read",))
+    paces = [
+        request.pace
+        for arm, request in script.asked
+        if isinstance(request, Check) and arm.backend == THREADS and request.phase == "read"
+    ]
+    assert len(paces) > 1
+    assert paces == [None] + [Pace(2, 5, short=False)] * (len(paces) - 1)
+
+
 @pytest.mark.parametrize("status", ["error", "timeout", "crashed", "memory", "unavailable"])
 @pytest.mark.parametrize("kind", [Start, Check, Time])
 def test_a_backend_that_fails_is_out_from_there(

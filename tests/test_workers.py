@@ -194,9 +194,11 @@ def test_short_calls_are_repeated_within_a_sample(images: Dataset, reference: Pa
         assert cold.pace.calls == 1
 
 
-def test_a_case_is_called_as_often_as_a_pace_says(images: Dataset, reference: Path) -> None:
+@pytest.mark.parametrize("pace", [Pace(3, 17, short=True), Pace(0, 1, short=False)])
+def test_a_case_is_called_as_often_as_a_pace_says(
+    images: Dataset, reference: Path, pace: Pace
+) -> None:
     """What follows no clock is the same in every process: the answer is the pace that was asked for."""
-    pace = Pace(warm=3, calls=17, short=True)
     with talking(images, BASELINE) as (talk, _):
         ready = talk.check(case(BASELINE, "open"), str(reference), pace=pace)()
         assert isinstance(ready, Checked)

@@ -177,7 +177,7 @@ def _typed() -> str:
 @flag_option(
     "--quick",
     default=None,
-    help="The sizes 1,20,50, no backend with processes, and 1 second a case, unless the options "
+    help="The sizes 1 and 20, no backend with processes, and 1 second a case, unless the options "
     "of these say otherwise.",
 )
 @folder_option("--out", help="For run.jsonl and report/.  [default: results/<time>]")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from segbench.images.datasets import Dataset
     from segbench.images.origin import Origin
     from segbench.measure.machine import Fact
+    from segbench.measure.protocol import Pace
     from segbench.measure.settings import RunSettings
     from segbench.measure.workers import Launch
 
@@ -253,6 +254,8 @@ class _Engine:
     def __post_init__(self) -> None:
         limits = self.settings.limits
         self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(lambda: Tally(limits))
+        # As often as in the first process of a case it is called in the next ones.
+        self.paces: dict[Case, Pace] = {}
         # Rows of failures that are written already.
         self.told: set[Case] = set()
         # What has passed of both since the start of the run is counted from here.
@@ -406,11 +409,13 @@ class _Engine:
             case = Case(lane.backend, size, phase)
             long = size > FEW_IMAGES and self.tallies[size, phase].takes_long(lane.backend)
             few = FEW_IMAGES if long else 0
-            reply = lane.talk.check(case, self.folder, sample_seconds=seconds, few=few)()
+            pace = self.paces.get(case)
+            reply = lane.talk.check(case, self.folder, sample_seconds=seconds, few=few, pace=pace)()
             if isinstance(reply, Failed):
                 self._fail(lane, reply, f"{phase} of {size} images: ", size=size)
                 return
             lane.ready[phase] = reply
+            self.paces.setdefault(case, reply.pace)
 
     def _take_round(self, size: int, phase: str, number: int) -> None:
         """Time every backend a few times, in blocks of one sample of each."""
