@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 ADDR_NO_RANDOMIZE = 0x0040000
 ASK = 0xFFFFFFFF
 
-# Maps the pages before anything else is loaded, and runs the module as ``-m`` does.
+# Maps the pages before anything else is loaded, and runs the module as ``-m`` does; in a thread,
+# whose stack and memory lie at round addresses, where those of the first one lie anywhere.
 START = (
-    "import mmap, runpy, sys; "
+    "import mmap, runpy, sys, threading; "
     "pages = mmap.mmap(-1, int(sys.argv.pop()) * mmap.PAGESIZE); "
-    "runpy.run_module('segbench.measure.worker', run_name='__main__', alter_sys=True)"
+    "named = {'run_name': '__main__'}; "
+    "thread = threading.Thread(target=runpy.run_module, args=['segbench.measure.worker'], kwargs=named); "
+    "thread.start(); "
+    "thread.join()"
 )
 
 # A layout is told by its pages. Fewer than these would fill gaps between libraries, and move nothing.
