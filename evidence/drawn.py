@@ -134,25 +134,31 @@ def draw(pool: Pool, *, gates: int, rounds: int, threshold: Thresholds, seed: in
     cases = pool.logs["cpu_seconds"]
     found = []
     for shift in SHIFTS if same else [MEASURED]:
-        for case in cases:
-            drawn = {
-                name: own[case][draws] * (signs if same else 1)
-                for name, own in pool.logs.items()
-                if case in own
+        drawn = {
+            name: {
+                case: logs[draws] * (signs if same else 1)
+                + (0 if name == "peak_mib" else math.log1p(SHIFTS[shift]))
+                for case, logs in own.items()
             }
-            for name in ("cpu_seconds", "seconds"):
-                drawn[name] += math.log1p(SHIFTS[shift])
-            own_threshold = threshold.of(case)
-            said = decide.said_of(
-                drawn["cpu_seconds"], threshold=own_threshold, cases=len(cases), most=ROUNDS
-            )
+            for name, own in pool.logs.items()
+        }
+        said = decide.said_of(
+            [*drawn["cpu_seconds"].values()],
+            thresholds=[threshold.of(case) for case in cases],
+            cases=len(cases),
+            most=ROUNDS,
+        )
+        for case, own_said in zip(cases, said, strict=True):
             wall = decide.grown(
-                drawn["seconds"], share=max(decide.WALL, own_threshold), cases=len(cases)
+                drawn["seconds"][case],
+                share=max(decide.WALL, threshold.of(case)),
+                cases=len(cases),
             )
-            named = (said == "regression") | wall
-            if "peak_mib" in drawn:
-                named |= decide.grown(drawn["peak_mib"], share=decide.MEMORY, cases=len(cases))
-            found.append(Drawn(head=pool.head, shift=shift, case=case, said=said, named=named))
+            named = (own_said == "regression") | wall
+            if case in drawn["peak_mib"]:
+                held = drawn["peak_mib"][case]
+                named |= decide.grown(held, share=decide.MEMORY, cases=len(cases))
+            found.append(Drawn(head=pool.head, shift=shift, case=case, said=own_said, named=named))
     return found
 
 

@@ -130,7 +130,7 @@ def test_a_slowdown_that_is_seen_is_found() -> None:
     rng = np.random.default_rng(2)
     logs = noise * math.sqrt(2) * rng.standard_normal((gates, SETTINGS.rounds))
     slowed = logs + math.log1p(smallest)
-    said = decide.said_of(slowed, threshold=0.05, cases=2, most=SETTINGS.rounds)
+    (said,) = decide.said_of([slowed], thresholds=[0.05], cases=2, most=SETTINGS.rounds)
     assert np.mean(said == "regression") == pytest.approx(0.95, abs=0.04)
 
 

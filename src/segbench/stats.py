@@ -344,15 +344,40 @@ def verdicts(ratios: Sequence[Ratio], *, margin: float = MARGIN) -> list[str]:
            testing under dependency. Annals of Statistics 29:1165-1188.
     """
     p = np.array([ratio.p(margin=margin) for ratio in ratios])
-    adjusted = p.copy()
-    tested = np.argsort(p)[: np.isfinite(p).sum()]  # nan sorts last
-    rates = p[tested] * tested.size / np.arange(1, tested.size + 1)
-    adjusted[tested] = np.minimum.accumulate(rates[::-1])[::-1]
-    certain = (p < ALPHA) & (adjusted < FALSE_SHARE)
+    tested = np.isfinite(p)
+    certain = p < ALPHA
+    certain[tested] &= corrected(p[tested], count=int(tested.sum())) < FALSE_SHARE
     return [
         verdict(ratio, margin=margin, certain=bool(sure))
         for ratio, sure in zip(ratios, certain, strict=True)
     ]
+
+
+def corrected(p: Floats, *, count: int) -> Floats:
+    """Values of p corrected for the number of comparisons in a family, as Benjamini and Hochberg do.
+
+    Of all whose corrected value lies below a share at most this share is false; where nothing
+    differs, this is the chance of any (see `verdicts` for the references).
+
+    Parameters
+    ----------
+    p : ndarray of float, shape (C, ...)
+        One a comparison, along the first axis.
+    count : int
+        Comparisons in the family; those that are not in `p` count as 1.
+
+    Returns
+    -------
+    ndarray of float
+        Of the same shape.
+    """
+    order = np.argsort(p, axis=0)
+    ranks = np.arange(1, len(p) + 1).reshape(-1, *[1] * (p.ndim - 1))
+    rates = np.take_along_axis(p, order, axis=0) * count / ranks
+    found = np.empty_like(rates)
+    least = np.minimum.accumulate(rates[::-1], axis=0)[::-1]
+    np.put_along_axis(found, order, least, axis=0)
+    return found
 
 
 def verdict(ratio: Ratio, *, margin: float, certain: bool) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from segbench.measure.machine import Fact
     from segbench.measure.settings import GateSettings
     from segbench.measure.workers import Launch
-    from segbench.results.records import Case, Sample
+    from segbench.results.records import Sample
 
 # Sides by the share that their calls are made longer.
 SIDES = {"itself": 0.0, "itself again": 0.0, "5% slower": 0.05, "10% slower": 0.1}
@@ -180,38 +180,48 @@ def judge(
     rng = np.random.default_rng(seed)
     size = gates, min(settings.rounds, affordable)
     draws, signs = rng.integers(min(counts), size=size), rng.choice([-1, 1], size=size)
-    said, alarms, smallest = [], np.zeros(gates, dtype=bool), []
     cases = logs[twin]
-    for case, own in cases.items():
+    thresholds = [settings.threshold.of(case) for case in cases]
 
-        def found(values: NDArray[np.float64], case: Case = case) -> NDArray[np.bool_]:
-            threshold = settings.threshold.of(case)
+    def named_in(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+        verdicts = decide.said_of(
+            values, thresholds=thresholds, cases=len(cases), most=settings.rounds
+        )
+        return np.equal(verdicts, "regression")
+
+    same = [own[draws] * signs for own in cases.values()]
+    alarms = named_in(same)
+    found = {name: named_in([logs[name][case][draws] for case in cases]) for name in slowed}
+    said = []
+    for place, case in enumerate(cases):
+
+        def share_found(slower: float, place: int = place) -> float:
+            """Of the gates, where this case alone is slower."""
             verdicts = decide.said_of(
-                values, threshold=threshold, cases=len(cases), most=settings.rounds
+                [same[place] + np.log1p(slower)],
+                thresholds=thresholds[place : place + 1],
+                cases=len(cases),
+                most=settings.rounds,
             )
-            return np.equal(verdicts, "regression")
+            return float(np.mean(verdicts == "regression"))
 
-        same = own[draws] * signs
-        alarm = found(same)
-        alarms |= alarm
-        needed = next((s for s in TRIED if found(same + np.log1p(s)).mean() >= FOUND), math.inf)
-        smallest.append(needed)
         said.append(
             CaseSight(
                 **named(case),
-                smallest=_if_any(needed),
-                alarms=float(alarm.mean()),
+                smallest=next((s for s in TRIED if share_found(s) >= FOUND), None),
+                alarms=float(alarms[place].mean()),
                 measured={name: math.exp(float(logs[name][case].mean())) for name in slowed},
-                found={name: float(found(logs[name][case][draws]).mean()) for name in slowed},
+                found={name: float(own[place].mean()) for name, own in found.items()},
             )
         )
+    smallest = [math.inf if one.smallest is None else one.smallest for one in said]
     return Calibration(
         cases=tuple(said),
         sight=Sight(
             measured=datetime.now().astimezone().isoformat(timespec="seconds"),
             rounds=min(counts),
             gates=gates,
-            false_alarms=float(np.mean(alarms)),
+            false_alarms=float(alarms.any(axis=0).mean()),
             smallest=_if_any(np.quantile(smallest, FOUND, method="higher")),
         ),
     )

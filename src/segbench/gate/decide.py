@@ -1,14 +1,17 @@
 """From the samples of a gate to what is said of each case.
 
-A gate looks at the ratios of a case after 8 and 16 rounds and at the end, and ends the case as soon
-as it is clear. Each look may name a regression, so that the chance of a false one is divided among them, as
-alpha spending does [1]_, and among the cases. A slow-down of the threshold is to be found: so it is
-named if it is shown to be more than a tenth of the threshold, and is estimated to be half of it.
+A gate looks at the ratios of all cases after 8 and 16 rounds and at the end, and ends a case as soon
+as it is clear. Each look may name regressions, so that the chance of a false one is divided among the
+looks, as alpha spending does [1]_, and values of p are corrected for the number of cases [2]_: where
+nothing differs, that holds the chance of any, and where something does, the share of false ones among
+all. A slow-down of the threshold is to be found: so it is named if it is shown to be more than a tenth
+of the threshold, and is estimated to be half of it.
 
 References
 ----------
 .. [1] Lan KKG, DeMets DL (1983) Discrete sequential boundaries for clinical trials. Biometrika
        70:659-663.
+.. [2] Benjamini Y, Hochberg Y (1995), see :func:`segbench.stats.verdicts`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from segbench.results.outcome import BASE, HEAD, UNCLEAR, Comparison, Estimate, 
 from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,14 +36,14 @@ if TYPE_CHECKING:
 
     Logs = NDArray[np.float64]
 
-# Rounds after which cases are looked at before the last, and the share of `ALPHA` that each of these
-# looks may spend. The last has the rest.
+# Rounds after which cases are looked at before the end, and the share of `ALPHA` that each of these
+# looks may spend. The end has what they have left.
 LOOKS = {8: 0.2, 16: 0.3}
 
 # From the first look on, what is the same is left out after every so many rounds.
 PAUSE = 4
 
-# Chance that a gate on the same code names a regression, over all its cases.
+# Chance that a gate on the same code names a regression, over all its cases and looks.
 ALPHA = 0.01
 
 # Shares of a threshold: what a slow-down has to be shown to exceed, and what it is estimated to be.
@@ -51,6 +54,8 @@ WALL = 0.25
 
 # Of the peak memory.
 MEMORY = 0.1
+
+END = 0  # of a gate, among the rounds after which cases are looked at
 
 # A side that fails so has lost its worker.
 ENDING = ("crashed", "timeout", "memory")
@@ -85,42 +90,44 @@ def round_logs(
     return logs
 
 
-def planned_looks(most: int) -> dict[int, float]:
-    """After how many rounds of `most` cases are looked at, and the share of `ALPHA` of each look."""
-    before = {look: share for look, share in LOOKS.items() if look < most}
-    return {**before, most: 1 - sum(before.values())}
-
-
 def pauses(most: int) -> list[int]:
     """After how many rounds of `most` a gate decides which cases go on; looks are among them."""
-    return sorted({*range(min(LOOKS), most, PAUSE), *planned_looks(most)})
+    return [*range(min(LOOKS), most, PAUSE), most]
 
 
-def looks(rounds: int, *, most: int) -> Iterator[tuple[int, float]]:
-    """After how many of some rounds a case was looked at, and the share of `ALPHA` of each look.
-
-    Where a gate has ended before a look, it is looked at once, with what that look may spend.
-    """
-    before = 0
-    for look, share in planned_looks(most).items():
-        if before < rounds:
-            yield min(look, rounds), share
-        before = look
-
-
-def said_of(
-    logs: Logs, *, threshold: float, cases: int, most: int, ended: bool = True
-) -> NDArray[np.str_]:
-    """What the rounds of a case say, one of the verdicts on a ratio.
+def looks(most: int, *, longest: int) -> dict[int, float]:
+    """After how many rounds of `most` cases are looked at, and the share of `ALPHA` of each look.
 
     Parameters
     ----------
-    logs : ndarray of float, shape (G, R)
-        Logarithm of the ratio in each round, of each of G gates.
-    threshold : float
-        As a share.
+    most : int
+        Rounds that are planned at the most.
+    longest : int
+        Rounds of the case that has the most: the end comes after these, and has what is left.
+    """
+    before = {look: share for look, share in LOOKS.items() if look < min(most, longest + 1)}
+    return {**before, END: 1 - sum(before.values())}
+
+
+def said_of(
+    logs: Sequence[Logs],
+    *,
+    thresholds: Sequence[float],
+    cases: int,
+    most: int,
+    ended: bool = True,
+) -> NDArray[np.str_]:
+    """What the rounds of each case say, one of the verdicts on a ratio.
+
+    Parameters
+    ----------
+    logs : sequence of ndarray of float, shape (G, R)
+        Of each of C cases the logarithm of the ratio in each round, of each of G gates; cases may
+        differ in R.
+    thresholds : sequence of float
+        Of each case, as a share.
     cases : int
-        Among how many the chance of a false regression is divided.
+        In a gate: those that are not among the C show nothing.
     most : int
         Rounds that are planned at the most.
     ended : bool
@@ -128,31 +135,43 @@ def said_of(
 
     Returns
     -------
-    ndarray of str, shape (G,)
+    ndarray of str, shape (C, G)
         ``regression`` or ``improvement`` as soon as a look says so, ``same`` as soon as a pause does;
         otherwise ``suspected`` or ``undecided``.
     """
-    said = np.full(len(logs), "undecided", dtype="<U11")
-    is_open = np.ones(len(logs), dtype=bool)
-    shown, estimated, beyond = (math.log1p(threshold * one) for one in (SHOWN, ESTIMATED, 1))
-    taken = logs.shape[1]
-    shares = dict(looks(taken, most=most)) if ended else planned_looks(most)
-    pausing = [rounds for rounds in pauses(most) if rounds < taken]
-    for rounds in [*pausing, taken] if taken >= MIN_ROUNDS else []:
-        mean, error = stats.mean_and_error(logs[:, :rounds])
-        level = ALPHA * shares.get(rounds, 0.0) / cases
-        slower, faster = (
-            (sign * mean > estimated)
-            & (stats.t_tail((sign * mean - shown) / error, rounds - 1) < level)
-            for sign in (1, -1)
-        )
-        reach = stats.t_reach(rounds - 1) * error
-        same = (np.abs(mean) + reach < beyond) & (np.abs(mean) < estimated)
-        for verdict, found in {"regression": slower, "improvement": faster, "same": same}.items():
-            said[is_open & found] = verdict
-        is_open &= said == "undecided"
-    if taken >= MIN_ROUNDS:
-        said[is_open & (mean - reach > 0) & (mean > estimated)] = "suspected"
+    taken = [own.shape[1] for own in logs]
+    gates = len(logs[0])
+    said = np.full((len(logs), gates), "undecided", dtype="<U11")
+    shares = looks(most, longest=max(taken))
+    steps = [rounds for rounds in pauses(most)[:-1] if rounds <= max(taken)]
+    for rounds in [*steps, *[END] * ended]:
+        # Of a case without these rounds nothing is known.
+        p = np.ones((2, *said.shape))
+        same, above = np.zeros((2, *said.shape), dtype=bool)
+        for place, (own, threshold) in enumerate(zip(logs, thresholds, strict=True)):
+            if taken[place] < (MIN_ROUNDS if rounds == END else rounds):
+                continue
+            shown, estimated, beyond = (
+                math.log1p(threshold * one) for one in (SHOWN, ESTIMATED, 1)
+            )
+            part = own if rounds == END else own[:, :rounds]
+            mean, error = stats.mean_and_error(part)
+            freedom = part.shape[1] - 1
+            reach = stats.t_reach(freedom) * error
+            for side, sign in enumerate((1, -1)):
+                tail = stats.t_tail((sign * mean - shown) / error, freedom)
+                p[side, place] = np.where(sign * mean > estimated, tail, 1)
+            same[place] = (np.abs(mean) + reach < beyond) & (np.abs(mean) < estimated)
+            above[place] = (mean - reach > 0) & (mean > estimated)
+        is_open = said == "undecided"
+        for verdict, own_p in zip(("regression", "improvement"), p, strict=True):
+            # What was named before is one of those that are.
+            own_p[~is_open] = np.where(said == verdict, 0, 1)[~is_open]
+            level = ALPHA * shares.get(rounds, 0.0)
+            said[is_open & (stats.corrected(own_p, count=cases) < level)] = verdict
+        said[is_open & same & (said == "undecided")] = "same"
+        if rounds == END:
+            said[above & (said == "undecided")] = "suspected"
     return said
 
 
@@ -184,12 +203,27 @@ def grown(logs: Logs, *, share: float, cases: int) -> NDArray[np.bool_]:
 def decide(
     cases: Sequence[Case], samples: Sequence[Sample], *, settings: GateSettings, ended: bool = True
 ) -> tuple[Comparison, ...]:
-    """What is said of each case, by all that was measured of it; see `said_of` for `ended`."""
+    """What is said of each case, by all that was measured; see `said_of` for `ended`."""
     own: defaultdict[Case, list[Sample]] = defaultdict(list)
     for sample in samples:
         own[sample.case].append(sample)
+    logs = round_logs(samples, "cpu_seconds")
+    compared = [case for case in cases if case in logs and not is_out(own[case])]
+    said = {}
+    if compared:
+        found = said_of(
+            [logs[case][np.newaxis] for case in compared],
+            thresholds=[settings.threshold.of(case) for case in compared],
+            cases=len(cases),
+            most=settings.rounds,
+            ended=ended,
+        )
+        said = dict(zip(compared, map(str, found[:, 0]), strict=True))
     return tuple(
-        _decide(case, own[case], settings, count=len(cases), ended=ended) for case in cases
+        _compared(case, own[case], settings, said=said[case], cpu=logs[case], count=len(cases))
+        if case in said
+        else _not_compared(case, own[case], settings)
+        for case in cases
     )
 
 
@@ -203,27 +237,28 @@ def unclear(cases: Sequence[Case], comparisons: Sequence[Comparison]) -> list[Ca
     return [case for _, case in sorted(found, key=lambda each: -each[0])]
 
 
-def _decide(
-    case: Case, samples: Sequence[Sample], settings: GateSettings, *, count: int, ended: bool
-) -> Comparison:
-    told = {**named(case), "threshold": settings.threshold.of(case)}
-    failed = {sample.side: sample for sample in reversed(samples) if sample.status != "ok"}
-    cause = "; ".join(f"{side}: {how.status}, {how.cause}" for side, how in sorted(failed.items()))
-    if is_out(samples):
-        return Comparison(**told, verdict=_of_failures(failed), cause=cause)
-    cpu, wall, memory = (
-        round_logs(samples, name).get(case, np.empty(0))
-        for name in ("cpu_seconds", "seconds", "peak_mib")
+def _not_compared(case: Case, samples: Sequence[Sample], settings: GateSettings) -> Comparison:
+    failed = _failed(samples)
+    return Comparison(
+        **named(case),
+        threshold=settings.threshold.of(case),
+        verdict=_of_failures(failed) if is_out(samples) else "not compared",
+        cause=_cause(failed) or "not measured: the gate ended before",
     )
-    if not cpu.size:
-        return Comparison(
-            **told,
-            verdict="not compared",
-            cause=cause or "not measured: the gate ended before",
-        )
-    threshold = told["threshold"]
-    (said,) = said_of(
-        cpu[np.newaxis], threshold=threshold, cases=count, most=settings.rounds, ended=ended
+
+
+def _compared(
+    case: Case,
+    samples: Sequence[Sample],
+    settings: GateSettings,
+    *,
+    said: str,
+    cpu: Logs,
+    count: int,
+) -> Comparison:
+    threshold = settings.threshold.of(case)
+    wall, memory = (
+        round_logs(samples, name).get(case, np.empty(0)) for name in ("seconds", "peak_mib")
     )
     base, head = (_level(samples, side) for side in (BASE, HEAD))
     beyond = {
@@ -234,17 +269,28 @@ def _decide(
         > (1 + threshold) * (max(_tasks(samples, BASE), default=0) or math.inf),
     }
     more = tuple(what for what, is_beyond in beyond.items() if is_beyond)
+    failed = _failed(samples)
     return Comparison(
-        **told,
-        verdict="regression" if more else str(said),
+        **named(case),
+        threshold=threshold,
+        verdict="regression" if more else said,
         grown=more,
-        cause=f"{cause}; not so in other rounds" if cause else "",
+        cause=f"{_cause(failed)}; not so in other rounds" if failed else "",
         base=base,
         head=head,
         cpu=_estimate(cpu),
         wall=_estimate(wall),
         memory=_estimate(memory),
     )
+
+
+def _failed(samples: Sequence[Sample]) -> dict[str, Sample]:
+    """The first failure of each side."""
+    return {sample.side: sample for sample in reversed(samples) if sample.status != "ok"}
+
+
+def _cause(failed: Mapping[str, Sample]) -> str:
+    return "; ".join(f"{side}: {how.status}, {how.cause}" for side, how in sorted(failed.items()))
 
 
 def is_out(samples: Iterable[Sample]) -> bool:
