@@ -481,6 +481,15 @@ def test_each_arm_is_profiled_three_times(images: Dataset, tmp_path: Path) -> No
     assert Counter(p.backend for p in read_profiles(tmp_path)) == {BASELINE: 3, THREADS: 3}
 
 
+@pytest.mark.parametrize(("sizes", "profiled"), [((1, 21), 1), ((2, 20, 21), 20), ((21,), 20)])
+def test_few_images_are_profiled(
+    many: Dataset, tmp_path: Path, sizes: tuple[int, ...], profiled: int
+) -> None:
+    """The largest size up to 20 images, and 20 where all sizes are larger."""
+    measure(many, tmp_path, Script(), sizes=sizes, phases=("open",), rounds=1)
+    assert {profile.n_images for profile in read_profiles(tmp_path)} == {profiled}
+
+
 def test_what_failed_is_not_profiled(images: Dataset, tmp_path: Path) -> None:
     """An arm that failed at the size that is profiled has no profile, also when a run goes on."""
     measure(images, tmp_path, Script(otherwise=failing("error", Check)))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 # Ground truth is compared for so many images at the most: 20 tell as much as 500, in half a second.
 TRUTH_IMAGES = 20
 
-# Where the time goes is looked at with so many images, or the smallest size.
+# Where the time goes is looked at with so many images, or the largest size below.
 PROFILE_IMAGES = 20
 
 # How often a fresh process is looked at for what its start costs.
@@ -499,7 +499,7 @@ class _Engine:
 
     def profile(self, sizes: Sequence[int], out: Path) -> None:
         """Find out where the time of each backend goes, one at a time, in a fresh process."""
-        size = max((size for size in sizes if size <= PROFILE_IMAGES), default=sizes[0])
+        size = max((size for size in sizes if size <= PROFILE_IMAGES), default=PROFILE_IMAGES)
         done = Counter(profile.backend for profile in records.read_profiles(out))
         # One of each after the other, so that what is slow for a while is so for all.
         for lane in [*self.lanes] * PROFILES:
