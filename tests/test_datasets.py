@@ -132,7 +132,7 @@ def test_keys_are_those_of_recorded_runs(cache: Path) -> None:
     for described in (header["dataset"] for header in headers if header["dataset"]["truth"]):
         # As if all its images were there.
         for part in ("images", "truth"):
-            (cache / described["key"] / part).mkdir(parents=True)
+            (cache / described["key"] / part).mkdir(parents=True, exist_ok=True)
         found = datasets.find(datasets.origin_of(described), described["images"])
         assert (found.key, list(found.shape)) == (described["key"], described["shape"])
     assert cache.exists()

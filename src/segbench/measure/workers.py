@@ -467,6 +467,8 @@ class WorkerProcess:
     def _cause_of_death(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        # What cleans up after the pool of a dead worker is no cause.
+        lines = [line for line in lines if "resource_tracker" not in line]
         code = self._process.returncode
         cause = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         return f"{cause}: {lines[-1]}" if lines else cause
