@@ -678,7 +678,9 @@ def test_the_record_of_a_calibration_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[1]")[:-4]]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"{}", mtime=0), gzip.compress(b"[1]", mtime=0)[:-4]],
+    ids=["empty", "no gzip", "no round", "cut off"],
 )
 def test_no_rounds_are_refused(content: bytes, tmp_path: Path) -> None:
     """A file that is damaged, empty or something else is told in a line."""
