@@ -20,7 +20,7 @@ from segbench.measure.settings import describe
 from segbench.measure.stopping import ARM_SECONDS, MOST_PAIRS
 from segbench.measure.workers import Arm, launcher
 from segbench.results.outcome import Calibration, CaseSight, Sight, named
-from segbench.results.records import GATE_NAME, Header, Writer
+from segbench.results.records import Header
 from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def calibrate(
     """
     sides = [Arm(side=name, slowdown=share) for name, share in SIDES.items()]
     launch = launch or launcher(settings)
-    samples: list[Sample] = []
     watcher.plan(count * len(settings.backends))
     header = Header(
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -109,13 +108,8 @@ def calibrate(
     )
     with (
         rounds.referenced(dataset, settings=settings, launch=launch, watcher=watcher) as images,
-        Writer.create(out / GATE_NAME, header) as writer,
+        rounds.recorded(out, header) as (samples, take),
     ):
-
-        def take(sample: Sample) -> None:
-            writer.append(sample)
-            samples.append(sample)
-
         started = time.monotonic()
         rounds.measure(
             sides,

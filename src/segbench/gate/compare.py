@@ -21,7 +21,7 @@ from segbench.measure import machine as machines
 from segbench.measure.settings import describe
 from segbench.measure.workers import Arm, foreign_environment, launcher, worker_environment
 from segbench.results.outcome import BASE, HEAD, Outcome
-from segbench.results.records import GATE_NAME, Header, Writer
+from segbench.results.records import Header
 from segbench.stats import WIDE, relative_spread
 
 if TYPE_CHECKING:
@@ -195,7 +195,6 @@ def compare(
     clock = time.monotonic()
     launch = launch or launcher(settings)
     arms = [Arm(side=BASE, python=base.python), Arm(side=HEAD, python=head.python)]
-    samples: list[Sample] = []
     rounds_taken = 0
     interrupted = False
     shared_layout = layout.can_be_shared()
@@ -215,14 +214,8 @@ def compare(
         rounds.referenced(
             dataset, settings=settings, python=base.python, launch=launch, watcher=watcher
         ) as images,
-        Writer.create(out / GATE_NAME, header) as writer,
+        rounds.recorded(out, header) as (samples, take),
     ):
-
-        def take(sample: Sample) -> None:
-            """Have it on disk before the next is taken."""
-            writer.append(sample)
-            samples.append(sample)
-
         end = time.monotonic() + settings.measure_seconds
         cases, before = list(settings.cases), 0
         paces: dict[Case, Pace] = {}

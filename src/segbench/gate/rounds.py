@@ -27,7 +27,7 @@ from segbench.measure import engine, layout, protocol
 from segbench.measure.protocol import Checked, Failed, Made, Refused, Started
 from segbench.measure.stopping import orders, round_over
 from segbench.measure.workers import END_SECONDS, Arm, Conversation, cpu_of, end_of_start, stop_all
-from segbench.results.records import sample_of
+from segbench.results.records import GATE_NAME, Writer, sample_of
 from segbench.stats import MIN_ROUNDS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from segbench.measure.protocol import Pace
     from segbench.measure.settings import GateSettings
     from segbench.measure.workers import Launch
-    from segbench.results.records import Case, Sample
+    from segbench.results.records import Case, Header, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,25 @@ def referenced(
         yield Images(dataset=dataset, folder=folder, objects=tuple(made.objects))
 
 
+@contextmanager
+def recorded(out: Path, header: Header) -> Iterator[tuple[list[Sample], Callable[[Sample], None]]]:
+    """The samples that are taken in the block, and what takes one: on disk before the next is.
+
+    Yields
+    ------
+    list of Sample, callable
+        The list grows with each that is taken.
+    """
+    samples: list[Sample] = []
+    with Writer.create(out / GATE_NAME, header) as writer:
+
+        def take(sample: Sample) -> None:
+            writer.append(sample)
+            samples.append(sample)
+
+        yield samples, take
+
+
 def measure(
     sides: Sequence[Arm],
     cases: Sequence[Case],
@@ -141,9 +160,8 @@ def measure(
         By the monotonic clock: then no more is begun, but of the first `MIN_ROUNDS` rounds.
     paces : dict of Case to Pace
         How each case is called. What is missing is found in its first round, and put here: after
-        that both sides, and all rounds, do the same calls. How often a process was called decides
-        where its memory lies: where that followed the clock, `read` of 20 images differed between
-        the sides by 13% from round to round, and by 1% where it does not.
+        that both sides, and all rounds, do the same calls. How often a process was called is a part
+        of what decides where its memory lies.
     launch : callable
         Starts a worker.
     watcher : Watcher

@@ -191,8 +191,8 @@ class Conversation:
         """Ask for a case to be run once, compared with the reference in `folder`, and warmed up.
 
         With `few`, only warmed up, on so many images: for long calls of a case that was compared in
-        an earlier process. With a `pace`, called as often as that says. Of the answer is looked at what only the worker knows, too: the time of
-        the call alone, and its peak.
+        an earlier process. With a `pace`, called as often as that says. Of the answer is looked at
+        what only the worker knows, too: the time of the call alone, and its peak.
         """
         settings = self.settings
         pixels = case.n_images * math.prod(self.dataset.shape[:2])
