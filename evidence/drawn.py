@@ -219,6 +219,44 @@ def named_table(drawn: Sequence[Drawn], *, by_case: bool = False) -> str:
     )
 
 
+def replayed_table(files: Sequence[Sequence[pairs.Round]], *, threshold: Thresholds) -> str:
+    """One row a head: what the rule as it is says of the cases of its gates, as they were measured."""
+    settings = GateSettings(threshold=threshold)
+    gates: dict[tuple[str, int, int], list[pairs.Round]] = {}
+    for place, rounds in enumerate(files):
+        for each in rounds:
+            gates.setdefault((each.head, place, each.run), []).append(each)
+    found = []
+    for (head, *_), own in gates.items():
+        samples = [sample for each in own for sample in each.samples(number=each.round)]
+        cases = [*dict.fromkeys(each.case for each in own)]
+        said = [one.verdict for one in decide.decide(cases, samples, settings=settings)]
+        found.append((head, said))
+
+    def count(word: str) -> Callable[[list[tuple[str, list[str]]]], str]:
+        return lambda own: str(sum(said.count(word) for _, said in own))
+
+    def undecided(own: list[tuple[str, list[str]]]) -> str:
+        words = [word for _, said in own for word in said]
+        return share(words.count("undecided"), len(words))
+
+    return table(
+        ("The head has",),
+        found,
+        lambda each: (each[0],),
+        {
+            "Gates": lambda own: str(len(own)),
+            "Gates that fail": lambda own: str(sum("regression" in said for _, said in own)),
+            "Cases": lambda own: str(sum(len(said) for _, said in own)),
+            **{
+                word.capitalize(): count(word)
+                for word in ("regression", "suspected", "undecided", "improvement", "same")
+            },
+            "Left undecided": undecided,
+        },
+    )
+
+
 def drawn_tables(
     files: Sequence[Sequence[pairs.Round]],
     *,
@@ -227,7 +265,7 @@ def drawn_tables(
     threshold: Thresholds,
     seed: int,
 ) -> list[str]:
-    """All that there is to show, with the note that belongs to it."""
+    """All that there is to show, with the note that belongs to it; as they were, then drawn."""
     pools = pools_of(files)
     found = [
         each
@@ -235,6 +273,7 @@ def drawn_tables(
         for each in draw(pool, gates=gates, rounds=rounds, threshold=threshold, seed=seed)
     ]
     return [
+        replayed_table(files, threshold=threshold),
         alarms_table(found, pools),
         named_table(found),
         NOTE,

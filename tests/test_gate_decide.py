@@ -132,6 +132,18 @@ def test_what_is_clear(ratio: float, verdict: str) -> None:
     assert found.cpu.low < found.cpu.ratio < found.cpu.high
 
 
+@pytest.mark.parametrize(("most", "said"), [(8, "same"), (16, "undecided")])
+def test_what_is_the_same_at_the_end(most: int, said: str) -> None:
+    """Two tests at 5% show it at the end; where more rounds may come, it takes tests at 2.5%."""
+    # Student's t of the distance to the threshold is 2.1: 3.7% of 7 degrees of freedom lie beyond.
+    logs = np.array([-1.0, 1.0] * 4)
+    logs *= math.log(1.05) / 2.1 / (logs.std(ddof=1) / math.sqrt(8))
+    (found,) = decide.said_of(
+        [logs[np.newaxis]], thresholds=[0.05], cases=1, most=most, ended=most == 8
+    )
+    assert found == [said]
+
+
 def test_what_is_not_clear() -> None:
     """An interval above 1 that chance may have given is suspected; one that reaches across is not."""
     above = [1.02, 1.2, 1.01, 1.15, 1.03, 1.12, 1.0, 1.1]

@@ -67,12 +67,15 @@ def test_the_gates_that_are_drawn_are_those_of_the_rounds() -> None:
     """What docs/regressions.md says of drawn gates comes out of the rounds that are kept."""
     files = [pairs.read(path) for path in kept("gate-identical*", ".pairs.jsonl.gz")]
     threshold = GateSettings().threshold
-    alarms, phases, *_ = drawn.drawn_tables(
+    replayed, alarms, phases, *_ = drawn.drawn_tables(
         files, gates=drawn.GATES, rounds=drawn.ROUNDS, threshold=threshold, seed=0
     )
     text = REGRESSIONS.read_text()
+    assert replayed in text
     assert alarms in text
     assert phases in text
+    files = [pairs.read(path) for path in kept("gate-slower*", ".pairs.jsonl.gz")]
+    assert drawn.replayed_table(files, threshold=threshold) in text
 
 
 def test_the_evidence_names_all_its_commands() -> None:

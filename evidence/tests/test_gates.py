@@ -718,7 +718,11 @@ def test_gates_are_drawn(tmp_path: Path) -> None:
     files = [kept(tmp_path, pairs.SAME), kept(tmp_path, "slower by 20.0%", shift=0.2)]
     done = run("drawn", *files, "--gates", "300")
     assert done.exit_code == 0, done.output
-    alarms, phases, note, each_case = done.stdout.strip().split("\n\n")
+    replayed, alarms, phases, note, each_case = done.stdout.strip().split("\n\n")
+    assert cells(replayed) == [
+        [pairs.SAME, "20", "0", "40", "0", "0", "0", "0", "40", "0 of 40 (0.0%)"],
+        ["slower by 20.0%", "20", "20", "40", "40", "0", "0", "0", "0", "0 of 40 (0.0%)"],
+    ]
     assert cells(alarms) == [[pairs.SAME, "160", "160", "2", "0 of 300 (0.0%, at most 1.0%)"]]
     named = {tuple(row[:3]): row[3] for row in cells(phases)}
     assert named[pairs.SAME, "as measured", "`read`"] == "0.0%"

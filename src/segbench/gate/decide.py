@@ -5,13 +5,17 @@ as it is clear. Each look may name regressions, so that the chance of a false on
 looks, as alpha spending does [1]_, and values of p are corrected for the number of cases [2]_: where
 nothing differs, that holds the chance of any, and where something does, the share of false ones among
 all. A slow-down of the threshold is to be found: so it is named if it is shown to be more than a tenth
-of the threshold, and is estimated to be half of it.
+of the threshold, and is estimated to be half of it. What is the same is shown by two one-sided
+tests [3]_.
 
 References
 ----------
 .. [1] Lan KKG, DeMets DL (1983) Discrete sequential boundaries for clinical trials. Biometrika
        70:659-663.
 .. [2] Benjamini Y, Hochberg Y (1995), see :func:`segbench.stats.verdicts`.
+.. [3] Schuirmann DJ (1987) A comparison of the two one-sided tests procedure and the power approach
+       for assessing the equivalence of average bioavailability. Journal of Pharmacokinetics and
+       Biopharmaceutics 15:657-680.
 """
 
 from __future__ import annotations
@@ -48,6 +52,10 @@ ALPHA = 0.01
 
 # Shares of a threshold: what a slow-down has to be shown to exceed, and what it is estimated to be.
 SHOWN, ESTIMATED = 0.1, 0.5
+
+# Of each of the two tests that show a difference to be smaller than the threshold, at the end. At a
+# pause, of which there are several, half of it, and the estimate must not be that of a slow-down.
+EQUAL = 0.05
 
 # Wall time is looked at for lost parallelism, which costs much: other processes disturb it, too.
 WALL = 0.25
@@ -161,7 +169,11 @@ def said_of(
             for side, sign in enumerate((1, -1)):
                 tail = stats.t_tail((sign * mean - shown) / error, freedom)
                 p[side, place] = np.where(sign * mean > estimated, tail, 1)
-            same[place] = (np.abs(mean) + reach < beyond) & (np.abs(mean) < estimated)
+            p_same = stats.t_tail((beyond - np.abs(mean)) / error, freedom)
+            if rounds == END:
+                same[place] = p_same < EQUAL
+            else:
+                same[place] = (p_same < EQUAL / 2) & (np.abs(mean) < estimated)
             above[place] = (mean - reach > 0) & (mean > estimated)
         is_open = said == "undecided"
         for verdict, own_p in zip(("regression", "improvement"), p, strict=True):
