@@ -35,10 +35,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
 	$(BIN)/zizmor --quiet --offline .github
 
-# The README's figure, from results/reference/.
+# The README's figures: from results/reference/, and a generated smear with outlines.
 figures: $(VENV)/installed
 	$(BIN)/segbench report results/reference/smear --out reports/reference
 	cp reports/reference/figures/pipeline.svg docs/pipeline.svg
+	$(BIN)/python -c 'from skimage import io; from segbench.images.smear import smear_image; io.imsave("reports/smear.png", smear_image(5, shape=(256, 384)).pixels)'
+	$(BIN)/segbench segment reports/smear.png --diameter 36 --out reports/cells.csv --overlays reports/overlays
+	cp reports/overlays/smear.png.png docs/cells.png
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest .asv

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evidence import (
+    accuracy,
     cost,
     coverage,
     decided,
@@ -16,6 +17,7 @@ from evidence import (
     gates,
     report_speed,
     same_numbers,
+    segment_speed,
     slow_downs,
     smears,
 )
@@ -45,10 +47,12 @@ def show(*, kept: tuple[Path, ...]) -> None:
 
 
 for _command in (
+    accuracy.accuracy,
     *(false_alarms.false_alarms, slow_downs.slowed, decided.decided),
     *(cost.cost, coverage.coverage),
     *(gates.identical, gates.slower, gates.planted, drawn.drawn),
-    *(report_speed.report_speed, smears.smears, same_numbers.same_numbers),
+    *(report_speed.report_speed, segment_speed.segment_speed),
+    *(smears.smears, same_numbers.same_numbers),
 ):
     main.add_command(_command)
 

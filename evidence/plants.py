@@ -131,11 +131,11 @@ def lost_drop_axis(dask_blocks: Any) -> None:
     map_images = dask_blocks.map_images
 
     def planted(
-        images: Any, function: Callable[..., Any], *, drop_axis: Any = (), **how: Any
+        images: Any, function: Callable[..., Any], *others: Any, drop_axis: Any = (), **how: Any
     ) -> Any:
         # Those that the measuring takes away, it still does.
         lost = drop_axis == (3,)
-        return map_images(images, function, drop_axis=() if lost else drop_axis, **how)
+        return map_images(images, function, *others, drop_axis=() if lost else drop_axis, **how)
 
     replaced(dask_blocks, map_images=planted)
 

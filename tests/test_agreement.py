@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segbench.agreement import first_difference, first_different_image, truth_agreement
+from segbench.agreement import first_difference, first_different_image, matches, truth_agreement
 from segbench.backends.skimage import measure
 from segbench.pipeline import Segmentation
 
@@ -163,6 +163,7 @@ def test_truth_agrees_with_itself(labels: NDArray[np.int32]) -> None:
     assert found.images == 3
     count = sum(len(np.unique(image[image > 0])) for image in labels)
     assert found.found_objects == found.true_objects == count
+    assert found.f1 == 1
 
 
 def test_truth_tells_split_from_join() -> None:
@@ -188,3 +189,28 @@ def test_truth_without_pairs_of_pixels(cells: list[int]) -> None:
     found = truth_agreement(labels, truth)
     assert (found.rand_error, found.rand_precision, found.rand_recall) == (0, 1, 1)
     assert (found.true_objects, found.found_objects) == (len(cells), 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "matched", "f1"),
+    [
+        ([1, 1, 1, 1, 0, 0, 2, 2], 2, 1),
+        ([7, 7, 7, 0, 0, 0, 9, 0], 1, 0.5),  # half is not more than half
+        ([1, 1, 2, 2, 0, 0, 3, 3], 1, 0.4),
+        ([1, 1, 1, 1, 1, 1, 1, 1], 0, 0),
+        ([0, 0, 0, 0, 0, 0, 0, 0], 0, 0),
+    ],
+)
+def test_cells_are_matched_by_more_than_half(found: list[int], matched: int, f1: float) -> None:
+    """A cell is found by an object that shares more than half of what both cover; ids don't matter."""
+    truth, labels = np.array([[5, 5, 5, 5, 0, 0, 3, 3]]), np.array([found])
+    result = matches(labels, truth)
+    assert result.matched == matched
+    assert result.f1 == pytest.approx(f1)
+    assert (result + matches(truth, truth)).matched == matched + 2
+
+
+def test_nothing_to_find() -> None:
+    """Where no cell is and none is found, all is as it should be."""
+    nothing = np.zeros((3, 3), int)
+    assert matches(nothing, nothing).f1 == 1

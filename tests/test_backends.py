@@ -18,6 +18,7 @@ from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
+from segbench.images.origin import Origin
 from segbench.images.smear import smear_image
 from segbench.pipeline import PipelineParams
 
@@ -33,12 +34,15 @@ READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
 WITH_DASK = ("dask-image", "dask-image-area", "dask-blocks")
 WITHOUT = ("skimage", "opencv") if importlib.util.find_spec("cv2") else ("skimage",)
 PARAMS = tuple(
-    PipelineParams(block_size=21, **other)
+    PipelineParams(diameter=8, block_size=21, **other)
     for other in (
         {},
         {"method": "mean"},
-        {"foreground": "bright", "offset": -0.01, "min_area": 5},
+        {"foreground": "bright", "offset": 0.1, "min_area": 5},
         {"method": "mean", "foreground": "bright"},
+        {"fill_holes": True},
+        {"split": True, "fill_holes": True},
+        {"own_contrast": True},
     )
 )
 # Channels and type of the images; Pillow writes no colour PNG of 16 bit.
@@ -98,7 +102,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Dataset,
                 tifffile.imwrite(path, stack[-1], photometric="rgb" if channels else "minisblack")
             else:
                 Image.fromarray(stack[-1]).save(path)
-        made[kind] = (datasets.from_images(str(folder)), np.stack(stack))
+        made[kind] = (datasets.from_images(Origin(images=(str(folder),))), np.stack(stack))
     return made
 
 
@@ -200,7 +204,10 @@ def test_saturated_background_has_no_cells(processor: str, params: PipelineParam
 @pytest.mark.parametrize("processor", [*WITHOUT, *WITH_DASK])
 def test_median(processor: str) -> None:
     """The median gives the same cells too, but for OpenCV, which has none and says so."""
-    dataset, params = datasets.smear(3, shape=SHAPE), PipelineParams(block_size=7, method="median")
+    dataset, params = (
+        datasets.smear(3, shape=SHAPE),
+        PipelineParams(diameter=8, block_size=7, method="median"),
+    )
     spec = spec_of("skimage", processor)
     if processor == "opencv":
         with pytest.raises(InputError, match="opencv has no median"):
@@ -215,7 +222,8 @@ def test_dask_image_needs_room_for_the_block(method: Any, largest: int) -> None:
     """dask-image refuses a block too large for the image in words, and takes one that just fits."""
     pixels, spec = np.zeros((1, 40, 32), np.uint8), spec_of("skimage", "dask-image")
     fits, too_large = (
-        PipelineParams(block_size=size, method=method) for size in (largest, largest + 2)
+        PipelineParams(diameter=8, block_size=size, method=method)
+        for size in (largest, largest + 2)
     )
     assert segmented(spec, pixels, fits).count == 0
     with pytest.raises(InputError, match=f"40x32 pixels with block size {largest + 2}"):
@@ -227,7 +235,7 @@ def test_objects_end_with_their_image(processor: str) -> None:
     """An object at the same place of the next image is another one, in a batch too."""
     image = np.full((24, 24), 230, np.uint8)
     image[8:14, 8:14] = 20
-    params = PipelineParams(block_size=11)
+    params = PipelineParams(diameter=8, block_size=11)
     found = segmented(spec_of("skimage", processor), np.stack([image] * 5), params)
     areas = [sorted(rows[:, 1].tolist()) for rows in found.objects]
     assert areas == [areas[0]] * 5

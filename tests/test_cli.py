@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from segbench.cli import main
 from segbench.images import datasets
 from segbench.images.smear import smear_image
 from segbench.results.records import RUN_NAME, read
+from segbench.segmenting.cells import COLUMNS
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -155,14 +157,14 @@ def test_no_command_shows_the_help() -> None:
         (["--shape", "wide"], "shape 'wide'"),
         (["--dataset", "cells"], "'cells' is not one of"),
         (["--dataset", "tissue", "--shape", "600x600"], "the tissue photograph is 512x512"),
-        (["--images", "nowhere"], "no such folder or file: nowhere"),
+        (["--images", "nowhere"], "nowhere; give a folder of images"),
         (["--images", "nowhere/*.png"], "nowhere/*.png holds no image"),
         (
             ["--images", "images", "--shape", "32x32"],
             "--dataset and --shape are for images to make",
         ),
         (["--colour"], "No such option"),
-        (["images"], "Got unexpected extra argument"),
+        (["images"], "images: to measure your own images, put --images before them"),
     ],
 )
 def test_run_refuses_bad_usage(folder: Path, arguments: list[str], message: str) -> None:
@@ -203,7 +205,6 @@ def test_run_refuses_more_images_than_there_are(folder: Path) -> None:
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("command", [["run", "--sizes", "2", "--images"], ["segment"]])
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -214,15 +215,19 @@ def test_run_refuses_more_images_than_there_are(folder: Path) -> None:
         ("0.tif", b"II*\0"),
     ],
 )
-def test_bad_image_is_named(folder: Path, command: list[str], name: str, content: bytes) -> None:
-    """An image that can't be read ends a command with one line that names it; nothing is written."""
+def test_bad_image_is_named(folder: Path, name: str, content: bytes) -> None:
+    """An image that can't be read is named by `run`, and left out by `segment`, which ends with 1."""
     (folder / name).write_bytes(content)
-    if command[0] == "run":
-        command = ["run", "--sizes", "3", "--images"]
-    result = segbench(*command, folder, "--out", "out")
+    result = segbench("run", "--sizes", "3", "--images", folder, "--out", "out")
     assert_refused(result)
     assert str(folder / name) in result.stderr
     assert list(Path().iterdir()) == [Path(folder.name)]
+    result = segbench("segment", folder)
+    assert result.exit_code == 1
+    assert f"{name}: " in result.stderr
+    left = 3 - len([*folder.glob("[01].png")])
+    assert f"in {3 - left} images, " in result.stdout
+    assert result.stdout.endswith("1 file left out\n")
 
 
 @pytest.mark.parametrize(
@@ -238,10 +243,9 @@ def test_bad_image_is_named(folder: Path, command: list[str], name: str, content
         (["images", "--min-area", "-1"], "minimal area -1"),
         (["images", "--labels", "images/0.png"], "is a file"),
         (["images", "--out", "images"], "is a directory"),
-        (
-            ["images", "--backend", "skimage/dask-image/threads"],
-            "images of 32x40 pixels with block size 51: use a smaller --block-size",
-        ),
+        (["images", "--channel", "4"], "no channel 4; it holds 3 channels"),
+        (["images", "--resume"], "nothing is missing"),
+        (["images", "--resume", "--diameter", "9"], "leave out --diameter"),
     ],
 )
 def test_segment_refuses_bad_usage(folder: Path, arguments: list[str], message: str) -> None:
@@ -272,8 +276,13 @@ def test_cache_folder_with_a_pattern_is_refused(
 ) -> None:
     """A cache folder that readers would take for a pattern is bad input, in one line."""
     monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(folder.parent / "[cache]"))
-    assert_refused(segbench("segment", folder))
+    assert_refused(segbench("run", "--images", folder, "--sizes", "1"))
     assert list(Path().iterdir()) == [Path(folder.name)]
+    # `segment` lays its files out elsewhere.
+    monkeypatch.setattr(tempfile, "tempdir", str(folder.parent / "[temporary]"))
+    result = segbench("segment", folder)
+    assert_refused(result)
+    assert "set TMPDIR to a path without them" in result.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -291,15 +300,15 @@ def test_segment_keeps_the_names(folder: Path, backend: str) -> None:
     assert {file.name for file in Path("labels").iterdir()} == {f"{name}.tif" for name in names}
     with Path("cells.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
-    assert list(rows[0]) == ["image", "label", "area"]
-    assert result.stdout == f"{len(rows)} objects: cells.csv\n"
+    assert list(rows[0])[:3] == ["file", "label", "area"]
+    assert result.stdout.startswith(f"cells.csv: {len(rows)} cells in 8 images, ")
     for name in names:
         labels = imread(Path("labels") / f"{name}.tif")
         assert labels.shape == (32, 40)
         assert labels.dtype == np.int32
-        written = [[int(row["label"]), int(row["area"])] for row in rows if row["image"] == name]
+        written = [[int(row["label"]), int(row["area"])] for row in rows if row["file"] == name]
         assert written == measure(labels).tolist()
-    assert sum(row["image"] in names for row in rows) == len(rows)
+    assert sum(row["file"] in names for row in rows) == len(rows)
 
 
 def test_segment_tells_images_of_one_name_apart(folder: Path) -> None:
@@ -310,7 +319,7 @@ def test_segment_tells_images_of_one_name_apart(folder: Path) -> None:
     result = segbench("segment", folder / "*" / "*.png", "--labels", "labels")
     assert result.exit_code == 0, result.output
     with Path("cells.csv").open(newline="") as table:
-        assert {row["image"] for row in csv.DictReader(table)} == {"a/0.png", "b/0.png"}
+        assert {row["file"] for row in csv.DictReader(table)} == {"a/0.png", "b/0.png"}
     found = sorted(path.relative_to("labels").as_posix() for path in Path("labels").rglob("*.tif"))
     assert found == ["a/0.png.tif", "b/0.png.tif"]
 
@@ -334,8 +343,64 @@ def test_segment_of_images_without_cells(folder: Path) -> None:
         Image.fromarray(np.full((32, 40), 200, np.uint8)).save(file)
     result = segbench("segment", folder)
     assert result.exit_code == 0, result.output
-    assert result.stdout == "0 objects: cells.csv\n"
-    assert Path("cells.csv").read_bytes() == b"image,label,area\n"
+    assert (
+        result.stdout == "cells.csv: 0 cells in 2 images, 2 of them without any; 0 files left out\n"
+    )
+    assert Path("cells.csv").read_text() == ",".join(["file", *COLUMNS]) + "\n"
+
+
+def test_paths_that_a_shell_has_put_in_are_taken(folder: Path) -> None:
+    """A pattern without quotes arrives as several paths, of `segment` and of `--images`."""
+    files = sorted(folder.iterdir())
+    result = segbench("segment", *files)
+    assert result.exit_code == 0, result.output
+    assert "in 2 images" in result.stdout
+    options = ("--sizes", "1,2", "--phases", "open", "--rounds", "2", "--out", "out")
+    result = segbench("run", "--images", *files, *options, "--backends", "skimage/skimage/serial")
+    assert result.exit_code == 0, result.output
+    assert {sample.n_images for sample in read(Path("out") / RUN_NAME).samples} == {1, 2}
+    again = read(Path("out") / RUN_NAME).header.settings["again"]
+    assert f"--images {files[0]} {files[1]} " in again
+
+
+def test_what_is_left_out_of_a_run_is_told(folder: Path) -> None:
+    """Images of another shape, and files that are none."""
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(folder / "small.png")
+    (folder / "notes.txt").write_text("no image")
+    options = ("--sizes", "2", "--phases", "open", "--rounds", "1", "--out", "out")
+    result = segbench("run", "--images", folder, *options, "--backends", "skimage/skimage/serial")
+    assert result.exit_code == 0, result.output
+    assert "left out: 1 of 20x20 uint8\n" in result.stderr
+    assert "left out: 1 that are no images: notes.txt\n" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_told(folder: Path) -> None:
+    """In one line with what to do, and without a traceback."""
+    result = segbench("segment", folder, "--out", "/dev/full")
+    assert result.exit_code == 2
+    assert "No space left on device; make room, or write elsewhere" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_cache_that_can_not_be_written_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the variable that names another; `segment` needs none."""
+    monkeypatch.setenv("SEGBENCH_CACHE_DIR", str(folder / "0.png" / "cache"))
+    result = segbench("run", "--images", folder, "--sizes", "1", "--out", "out")
+    assert_refused(result)
+    assert "set SEGBENCH_CACHE_DIR to a folder" in result.stderr
+    assert segbench("segment", folder).exit_code == 0
+
+
+def test_an_image_of_three_rows(folder: Path) -> None:
+    """It has cells, or one line says why not; never a traceback."""
+    Image.fromarray(np.zeros((3, 40), np.uint8)).save(folder / "line.png")
+    for backend in ("skimage/skimage/serial", "dask-image/dask-image/threads"):
+        result = segbench("segment", folder / "line.png", "--backend", backend)
+        assert result.exit_code in (0, 2)
+        assert "Traceback" not in result.stderr
 
 
 def test_backends_are_listed() -> None:
@@ -400,6 +465,39 @@ def test_resume_of_a_run_that_is_over_says_so(finished: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "nothing is left to measure" in result.stderr
     assert (finished / "run.jsonl").read_bytes() == samples
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gbk", "cp932"])
+def test_a_terminal_that_can_not_show_all_signs_shows_the_rest(
+    finished: Path, encoding: str
+) -> None:
+    """The tables and the answer are printed in whatever the terminal can show."""
+    done = subprocess.run(  # noqa: S603  (this interpreter, on this program)
+        [sys.executable, "-m", "segbench", "run", "--resume", finished],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=True,
+    )
+    lines = done.stdout.decode(encoding).splitlines()
+    assert any(line.startswith("pipeline: time") for line in lines)
+    assert lines[-1].startswith("Report:")
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(finished: Path) -> None:
+    """Where a pipe is closed before all was printed, the status is 0, and there is no complaint."""
+    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [sys.executable, "-m", "segbench", "run", "--resume", finished],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert process.returncode == 0
+    assert "Broken pipe" not in complaint
+    assert "Traceback" not in complaint
 
 
 def test_resume_refuses_what_is_no_run(tmp_path: Path) -> None:

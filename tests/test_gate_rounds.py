@@ -500,7 +500,7 @@ def test_sizes_beyond_the_images_are_left_out(tmp_path: Path) -> None:
     """A gate on fewer images than a size asks for leaves that size out and says so."""
     Image.fromarray(smear_image(0, shape=(48, 64)).pixels).save(tmp_path / "0.png")
     watcher = Watcher()
-    origin = Origin(images=str(tmp_path))
+    origin = Origin(images=(str(tmp_path),))
     asked = dataclasses.replace(SETTINGS, sizes=(1, 20))
     dataset, settings = rounds.find(origin, asked, watcher=watcher)
     assert (len(dataset.files), settings.sizes) == (1, (1,))

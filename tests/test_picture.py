@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from segbench.cli import main
+from segbench.images import overlay
 from segbench.measure import picture
 from segbench.results.records import PICTURE_NAME
 
@@ -44,7 +45,7 @@ def test_pixels_are_shown_as_they_are(channels: tuple[int, ...], kind: type, val
     assert shown.shape[0] * 50 == half * 40
     left, right = shown[:, :half], shown[:, -half:]
     assert (left == 200).all()
-    outlined = (right == picture.ON_BRIGHT).all(axis=-1)
+    outlined = (right == overlay.ON_BRIGHT).all(axis=-1)
     assert outlined.any()
     assert ((right == 200).all(axis=-1) ^ outlined).all()
     assert words == "2 objects in 40 × 50 pixels of the first image."
@@ -56,7 +57,7 @@ def test_outlines_are_within_the_objects() -> None:
     shown, _ = drawn(np.full((40, 50), 100, dtype=np.uint8), labels)
     half = (shown.shape[1] - picture.GAP) // 2
     scale = half // 50
-    outlined = (shown[:, -half:] == picture.ON_DARK).all(axis=-1)
+    outlined = (shown[:, -half:] == overlay.ON_DARK).all(axis=-1)
     enlarged = labels.repeat(scale, axis=0).repeat(scale, axis=1)
     assert (enlarged[outlined] > 0).all()
     inside = np.zeros_like(labels)
@@ -69,7 +70,7 @@ def test_touching_objects_are_told_apart() -> None:
     labels = np.ones((20, 20), dtype=np.int64)
     labels[:, 10:] = 2
     shown, _ = drawn(np.zeros((20, 20), dtype=np.uint8), labels)
-    assert (shown == picture.ON_DARK).all(axis=-1).any()
+    assert (shown == overlay.ON_DARK).all(axis=-1).any()
 
 
 @pytest.mark.parametrize("channels", [2, 4])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PARAMS = PipelineParams(block_size=21)
+PARAMS = PipelineParams(diameter=8, block_size=21)
 COUNT = 9
 # Seconds for which the process has been there: they count as those of its imports.
 AGE = 1000.0

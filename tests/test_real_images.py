@@ -11,6 +11,7 @@ from segbench.agreement import first_difference, first_different_image
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.images import datasets
+from segbench.images.origin import Origin
 from segbench.measure.settings import BACKENDS
 from segbench.pipeline import PipelineParams
 
@@ -28,7 +29,7 @@ COUNT = 6
 @pytest.fixture(scope="module")
 def photographs(real_images: Path) -> datasets.Dataset:
     """The first few."""
-    return datasets.from_images(str(real_images), limit=COUNT)
+    return datasets.from_images(Origin(images=(str(real_images),)), limit=COUNT)
 
 
 @pytest.fixture(scope="module")

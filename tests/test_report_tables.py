@@ -199,7 +199,7 @@ def test_truth_lacks_a_figure() -> None:
     """What a file does not say of the true cells is a dash."""
     truth = {"images": 3, "rand_error": 0.1234, "found_objects": 9}
     source = ordinary(dataset={"truth": truth})
-    assert rows_of(source, "truth") == [("3", "0.123", "–", "–", "–", "9")]
+    assert rows_of(source, "truth") == [("3", "–", "0.123", "–", "–", "–", "9")]
 
 
 # The presentation.

@@ -18,7 +18,7 @@ from tests.made_up import make_source
 ROOT = Path(__file__).parents[1]
 
 SETTINGS = RunSettings(sizes=(1, 20), phases=("open",), native_threads=True, seed=7)
-ORIGIN = {"images": "/my images/$(x)*.jpg", "made": "smear", "shape": [64, 96], "seed": 7}
+ORIGIN = {"images": ["/my images/$(x)*.jpg"], "made": "smear", "shape": [64, 96], "seed": 7}
 
 
 def described(**other: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from segbench.backends.interface import Backend, Processor
 
 ROOT = Path(__file__).parents[1]
-PARAMS = PipelineParams()
+PARAMS = PipelineParams(diameter=8, block_size=21)
 READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
 SMALL = (64, 80)
 
@@ -147,7 +147,8 @@ def test_defaults_are_spelt_out(processor: str) -> None:
     image = edge_image()
     expected = ndimage.gaussian_filter(image, 1, mode="reflect", truncate=4)
     assert not np.allclose(skimage.filters.gaussian(image, 1), expected)
-    np.testing.assert_allclose(run(operations.blur, image), expected, rtol=1e-12)
+    blurred = run(lambda given: operations.blur(given, PipelineParams(sigma=1)), image)
+    np.testing.assert_allclose(blurred, expected, rtol=1e-12)
     mask = np.zeros(SMALL, dtype=bool)
     mask[3, 3] = mask[4, 4] = True
     assert skimage.measure.label(mask).max() == 1
@@ -158,7 +159,7 @@ def test_stack_filters_work_in_float64() -> None:
     """dask-image keeps uint8, in which a blurred value is cut off; the pipeline turns to float64 first."""
     pixels = da.from_array(np.full((1, *SMALL), 3, np.uint8), chunks=-1)
     assert dask_image.ndfilters.gaussian_filter(pixels, (0, 1, 1)).dtype == np.uint8
-    assert stack_backend.blur(stack_backend.PROCESSOR.grayscale(pixels)).dtype == np.float64
+    assert stack_backend.blur(stack_backend.PROCESSOR.grayscale(pixels), PARAMS).dtype == np.float64
 
 
 # Stacks

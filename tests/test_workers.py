@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from segbench.images.datasets import Dataset
 
 
+# Finds several objects in images as small as these.
+PARAMS = PipelineParams(diameter=8, min_area=1)
+
+
 @pytest.fixture(scope="module")
 def images() -> Dataset:
     """Three small images."""
@@ -48,7 +52,8 @@ class talking:
     """A worker process for a backend that has answered its start, and ends with the block."""
 
     def __init__(self, images: Dataset, backend: BackendSpec, **settings: Any) -> None:
-        asked = RunSettings(**{"workers": 2, "memory_limit": 100.0, **settings})
+        usual = {"workers": 2, "memory_limit": 100.0, "params": PARAMS}
+        asked = RunSettings(**{**usual, **settings})
         arm = Arm(backend=backend)
         self.talk = Conversation(arm, launch=launcher(asked), settings=asked, dataset=images)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from evidence import cost, drawn, false_alarms, gates, pairs, slow_downs
 from evidence.__main__ import main
@@ -17,7 +20,6 @@ from segbench.results.sources import read_run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from evidence.shared import Record
 
@@ -60,6 +62,25 @@ def test_the_cost_of_the_method_is_that_of_its_run() -> None:
     source = read_run_folder(ROOT / "results" / "reference" / "smear")
     # How fast a process answers is measured, not added up.
     assert dataclasses.replace(cost.cost_of(source.samples), answer=told.answer) == told
+
+
+@pytest.mark.slow
+def test_the_accuracy_is_that_of_the_images() -> None:
+    """F1 in docs/method.md is what the command finds, where its images are at hand."""
+    folder = os.environ.get("SEGBENCH_NUCLEI")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SEGBENCH_NUCLEI names no folder of nuclei")
+    done = CliRunner().invoke(main, ["accuracy", folder])
+    assert done.exit_code == 0, done.output
+    told = {row[0]: row for row in map(_cells, METHOD.read_text().splitlines()) if len(row) == 8}
+    for row in map(_cells, done.stdout.splitlines()[2:]):
+        for column in (3, 6):
+            # The newest libraries may find a cell more.
+            assert float(told[row[0]][column]) == pytest.approx(float(row[column]), abs=0.01)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 @pytest.mark.slow

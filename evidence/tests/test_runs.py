@@ -570,6 +570,15 @@ def test_cost(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_segment_speed() -> None:
+    """Both ratios are told, of few small images."""
+    sizes = ("--images", "4", "--shape", "32x40", "--few", "2", "--many", "4", "--small", "32x40")
+    lines = run("segment-speed", *sizes).stdout.splitlines()
+    assert lines[0].startswith("4 images of 32 x 40: the plain loop takes ")
+    assert lines[1].startswith("peak memory: ")
+
+
+@pytest.mark.slow
 def test_report_speed() -> None:
     """The command makes a report of a made-up run, and says how long that took."""
     done = run("report-speed", "--samples", "600")

@@ -56,6 +56,58 @@ def first_different_image(pixels: NDArray[Any], reference: NDArray[Any]) -> str 
     return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """How many true cells were found, of how many, and in how many objects.
+
+    Attributes
+    ----------
+    matched : int
+        Pairs of a true cell and an object whose overlap is more than half of what they cover
+        together (intersection over union above 0.5): no cell and no object is in two of them.
+    true, found : int
+        Number of true cells and of objects.
+    """
+
+    matched: int
+    true: int
+    found: int
+
+    @property
+    def f1(self) -> float:
+        """Matches as a share of the mean number of cells and objects; 1 where there are neither."""
+        return 2 * self.matched / (self.true + self.found) if self.true + self.found else 1.0
+
+    def __add__(self, other: Matches) -> Matches:
+        """Of both together."""
+        return Matches(
+            matched=self.matched + other.matched,
+            true=self.true + other.true,
+            found=self.found + other.found,
+        )
+
+
+NO_MATCHES = Matches(matched=0, true=0, found=0)
+
+
+def matches(labels: NDArray[Any], truth: NDArray[Any]) -> Matches:
+    """Match the objects of a label image ``(H, W)`` with the true cells."""
+    true_ids, true = np.unique(truth, return_inverse=True)
+    ids, found = np.unique(labels, return_inverse=True)
+    # Ids of both from 0 up; pixels that each pair of them shares.
+    shape = len(true_ids), len(ids)
+    pairs = np.ravel_multi_index((true.ravel(), found.ravel()), shape)
+    shared = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
+    together = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0, keepdims=True) - shared
+    good = 2 * shared > together
+    cells = np.ix_(true_ids > 0, ids > 0)
+    return Matches(
+        matched=int(np.count_nonzero(good[cells])),
+        true=int(np.count_nonzero(true_ids)),
+        found=int(np.count_nonzero(ids)),
+    )
+
+
 @dataclass(frozen=True)
 class TruthAgreement:
     """How well the reference finds the true cells of a generated dataset.
@@ -69,6 +121,8 @@ class TruthAgreement:
         precision or recall.
     true_objects, found_objects : int
         Number of cells and of objects in all these images.
+    f1 : float
+        Of all these images together, as `Matches.f1`.
     """
 
     images: int
@@ -77,6 +131,7 @@ class TruthAgreement:
     rand_recall: float
     true_objects: int
     found_objects: int
+    f1: float
 
 
 def truth_agreement(labels: NDArray[Any], truth: NDArray[Any]) -> TruthAgreement:
@@ -109,18 +164,16 @@ def truth_agreement(labels: NDArray[Any], truth: NDArray[Any]) -> TruthAgreement
     )
     # scikit-image returns recall before precision, against its documentation (its issue 6485).
     error, recall, precision = scores.mean(axis=0).tolist()
+    together = sum(map(matches, labels, truth), NO_MATCHES)
     return TruthAgreement(
         len(truth),
         error,
         precision,
         recall,
-        true_objects=_count(truth),
-        found_objects=_count(labels),
+        true_objects=together.true,
+        found_objects=together.found,
+        f1=together.f1,
     )
-
-
-def _count(labels: NDArray[Any]) -> int:
-    return sum(int(np.count_nonzero(np.unique(image))) for image in labels)
 
 
 def _difference_of_image(

@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
+import os
 import shlex
 import sys
 import traceback
@@ -18,9 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import click
 
 from segbench import __version__, terminal
-from segbench.backends.registry import BASELINE
 from segbench.errors import INTERRUPTED, InputError
-from segbench.images.origin import DEFAULT_SHAPE, MADE, Origin, parse_shape
+from segbench.images.origin import CELLS, DEFAULT_SHAPE, MADE, Origin, parse_shape
 from segbench.measure.settings import (
     BACKENDS,
     GATE,
@@ -31,12 +33,20 @@ from segbench.measure.settings import (
     available_cpus,
     available_gib,
 )
-from segbench.pipeline import PipelineParams
+from segbench.pipeline import TO_FIND_CELLS, PipelineParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 S = TypeVar("S", bound=Settings)
+
+CHANNEL = "From 1: of images with channels this one alone."
+
+EXAMPLES = """\b
+Examples:
+  segbench segment photographs --out cells.csv --overlays look
+  segbench segment *.tif --diameter 30 --foreground bright --channel 1 --out nuclei.parquet
+"""
 
 folder_option = partial(
     click.option, type=click.Path(path_type=Path, file_okay=False), metavar="DIR"
@@ -48,8 +58,23 @@ flag_option = partial(click.option, is_flag=True)
 class _Group(click.Group):
     """Ends on bad usage with one line and status 2, whichever command it comes from."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; whoever closes the pipe that it writes to has seen enough."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still to be flushed goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return status
+
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line and exit."""
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that can't show a sign is to show the rest.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         try:
             status = super().main(*args, **{**options, "standalone_mode": False})
             sys.exit(status if isinstance(status, int) else 0)
@@ -64,7 +89,9 @@ class _Group(click.Group):
         except OSError as error:
             # A file or folder of the user's: bad input of another module is an InputError.
             where = f"{error.filename}: " if error.filename else ""
-            _complain(f"{where}{error.strerror or error}")
+            _complain(f"{where}{error.strerror or error}{_remedy(error)}")
+        except MemoryError:
+            _complain("not enough memory; give fewer --workers, or smaller images")
         except Exception:  # noqa: BLE001  # a mistake of segbench's own is not what status 1 tells of
             traceback.print_exc()
         sys.exit(2)
@@ -72,6 +99,17 @@ class _Group(click.Group):
 
 def _complain(text: str) -> None:
     click.echo(f"segbench: {' '.join(text.split())}", err=True)
+
+
+def _remedy(error: OSError) -> str:
+    """What to do about a file that can't be written."""
+    from segbench.images.datasets import cache_folder
+
+    if error.filename:
+        kept, file = cache_folder(), Path(error.filename)
+        if file.is_relative_to(kept) or kept.is_relative_to(file):
+            return "; set SEGBENCH_CACHE_DIR to a folder with room that you may write to"
+    return "; make room, or write elsewhere" if error.errno == errno.ENOSPC else ""
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,17 +146,21 @@ def _options_of(kind: type[Any], defaults: Mapping[str, Any]) -> Iterator[Callab
         default = defaults.get(each.name, each.default)
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         flag = value is bool
+        name = f"--{each.name.replace('_', '-')}"
+        # What a command does by default can be left.
+        off = f"/--no-{name[2:]}" if flag and default else ""
         if "choices" in told:
             value = click.Choice(told["choices"])
         elif "least" in told:
             value = click.IntRange(told["least"])
+        told_default = "yes" if off else told.get("shown", shown)
         yield click.option(
-            f"--{each.name.replace('_', '-')}",
+            *(name + off, *told.get("formerly", ()), each.name),
             type=None if flag else told.get("read", value),
             is_flag=flag,
             default=None,
             metavar=told.get("metavar"),
-            help=told["help"] + ("" if flag else f"  [default: {told.get('shown', shown)}]"),
+            help=told["help"] + ("" if flag and not off else f"  [default: {told_default}]"),
         )
 
 
@@ -128,16 +170,65 @@ def _given(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in names if options.get(name) is not None}
 
 
-def _settings(kind: type[S], defaults: Mapping[str, Any], options: Mapping[str, Any]) -> S:
-    """Settings from the options that were given, and the defaults of a command."""
-    params = PipelineParams(**_given(PipelineParams, options))
-    return kind(**{**defaults, **_given(kind, options), "params": params})
+def _settings(
+    kind: type[S], defaults: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[Origin, S]:
+    """Images and settings from the options that were given, and the defaults of a command."""
+    given = {**defaults, **_given(kind, options)}
+    settings = kind(**given)
+    origin = _origin(options, settings)
+    chosen = _given_params(options)
+    if not origin.images:
+        params = PipelineParams(**{**CELLS[origin.made], **chosen})
+        if "block_size" not in chosen:
+            params = params.within(origin.shape)
+    else:
+        params = _params_for(origin, chosen, limit=settings.sizes[-1])
+    return origin, dataclasses.replace(settings, params=params)
+
+
+def _given_params(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of the pipeline that were given; `auto` is none."""
+    given = _given(PipelineParams, options)
+    return {name: value for name, value in given.items() if value != "auto"}
+
+
+def _params_for(origin: Origin, given: dict[str, Any], *, limit: int) -> PipelineParams:
+    """Parameters for a user's images."""
+    PipelineParams(**given)  # bad usage is not to wait for the images
+    from segbench import estimate
+    from segbench.images import datasets, plain
+
+    dataset = datasets.from_images(origin, limit=limit)
+    params = estimate.params_for(plain.sample_of(dataset.files), given)
+    return params if "block_size" in given else params.within(dataset.shape)
+
+
+def _tell_params(params: PipelineParams, given: Collection[str]) -> None:
+    """Say what a user's images were taken for, once that has done what was asked for."""
+    taken = {
+        "diameter": f"{params.diameter:g} pixels wide",
+        "foreground": f"{params.foreground}er than what surrounds them",
+        "contrast": f"with a contrast of {params.contrast:g}",
+    }
+    if unknown := [name for name in taken if name not in given]:
+        terminal.warn(
+            f"cells were taken to be {_listed([taken[name] for name in unknown])}: if they are "
+            f"not, give {_listed([f'--{name}' for name in unknown])}"
+        )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 _images_options = _together(
-    click.option(
-        "--images", metavar="DIR_OR_GLOB", help="Your images: a folder, or a pattern in quotes."
-    ),
+    # What a shell makes of a pattern without quotes: the first name is the option's, the others are
+    # these.
+    click.argument("more_images", nargs=-1, metavar=""),
+    click.option("--images", metavar="PATH...", help="Your images: folders, files and patterns."),
+    click.option("--channel", type=click.IntRange(1), help=CHANNEL),
+    folder_option("--truth", help="Folder with a label image for each of your images."),
     click.option(
         "--dataset",
         type=click.Choice(MADE),
@@ -153,11 +244,22 @@ _images_options = _together(
 
 
 def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
-    images, made, shape = (options[name] for name in ("images", "dataset", "shape"))
+    images, more, channel, truth = (
+        options[name] for name in ("images", "more_images", "channel", "truth")
+    )
+    made, shape = options["dataset"], options["shape"]
+    if images is None and (more or channel or truth):
+        what = more[0] if more else "--channel" if channel else "--truth"
+        raise InputError(f"{what}: to measure your own images, put --images before them")
     if images is not None and (made or shape):
         raise InputError("--dataset and --shape are for images to make, --images for yours")
     return Origin(
-        images=images, made=made or MADE[0], shape=shape or DEFAULT_SHAPE, seed=settings.seed
+        images=tuple(os.path.abspath(path) for path in (images, *more)) if images else (),  # noqa: PTH100  (a pattern, too)
+        channel=channel,
+        truth=str(truth.absolute()) if truth else None,
+        made=made or MADE[0],
+        shape=shape or DEFAULT_SHAPE,
+        seed=settings.seed,
     )
 
 
@@ -196,10 +298,9 @@ def run(*, resume: Path | None, **options: Any) -> int:
     folder: Path = resume or options["out"] or _new_folder()
     samples = folder / records.RUN_NAME
     if resume is None:
-        settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
-        origin = _origin(options, settings)
+        origin, settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
         records.refuse_existing(samples)
-    elif others := [name for name, value in options.items() if value is not None]:
+    elif others := [name for name, value in options.items() if value not in (None, ())]:
         raise InputError(
             f"--{others[0].replace('_', '-')}: a run goes on as it was asked for; give --resume "
             "alone"
@@ -215,6 +316,13 @@ def run(*, resume: Path | None, **options: Any) -> int:
             if not samples.exists():
                 raise
             interrupted = True
+        except OSError as error:
+            if not samples.exists():
+                raise
+            again = f"segbench run --resume {shlex.quote(str(folder))}"
+            raise InputError(
+                f"{samples}: {error.strerror or error}; make room, and go on with `{again}`"
+            ) from error
 
     # It takes a while to import, which the workers were not to wait for.
     from segbench.report import page
@@ -231,6 +339,8 @@ def run(*, resume: Path | None, **options: Any) -> int:
             f"`segbench run --resume {shlex.quote(str(folder))}`"
         )
     terminal.tell_files(samples=samples, report=index)
+    if options["images"] is not None:
+        _tell_params(settings.params, _given_params(options))
     statuses = set(source.samples["status"])
     failed = "wrong-result" in statuses or "ok" not in statuses
     return INTERRUPTED if interrupted else int(failed)
@@ -301,8 +411,7 @@ def gate(
         )
     at_once = len(calibration.SIDES) if calibrate else 2
     defaults = {**GATE, "memory_limit": available_gib() / at_once}
-    settings = _settings(GateSettings, defaults, options)
-    origin = _origin(options, settings)
+    origin, settings = _settings(GateSettings, defaults, options)
     # It takes a while to import, which bad usage is not to wait for.
     from segbench.report import gate_page
 
@@ -337,40 +446,100 @@ def gate(
     return INTERRUPTED if found.interrupted else outcomes.status(found, strict=strict)
 
 
-@main.command()
-@click.argument("images", metavar="DIR_OR_GLOB")
-@click.option("--backend", metavar="SPEC", default=str(BASELINE), show_default=True)
-@file_option("--out", default="cells.csv", show_default=True, help="Table: one row a cell.")
+@main.command(epilog=EXAMPLES)
+@click.argument("images", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--backend", metavar="SPEC", help="All find the same cells.  [default: scikit-image in threads]"
+)
+@file_option(
+    "--out", default="cells.csv", show_default=True, help="Table, a row a cell: CSV or Parquet."
+)
+@file_option("--summary", help="Table, a row an image: cells, and their median area.")
 @folder_option("--labels", help="Write a label image (TIFF) for each image.")
+@folder_option("--overlays", help="Write a picture (PNG) with outlines for each image.")
+@click.option("--channel", type=click.IntRange(1), help=CHANNEL)
+@click.option(
+    "--values",
+    nargs=2,
+    type=float,
+    metavar="LOW HIGH",
+    help="What black and white are in images that are neither of 8 nor of 16 bit.  "
+    "[default: from a sample of your images]",
+)
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
 )
-@_together(*_options_of(PipelineParams, {}))
+@flag_option("--resume", help="Go on with what was interrupted, as it was begun.")
+@_together(*_options_of(PipelineParams, TO_FIND_CELLS))
 def segment(
     *,
-    images: str,
-    backend: str,
+    images: tuple[str, ...],
+    backend: str | None,
     out: Path,
+    summary: Path | None,
     labels: Path | None,
+    overlays: Path | None,
+    channel: int | None,
+    values: tuple[float, float] | None,
     workers: int | None,
+    resume: bool,
     **options: Any,
-) -> None:
-    """Find the cells of your images and measure their areas."""
+) -> int:
+    """Find the cells of your images and measure them.
+
+    PATH are folders, files and patterns; images of any shapes and kinds may lie together. What you
+    leave out about the cells is estimated from a sample of the images and printed at the end: look
+    at the --overlays, and set --diameter and --foreground if it is wrong. Exit status 1: some files
+    could not be read, and were left out.
+    """
     import warnings
 
-    from segbench.segment import segment_files
+    from segbench.images import paths
+    from segbench.segmenting import cells, outputs
 
     # pims hands scikit-image a deprecated option; its users can do nothing about that.
     warnings.simplefilter("ignore", FutureWarning)
-    count = segment_files(
-        images,
-        backend=backend,
-        params=PipelineParams(**_given(PipelineParams, options)),
-        workers=workers or available_cpus(),
-        out=out,
-        labels=labels,
-    )
-    click.echo(f"{count} objects: {out}")
+    given = _given_params(options)
+    chosen = {"backend": backend, "channel": channel, "values": values, "summary": summary}
+    chosen |= {"labels": labels, "overlays": overlays, **given}
+    if resume and (others := [name for name, value in chosen.items() if value is not None]):
+        raise InputError(
+            f"--resume goes on as it was begun: leave out --{others[0].replace('_', '-')}"
+        )
+    found = paths.find(images)
+
+    def begin() -> cells.Job:
+        return cells.job_for(
+            found.files,
+            given,
+            backend=backend or cells.BACKEND,
+            channel=channel,
+            limits=values,
+        )
+
+    try:
+        with terminal.counting(len(found.files), "files") as file_done:
+            job, counts = outputs.segment_files(
+                found.files,
+                None if resume else begin,
+                outputs.Outputs(out=out, summary=summary, labels=labels, overlays=overlays),
+                workers=workers or available_cpus(),
+                file_done=file_done,
+            )
+    except KeyboardInterrupt:
+        if not outputs.partial_of(out).exists():
+            raise
+        terminal.warn(f"interrupted: {outputs.AGAIN}")
+        return INTERRUPTED
+    for sentence in outputs.told(out, job, counts, no_images=found.left_out):
+        terminal.warn(sentence)
+    if not resume:
+        _tell_params(job.params, given)
+        if job.limits and not values:
+            low, high = job.limits
+            terminal.warn(f"black was taken to be {low:g} and white {high:g}: --values sets them")
+    click.echo(outputs.closing(out, counts, len(found.left_out)))
+    return int(bool(counts.left_out))
 
 
 @main.command()

@@ -7,19 +7,26 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, replacing what is there in one step.
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name `path` only when it is whole.
 
     A link stays one; what is no file (a device, a pipe) is written to as it is.
+
+    Yields
+    ------
+    file
+        To write bytes to; at the end of the block it replaces what is there in one step.
     """
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        with path.open("wb") as file:
+            yield file
         return
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,13 +34,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     handle, beside = tempfile.mkstemp(prefix=".segbench-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         # mkstemp makes the file readable by its owner alone; reports are meant to be shared.
         Path(beside).chmod(0o644)
         Path(beside).replace(path)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, replacing what is there in one step, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -17,7 +18,10 @@ T = TypeVar("T")
 
 def encode(value: object) -> bytes:
     """One line, with its end; a number that JSON has no word for (nan) becomes null."""
-    return json.dumps(_finite(msgspec.to_builtins(value)), allow_nan=False).encode() + b"\n"
+    return (
+        json.dumps(_finite(msgspec.to_builtins(value, enc_hook=_text)), allow_nan=False).encode()
+        + b"\n"
+    )
 
 
 def decode(line: bytes | str, kind: type[T]) -> T:
@@ -42,7 +46,7 @@ def convert(value: object, kind: type[T]) -> T:
         If they are not of this type.
     """
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, dec_hook=_path)
     except msgspec.ValidationError as error:  # which was no ValueError before msgspec 0.20
         raise ValueError(str(error)) from error
 
@@ -53,6 +57,18 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+
+
+def _path(kind: type[Any], value: Any) -> Path:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind.__name__} has no form in JSON")
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The segmentation pipeline: its parameters, the five operations, and the order of the steps.
+"""The segmentation pipeline: its parameters, its operations, and the order of the steps.
 
 A processor supplies the operations; :func:`label_objects` alone composes them, whatever array type
 they work on: one image in memory, or a Dask array of many.
@@ -11,7 +11,7 @@ they work on: one image in memory, or a Dask array of many.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from segbench.errors import InputError
@@ -28,9 +28,10 @@ Foreground = Literal["dark", "bright"]
 METHODS: tuple[str, ...] = get_args(Method)
 FOREGROUNDS: tuple[str, ...] = get_args(Foreground)
 
-SIGMA = 1.0
 TRUNCATE = 4.0
 MODE = "reflect"
+
+WIDEST = 10000  # pixels: a cell wider than that is a slip
 
 # A pixel is foreground where it differs from its threshold by more than this share of full scale.
 # In a flat part of a photograph (a saturated background) the blurred value and the threshold are
@@ -39,11 +40,36 @@ MODE = "reflect"
 ROUNDING = 1e-9
 
 
+# What follows from the diameter of a typical cell, as shares of it and of its disc; chosen on
+# fluorescent nuclei, stained tissue and blood smears together (docs/method.md).
+SIGMA, BLOCK, FINE = 0.02, 5.0, 1.5
+SMOOTHING, SPACING = 0.05, 0.25
+SMALLEST, LARGEST_HOLE = 0.15, 0.7
+
+# A hole is the middle of a cell if it is as convex as that (area over that of its convex hull), or
+# so small a share of the disc; what cells enclose between them is not.
+CONVEX, SPECK = 0.8, 0.1
+
+# Of the contrast of an image: by how much a cell differs from the background at the least. Of the
+# radius: how deep within the part beyond Otsu's threshold a pixel belongs to a cell in any case. Of the
+# typical contrast: with less an image has no cells, but noise.
+FLOOR, CORE, FAINTEST = 0.25, 0.5, 0.1
+
+# What a benchmark leaves out, and who wants to find cells does not.
+TO_FIND_CELLS: dict[str, Any] = {"own_contrast": True, "fill_holes": True, "split": True}
+
+SEEN = "from a sample of your images"  # where these are not given
+
+# A field that follows from the diameter unless it is given.
+FROM_DIAMETER: Any = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineParams:
     """What a user may choose of the pipeline; everything else is fixed.
 
-    What each field means stands beside it, as the help of its option.
+    What each field means stands beside it, as the help of its option. `sigma`, `block_size` and
+    `min_area` follow from the diameter where they are not given.
 
     Raises
     ------
@@ -51,28 +77,76 @@ class PipelineParams:
         If a value is out of range.
     """
 
-    block_size: int = field(
-        default=51,
-        metadata={"help": "Width in pixels of the local threshold's neighbourhood; odd."},
-    )
-    method: Method = field(
-        default="gaussian", metadata={"help": "Of the local threshold.", "choices": METHODS}
-    )
-    offset: float = field(
-        default=0.0,
-        metadata={"help": "Taken off the local threshold, in units of full scale (0 to 1)."},
+    diameter: float = field(
+        default=36.0,
+        metadata={"help": "Of a typical cell, in pixels.", "metavar": "PX", "shown": SEEN},
     )
     foreground: Foreground = field(
         default="dark",
         metadata={
             "help": "Whether cells are darker or brighter than what surrounds them.",
-            "choices": FOREGROUNDS,
+            "choices": ("auto", *FOREGROUNDS),
+            "shown": SEEN,
         },
     )
-    min_area: int = field(default=1, metadata={"help": "Leave out objects of fewer pixels."})
+    contrast: float = field(
+        default=0.16,
+        metadata={
+            "help": "By how much cells differ from what surrounds them, as a share of full scale.",
+            "shown": SEEN,
+        },
+    )
+    sigma: float = field(
+        default=FROM_DIAMETER,
+        metadata={"help": "Of the Gaussian blur, in pixels.", "shown": "from the diameter"},
+    )
+    block_size: int = field(
+        default=FROM_DIAMETER,
+        metadata={
+            "help": "Width in pixels of the local threshold's neighbourhood; odd.",
+            "shown": "from the diameter",
+        },
+    )
+    method: Method = field(
+        default="gaussian", metadata={"help": "Of the local threshold.", "choices": METHODS}
+    )
+    offset: float = field(
+        default=0.05,
+        metadata={
+            "help": "A cell differs from its local threshold by more than this share of the "
+            "contrast."
+        },
+    )
+    min_area: int = field(
+        default=FROM_DIAMETER,
+        metadata={
+            "help": "Leave out objects of fewer pixels.",
+            "shown": "from the diameter",
+        },
+    )
+    own_contrast: bool = field(
+        default=False,
+        metadata={"help": "Take the contrast of each image from its own values, by Otsu's method."},
+    )
+    fill_holes: bool = field(
+        default=False, metadata={"help": "Fill holes that are smaller than a cell."}
+    )
+    split: bool = field(default=False, metadata={"help": "Split cells that touch each other."})
 
     def __post_init__(self) -> None:
-        """Refuse values the filters can't take."""
+        """Complete what was not given, and refuse values the filters can't take."""
+        if not 2 <= self.diameter <= WIDEST:
+            raise InputError(f"diameter {self.diameter:g}: give pixels from 2 to {WIDEST}")
+        derived = {
+            "sigma": round(SIGMA * self.diameter, 2),
+            "block_size": _odd(BLOCK * self.diameter),
+            "min_area": max(1, round(SMALLEST * self.cell_area)),
+        }
+        for name, value in derived.items():
+            if getattr(self, name) is FROM_DIAMETER:
+                object.__setattr__(self, name, value)
+        if not 0 <= self.sigma <= WIDEST:
+            raise InputError(f"sigma {self.sigma:g}: give pixels from 0 to {WIDEST}")
         if self.block_size < 3 or self.block_size % 2 == 0:
             raise InputError(f"block size {self.block_size}: give an odd number from 3 up")
         if self.method not in METHODS:
@@ -81,13 +155,41 @@ class PipelineParams:
             raise InputError(f"foreground {self.foreground!r}: give {' or '.join(FOREGROUNDS)}")
         if not math.isfinite(self.offset):
             raise InputError(f"offset {self.offset}: give a finite number")
+        if not (self.contrast > 0 and math.isfinite(self.contrast)):
+            raise InputError(f"contrast {self.contrast}: give a number above 0")
         if self.min_area < 1:
             raise InputError(f"minimal area {self.min_area}: give a number of pixels from 1 up")
+
+    @property
+    def cell_area(self) -> float:
+        """Pixels of a disc of the diameter."""
+        return math.pi / 4 * self.diameter**2
+
+    @property
+    def fine(self) -> PipelineParams:
+        """The same with a local threshold of a neighbourhood as small as sees touching cells apart."""
+        width = FINE / BLOCK * self.block_size
+        return replace(self, block_size=_odd(width))
+
+    def within(self, shape: tuple[int, ...]) -> PipelineParams:
+        """The same with a block no wider than an image of this shape ``(H, W, ...)``."""
+        widest = (min(shape[:2]) - 1) // 2 * 2 + 1
+        return replace(self, block_size=max(3, min(self.block_size, widest)))
+
+    @property
+    def taken_off(self) -> float:
+        """What is taken off the local mean or median for a threshold, as a share of full scale."""
+        return self.offset * self.contrast * (1 if self.foreground == "dark" else -1)
+
+
+def _odd(width: float) -> int:
+    """The odd number of pixels, from 3 up, that is nearest to a width."""
+    return 2 * max(1, round((width - 1) / 2)) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """The five operations after reading, on one image or on a Dask array of images.
+    """The operations after reading, on one image or on a Dask array of images.
 
     Every filter is per 2-D image: nothing leaks from one image into the next.
 
@@ -96,19 +198,28 @@ class Operations:
     grayscale : callable
         Pixels ``(..., H, W[, C])`` to luminance ``(..., H, W)``, float64 in 0 to 1.
     blur : callable
-        Gaussian blur of each image (`SIGMA`, `TRUNCATE`, `MODE`).
+        Gaussian blur of each image (`TRUNCATE`, `MODE`).
     threshold : callable
         One threshold a pixel, from its neighbourhood.
+    adapt : callable
+        Blurred images and their thresholds to thresholds that follow the contrast of each image.
+    fill : callable
+        Foreground mask to one without the holes that are smaller than a cell.
     label : callable
         Foreground mask to labels: 0 for background, one integer for each 4-connected object.
+    split : callable
+        As `label`, with one integer for each of the cells that touch each other.
     measure : callable
         Labels to objects, integers ``(K, 2)`` of label and area for each image.
     """
 
     grayscale: Callable[[Any], Any]
-    blur: Callable[[Any], Any]
+    blur: Callable[[Any, PipelineParams], Any]
     threshold: Callable[[Any, PipelineParams], Any]
+    adapt: Callable[[Any, Any, PipelineParams], Any]
+    fill: Callable[[Any, PipelineParams], Any]
     label: Callable[[Any], Any]
+    split: Callable[[Any, PipelineParams], Any]
     measure: Callable[[Any], Any]
 
 
@@ -120,7 +231,7 @@ def label_objects(images: Any, operations: Operations, params: PipelineParams) -
     images : array
         Pixels, of the array type that `operations` work on.
     operations : Operations
-        A processor's five operations.
+        A processor's operations.
     params : PipelineParams
         What the user chose.
 
@@ -130,13 +241,20 @@ def label_objects(images: Any, operations: Operations, params: PipelineParams) -
         As lazy or as eager as the operations make them.
     """
     gray = operations.grayscale(images)
-    blurred = operations.blur(gray)
+    blurred = operations.blur(gray, params)
     threshold = operations.threshold(blurred, params)
+    if params.split:
+        # Half way to a threshold that follows the gap between two cells.
+        threshold = (threshold + operations.threshold(blurred, params.fine)) / 2
+    if params.own_contrast:
+        threshold = operations.adapt(blurred, threshold, params)
     if params.foreground == "dark":
         mask = blurred < threshold - ROUNDING
     else:
         mask = blurred > threshold + ROUNDING
-    labels = operations.label(mask)
+    if params.fill_holes:
+        mask = operations.fill(mask, params)
+    labels = operations.split(mask, params) if params.split else operations.label(mask)
     return labels, operations.measure(labels)
 
 

@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table as Grid
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from rich.progress import Task
 
     from segbench.report.cells import Table
 
@@ -57,6 +68,39 @@ def progress() -> Iterator[ProgressBar]:
         yield ProgressBar(bar)
 
 
+@contextmanager
+def counting(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar with rate and time left, where there is a terminal.
+
+    Yields
+    ------
+    callable
+        Called with how many are done.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=True)
+    columns = (
+        MofNCompleteColumn(),
+        TextColumn(what),
+        BarColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task("", total=total)
+    with bar if console.is_terminal else nullcontext():
+        yield lambda done: bar.update(task, completed=done)
+
+
+class _Rate(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing, before the first is done."""
+        return Text(f"{task.speed:.1f} a second," if task.speed else "")
+
+
 def warn(text: str) -> None:
     """Print a line to the standard error that is not to be overlooked."""
     Console(stderr=True).print(text, style="yellow", markup=False, soft_wrap=True)
@@ -90,9 +134,17 @@ def print_rows(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     _print(grid)
 
 
+class _Console(Console):
+    """Leaves it to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich ends the program with status 1 otherwise."""
+        raise BrokenPipeError
+
+
 def _print(grid: Grid) -> None:
     # Names of files and plugins are not markup, and a pipe is no reason to cut lines at 80 columns.
-    console = Console(markup=False, highlight=False)
+    console = _Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = 200
     console.print(grid)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def map_images(
     images: da.Array,
     function: Callable[..., NDArray[Any]],
-    *,
+    *others: da.Array,
     dtype: type,
     drop_axis: tuple[int, ...] = (),
 ) -> da.Array:
@@ -37,7 +37,9 @@ def map_images(
     images : dask.array.Array
         With chunks of whole images.
     function : callable
-        From one image to an array of one image.
+        From one image, and what belongs to it, to an array of one image.
+    *others : dask.array.Array
+        What belongs to the images, with chunks like theirs.
     dtype : type
         Of the result.
     drop_axis : tuple of int
@@ -51,14 +53,14 @@ def map_images(
     # With `meta` given Dask needs no trial call on an empty image.
     meta = np.empty((0,) * (images.ndim - len(drop_axis)), dtype)
     each = partial(_each_image, function=function)
-    return da.map_blocks(each, images, drop_axis=drop_axis, dtype=dtype, meta=meta)
+    return da.map_blocks(each, images, *others, drop_axis=drop_axis, dtype=dtype, meta=meta)
 
 
-def _each_image(block: NDArray[Any], *, function: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+def _each_image(*blocks: NDArray[Any], function: Callable[..., NDArray[Any]]) -> NDArray[Any]:
     # One image a chunk is the common case: np.stack would copy it.
-    if len(block) == 1:
-        return function(block[0])[np.newaxis]
-    return np.stack([function(image) for image in block])
+    if len(blocks[0]) == 1:
+        return function(*(block[0] for block in blocks))[np.newaxis]
+    return np.stack([function(*image) for image in zip(*blocks, strict=True)])
 
 
 def grayscale(images: da.Array) -> da.Array:
@@ -67,9 +69,9 @@ def grayscale(images: da.Array) -> da.Array:
     return map_images(images, skimage.grayscale, dtype=np.float64, drop_axis=channels)
 
 
-def blur(gray: da.Array) -> da.Array:
+def blur(gray: da.Array, params: PipelineParams) -> da.Array:
     """Gaussian blur of each image."""
-    return map_images(gray, skimage.blur, dtype=np.float64)
+    return map_images(gray, partial(skimage.blur, params=params), dtype=np.float64)
 
 
 def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
@@ -77,9 +79,25 @@ def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
     return map_images(blurred, partial(skimage.threshold, params=params), dtype=np.float64)
 
 
+def adapt(blurred: da.Array, threshold: da.Array, params: PipelineParams) -> da.Array:
+    """Thresholds that follow the contrast of each image."""
+    function = partial(skimage.adapt, params=params)
+    return map_images(blurred, function, threshold, dtype=np.float64)
+
+
+def fill(mask: da.Array, params: PipelineParams) -> da.Array:
+    """Mask of each image without small holes."""
+    return map_images(mask, partial(skimage.fill, params=params), dtype=np.bool_)
+
+
 def label(mask: da.Array) -> da.Array:
     """Labels of each image, starting from 1 in each."""
     return map_images(mask, skimage.label, dtype=np.int32)
+
+
+def split(mask: da.Array, params: PipelineParams) -> da.Array:
+    """Labels of each image, of cells that touch each other, too; starting from 1 in each."""
+    return map_images(mask, partial(skimage.split, params=params), dtype=np.int32)
 
 
 def measure(labels: da.Array) -> da.Array:
@@ -100,7 +118,10 @@ PROCESSOR = Processor(
     grayscale=grayscale,
     blur=blur,
     threshold=threshold,
+    adapt=adapt,
+    fill=fill,
     label=label,
+    split=split,
     measure=measure,
     uses_dask=True,
     batches=True,

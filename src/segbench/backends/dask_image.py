@@ -15,7 +15,7 @@ import numpy as np
 
 from segbench.backends import dask_blocks
 from segbench.errors import InputError
-from segbench.pipeline import MODE, SIGMA, TRUNCATE
+from segbench.pipeline import MODE, TRUNCATE
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -27,10 +27,10 @@ STRUCTURE = np.zeros((3, 3, 3), dtype=bool)
 STRUCTURE[1] = [[False, True, False], [True, True, True], [False, True, False]]
 
 
-def blur(gray: da.Array) -> da.Array:
+def blur(gray: da.Array, params: PipelineParams) -> da.Array:
     """Gaussian blur of each image."""
     return dask_image.ndfilters.gaussian_filter(
-        gray, sigma=(0, SIGMA, SIGMA), mode=MODE, truncate=TRUNCATE
+        gray, sigma=(0, params.sigma, params.sigma), mode=MODE, truncate=TRUNCATE
     )
 
 
@@ -51,9 +51,9 @@ def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
         box = np.full(size, 1 / size)
         mean = dask_image.ndfilters.correlate(blurred, box.reshape(1, -1, 1), mode=MODE)
         mean = dask_image.ndfilters.correlate(mean, box.reshape(1, 1, -1), mode=MODE)
-        return mean - params.offset
+        return mean - params.taken_off
     return dask_image.ndfilters.threshold_local(
-        blurred, (1, size, size), method=params.method, offset=params.offset, mode=MODE
+        blurred, (1, size, size), method=params.method, offset=params.taken_off, mode=MODE
     )
 
 
@@ -63,7 +63,8 @@ def label(mask: da.Array) -> da.Array:
     return labels
 
 
-# dask-image has no colour conversion, and its areas make a task for every object: both are mapped.
+# dask-image has no colour conversion, fills no holes and splits nothing, and its areas make a task
+# for every object: scikit-image's functions are mapped.
 PROCESSOR = dataclasses.replace(
     dask_blocks.PROCESSOR,
     words="dask-image's filters",

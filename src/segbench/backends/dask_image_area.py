@@ -13,10 +13,21 @@ import dask.array as da
 import dask_image.ndmeasure
 import numpy as np
 
+from segbench.backends import dask_blocks
 from segbench.backends import dask_image as stack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from segbench.pipeline import PipelineParams
+
+
+def split(mask: da.Array, params: PipelineParams) -> da.Array:
+    """Labels whose ids go on from one image to the next: ``area`` takes the stack as a whole."""
+    labels = dask_blocks.split(mask, params)
+    counts = labels.max(axis=(1, 2))
+    before = (counts.cumsum(axis=0) - counts)[:, np.newaxis, np.newaxis]
+    return labels + before * (labels > 0)
 
 
 def _rows(labels: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.object_]:
@@ -42,5 +53,5 @@ def measure(labels: da.Array) -> da.Array:
 
 
 PROCESSOR = dataclasses.replace(
-    stack.PROCESSOR, words="dask-image's filters and areas", measure=measure
+    stack.PROCESSOR, words="dask-image's filters and areas", split=split, measure=measure
 )

@@ -73,7 +73,7 @@ class Reader:
 
 @dataclass(frozen=True, kw_only=True)
 class Processor(Operations):
-    """The five operations of the pipeline, which are described there, and how they are to be run.
+    """The operations of the pipeline, which are described there, and how they are to be run.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 
 from segbench.backends import skimage
 from segbench.errors import InputError
-from segbench.pipeline import SIGMA, TRUNCATE
+from segbench.pipeline import TRUNCATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,9 +27,9 @@ def _gaussian(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return np.asarray(cv2.GaussianBlur(image, (width, width), sigma, borderType=BORDER), np.float64)
 
 
-def blur(gray: NDArray[np.float64]) -> NDArray[np.float64]:
+def blur(gray: NDArray[np.float64], params: PipelineParams) -> NDArray[np.float64]:
     """Gaussian blur."""
-    return _gaussian(gray, SIGMA)
+    return _gaussian(gray, params.sigma)
 
 
 def threshold(blurred: NDArray[np.float64], params: PipelineParams) -> NDArray[np.float64]:
@@ -41,7 +41,7 @@ def threshold(blurred: NDArray[np.float64], params: PipelineParams) -> NDArray[n
         summary = np.asarray(cv2.blur(blurred, (size, size), borderType=BORDER), np.float64)
     else:
         raise InputError("opencv has no median of doubles: use --method gaussian or mean")
-    return summary - params.offset
+    return summary - params.taken_off
 
 
 def label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:

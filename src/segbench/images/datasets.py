@@ -14,6 +14,7 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +22,20 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
+from segbench import jsonl
 from segbench.errors import InputError
 from segbench.files import new_folder, write_bytes, write_text
+from segbench.images import paths, plain
 from segbench.images.origin import DEFAULT_SHAPE, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 TISSUE_VERSION = 1
+IMAGES_VERSION = 1  # of what is kept about a user's images
+LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 JPEG_QUALITY = 92
 
 
@@ -44,17 +48,19 @@ class Dataset:
     name : str
         ``smear``, ``tissue``, or the folder or pattern that the user gave.
     files : tuple of Path
-        The images.
+        The images, as every reader reads them alike: the user's own, or copies of them.
     shape : tuple of int
         Of one image, ``(H, W)`` or ``(H, W, C)``.
     dtype : str
         ``uint8`` or ``uint16``.
     truth : tuple of Path
-        Ground truth label images (16-bit PNG) of the `files`; empty where nobody knows the truth.
+        Ground truth label images of the `files`; empty where nobody knows the truth.
     key : str
         Changes with the files and their content.
     origin : Origin
         What was asked for.
+    left_out : tuple of str
+        What is not among the files, and why, in words.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Dataset:
     truth: tuple[Path, ...] = ()
     key: str
     origin: Origin
+    left_out: tuple[str, ...] = ()
 
 
 def find(origin: Origin, count: int) -> Dataset:
@@ -81,8 +88,8 @@ def find(origin: Origin, count: int) -> Dataset:
     InputError
         As the function for that kind of images does.
     """
-    if origin.images is not None:
-        return from_images(origin.images, limit=count)
+    if origin.images:
+        return from_images(origin, limit=count)
     make = tissue if origin.made == "tissue" else smear
     return make(count, seed=origin.seed, shape=origin.shape)
 
@@ -109,8 +116,11 @@ def origin_of(described: Mapping[str, Any]) -> Origin:
     """
     try:
         values = described["origin"]
-        return Origin(**{**values, "shape": tuple(values["shape"])})
-    except (KeyError, TypeError) as error:
+        images = values.get("images") or ()
+        # A single path in runs of earlier versions.
+        images = (images,) if isinstance(images, str) else tuple(images)
+        return Origin(**{**values, "images": images, "shape": tuple(values["shape"])})
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"the run's images can't be found again ({error!r}): run anew") from error
 
 
@@ -124,13 +134,24 @@ def cache_folder() -> Path:
     """
     named = os.environ.get("SEGBENCH_CACHE_DIR") or platformdirs.user_cache_path("segbench")
     folder = Path(named).absolute()
+    refuse_pattern(folder, "cache folder", "SEGBENCH_CACHE_DIR")
+    return folder
+
+
+def refuse_pattern(folder: Path, what: str, variable: str) -> None:
+    """Refuse a folder for files of the readers that these would take for a pattern.
+
+    Raises
+    ------
+    InputError
+        With the environment variable that names another.
+    """
     # scikit-image splits a pattern at the separator of search paths.
     if glob.has_magic(str(folder)) or os.pathsep in str(folder):
         raise InputError(
-            f"cache folder {folder}: readers would take *, ?, [ and {os.pathsep} for patterns; "
-            "set SEGBENCH_CACHE_DIR to a path without them"
+            f"{what} {folder}: readers would take *, ?, [ and {os.pathsep} for patterns; "
+            f"set {variable} to a path without them"
         )
-    return folder
 
 
 def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) -> Dataset:
@@ -203,41 +224,55 @@ def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE)
     return _made(Origin(made="tissue", shape=shape, seed=seed), count, TISSUE_VERSION, make)
 
 
-def from_images(pattern: str, *, limit: int | None = None) -> Dataset:
-    """Take the images of a folder, a glob pattern, or a single file.
+def from_images(origin: Origin, *, limit: int | None = None) -> Dataset:
+    """Take the images of a user: of those that have one shape and type, the most.
+
+    What readers do not read alike (:mod:`segbench.images.plain`) is decoded here, and copied.
 
     Parameters
     ----------
-    pattern : str
-        A path that exists is taken as it is, whatever characters it holds; otherwise a pattern.
+    origin : Origin
+        With `images`.
     limit : int, optional
-        How many images are wanted at the most: these, the first by name, are decoded once to see
-        that they can be.
+        How many are wanted at the most: these, the first, are decoded to see that they can be.
 
     Returns
     -------
     Dataset
-        Without `truth`, with at most `limit` files.
+        With at most `limit` files, and with `truth` if the origin names a folder.
 
     Raises
     ------
     InputError
-        If there is nothing to read, or a file can't be read or does not fit the others.
+        If there is nothing to read, or an image has no truth.
     """
-    files = _find(pattern)[:limit]
-    key = _digest(files=[(str(file), *_size_and_time(file)) for file in files])
-    checked = cache_folder() / f"images-{key}" / "checked.json"
-    if not checked.exists():
-        shape, dtype = _check(files)
-        write_text(checked, json.dumps({"shape": shape, "dtype": dtype}))
-    found = json.loads(checked.read_text())
+    found = paths.find(origin.images)
+    stamps = [(str(file), *_stamp(file)) for file in found.files]
+    most = min(limit or len(stamps), len(stamps))
+    key = _digest(files=stamps, channel=origin.channel, most=most, version=IMAGES_VERSION)
+    folder = cache_folder() / f"images-{key}"
+    if not folder.is_dir():
+        with new_folder(folder) as beside:
+            checked = _check(found.files, beside, channel=origin.channel, limit=limit)
+            write_text(beside / "checked.json", json.dumps(asdict(checked)))
+    checked = jsonl.decode((folder / "checked.json").read_bytes(), _Checked)
+    left_out = list(checked.left_out)
+    if found.left_out:
+        left_out.append(
+            f"{len(found.left_out)} that are no images: {paths.names_of(found.left_out)}"
+        )
     return Dataset(
-        name=pattern,
-        files=tuple(files),
-        shape=tuple(found["shape"]),
-        dtype=found["dtype"],
+        name=_name_of(origin.images),
+        # Copies lie beside what was found out; the path of a file of the user's is absolute.
+        files=tuple(folder / file for file in checked.files),
+        shape=tuple(checked.shape),
+        dtype=checked.dtype,
+        truth=tuple(_truth_of(Path(file), Path(origin.truth)) for file in checked.sources)
+        if origin.truth
+        else (),
         key=key,
-        origin=Origin(images=str(Path(pattern).absolute())),
+        origin=origin,
+        left_out=tuple(left_out),
     )
 
 
@@ -260,8 +295,7 @@ def lay_out(dataset: Dataset, count: int) -> str:
     str
         What a reader opens: a glob pattern, or for one image its path.
     """
-    links = laid_out(dataset, count)
-    return str(links[0] if count == 1 else links[0].parent / "*.*")
+    return _opened(laid_out(dataset, count))
 
 
 def laid_out(dataset: Dataset, count: int) -> list[Path]:
@@ -269,9 +303,20 @@ def laid_out(dataset: Dataset, count: int) -> list[Path]:
     folder = cache_folder() / "layouts" / f"{dataset.key}-{count:06d}"
     if not folder.is_dir():
         with new_folder(folder) as beside:
-            for index, file in enumerate(dataset.files[:count]):
-                _link(beside / f"{index:06d}{file.suffix.lower()}", file)
+            link_all(dataset.files[:count], beside)
     return sorted(folder.iterdir())
+
+
+def link_all(files: Sequence[Path], folder: Path) -> str:
+    """Lay files out in an empty folder as `lay_out` does, and give what a reader opens."""
+    links = [folder / f"{index:06d}{file.suffix.lower()}" for index, file in enumerate(files)]
+    for link, file in zip(links, files, strict=True):
+        _link(link, file)
+    return _opened(links)
+
+
+def _opened(links: Sequence[Path]) -> str:
+    return str(links[0] if len(links) == 1 else links[0].parent / "*.*")
 
 
 def read_labels(files: Sequence[str | Path]) -> NDArray[np.int32]:
@@ -319,86 +364,123 @@ def _made(
     )
 
 
-def _find(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir():
-        files = [file for file in path.iterdir() if not file.name.startswith(".")]
-    elif path.is_file():
-        files = [path]
-    elif glob.has_magic(pattern):
-        files = [Path(file) for file in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
-    else:
-        raise InputError(f"no such folder or file: {pattern}; give a folder of images or a pattern")
-    images = sorted(file.absolute() for file in files if file.suffix.lower() in SUFFIXES)
-    if not images:
-        raise InputError(f"{pattern} holds no image: segbench reads {', '.join(SUFFIXES)}")
-    return images
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """What was found out about a user's images, once.
+
+    Attributes
+    ----------
+    files, sources : tuple of str
+        What readers open, and the file that it is, or was copied from.
+    shape, dtype
+        Of the images.
+    left_out : tuple of str
+        Of the dataset.
+    """
+
+    files: tuple[str, ...]
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    left_out: tuple[str, ...]
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
-    try:
-        stat = file.stat()
-    except OSError as error:  # a link to nowhere, for one
-        raise InputError(f"{file}: can't be opened ({error.strerror}); remove it") from error
-    if stat.st_size == 0:
-        raise InputError(f"{file}: the file is empty; remove or replace it")
-    return stat.st_size, stat.st_mtime_ns
+def _name_of(images: Sequence[str]) -> str:
+    """The path that was given; of several the first."""
+    more = len(images) - 1
+    return images[0] + (f" and {more} more" if more else "")
 
 
-def _check(files: Sequence[Path]) -> tuple[tuple[int, ...], str]:
-    """Decode every file; all must be of the shape and dtype of the first."""
-    first = _decode(files[0])
-    for file in files[1:]:
-        pixels = _decode(file)
-        if (pixels.shape, pixels.dtype) != (first.shape, first.dtype):
-            raise InputError(
-                f"{file}: {_describe(pixels)}, but {files[0].name} is {_describe(first)}; "
-                "images of one run must be alike: sort them into folders or convert them"
+def _stamp(file: Path) -> tuple[int, int]:
+    """By which a change of a file is noticed; of one that can't be opened nothing."""
+    with suppress(InputError):
+        return plain.size_and_time(file)
+    return 0, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """A file, how many images it holds, and whether readers read them alike as they are."""
+
+    file: Path
+    count: int
+    is_plain: bool
+
+
+def _check(
+    files: Sequence[Path], folder: Path, *, channel: int | None, limit: int | None
+) -> _Checked:
+    """Sort files by the kind of their images, and write copies to a folder where readers need them."""
+    kinds: dict[plain.Kind, list[_Counted]] = {}
+    unreadable: list[str] = []
+    for file in files:
+        try:
+            kind = plain.kind_as_it_is(file, channel=channel)
+            is_plain, count = bool(kind), 1
+            if kind is None:
+                count, kind = plain.count_images(file, channel=channel)
+        except plain.UnreadableError as error:
+            unreadable.append(str(error))
+        else:
+            one = _Counted(file=file, count=count, is_plain=is_plain)
+            kinds.setdefault(kind, []).append(one)
+    while kinds:
+        kind = max(kinds, key=lambda kind: _count(kinds[kind]))
+        usable = _usable(kinds.pop(kind), kind, folder, unreadable, channel=channel)
+        images = [*islice(usable, limit)]
+        if images:
+            others = [f"{_count(alike)} of {each}" for each, alike in kinds.items()]
+            return _Checked(
+                files=tuple(name for name, _ in images),
+                sources=tuple(str(source) for _, source in images),
+                shape=kind.shape,
+                dtype=kind.dtype,
+                left_out=(*others, *unreadable),
             )
-    return first.shape, str(first.dtype)
+    raise InputError("; ".join(unreadable[: paths.NAMED]))
 
 
-def _describe(pixels: NDArray[Any]) -> str:
-    return f"{'x'.join(map(str, pixels.shape))} {pixels.dtype}"
+def _count(alike: Sequence[_Counted]) -> int:
+    return sum(each.count for each in alike)
 
 
-def _decode(file: Path) -> NDArray[Any]:
+def _usable(
+    alike: Sequence[_Counted],
+    kind: plain.Kind,
+    folder: Path,
+    unreadable: list[str],
+    *,
+    channel: int | None,
+) -> Iterator[tuple[str, Path]]:
+    """What readers open, a file or a copy, and the file, of those that can be decoded; others are told."""
     from skimage.io import imread  # noqa: PLC0415  (as above)
 
-    try:
-        unlike = _unlike_its_pixels(file)
-        pixels = np.asarray(imread(file))
-    except Exception as error:  # a decoder may raise anything on damaged input
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{file}: can't be read as an image ({reason}); remove or replace it"
-        raise InputError(message) from error
-    plain = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if unlike or not plain or str(pixels.dtype) not in ("uint8", "uint16"):
-        raise InputError(
-            f"{file}: {unlike or _describe(pixels)}; segbench reads gray, RGB and RGBA images of "
-            "8 or 16 bit, one in a file: convert it"
-        )
-    return pixels
+    odd = [each.file for each in alike if not each.is_plain]
+    limits = plain.value_range(plain.sample_of(odd, channel=channel)) if odd else None
+    for place, one in enumerate(alike):
+        try:
+            if one.is_plain:
+                plain.decoded(one.file, imread, kind)
+                yield str(one.file), one.file
+                continue
+            for image in plain.images_of(one.file, channel=channel):
+                values = plain.as_plain(image.pixels, limits)
+                if plain.kind_of(values) != kind:
+                    unreadable.append(f"{one.file}: image {image.number} is not {kind}")
+                    continue
+                copy = f"{place:06d}-{image.number:06d}.tif"
+                plain.save(folder / copy, values)
+                yield copy, one.file
+        except plain.UnreadableError as error:
+            unreadable.append(str(error))
 
 
-def _unlike_its_pixels(file: Path) -> str:
-    """Why a file is not what its array of pixels looks like; empty where it is."""
-    if file.suffix.lower() not in (".tif", ".tiff"):
-        with Image.open(file) as image:
-            return "CMYK colours" if image.mode == "CMYK" else ""  # would pass for RGBA
-    from tifffile import PHOTOMETRIC, TiffFile  # noqa: PLC0415  (scikit-image's own reader of TIFF)
-
-    with TiffFile(file) as tiff:
-        page = tiff.pages.first
-        if len(tiff.pages) > 1:
-            # scikit-image takes three or four gray pages for the channels of one image.
-            return f"{len(tiff.pages)} pages"
-        if page.planarconfig != 1:
-            # scikit-image puts the channels last, pims leaves them first.
-            return "channels stored one after the other"
-        if page.photometric not in (1, 2, 6):  # gray (0 is black), RGB, YCbCr
-            return f"{PHOTOMETRIC(page.photometric).name} colours"
-    return ""
+def _truth_of(file: Path, folder: Path) -> Path:
+    """The label image of an image: of its name, with any suffix or with one more."""
+    for name in (f"{file.name}.tif", *(f"{file.stem}{suffix}" for suffix in LABEL_SUFFIXES)):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{folder}: holds no label image {file.stem}.tif for {file.name}; make one")
 
 
 def _link(link: Path, file: Path) -> None:

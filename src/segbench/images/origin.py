@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from segbench.errors import InputError
 
 DEFAULT_SHAPE = (192, 256)  # the presentation's
-MADE = ("smear", "tissue")
+
+# What is known of the cells in images that are made: in a smear the median of their diameters, in
+# the crops of a photograph what it looks like.
+CELLS = {
+    "smear": {"diameter": 36.0, "contrast": 0.16},
+    "tissue": {"diameter": 24.0, "contrast": 0.3},
+}
+MADE = tuple(CELLS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +23,12 @@ class Origin:
 
     Attributes
     ----------
-    images : str, optional
-        Absolute path or pattern of a user's images; without one they are made.
+    images : tuple of str
+        Absolute paths and patterns of a user's images; without any they are made.
+    channel : int, optional
+        From 1: of a user's images this channel alone.
+    truth : str, optional
+        Absolute path of a folder with a label image for each of a user's images.
     made : str
         One of `MADE`.
     shape : tuple of int
@@ -26,7 +37,9 @@ class Origin:
         Of the images made.
     """
 
-    images: str | None = None
+    images: tuple[str, ...] = ()
+    channel: int | None = None
+    truth: str | None = None
     made: str = MADE[0]
     shape: tuple[int, int] = DEFAULT_SHAPE
     seed: int = 0

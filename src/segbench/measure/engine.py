@@ -22,6 +22,7 @@ from segbench.backends import registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
+from segbench.images.paths import NAMED
 from segbench.measure import machine as machines
 from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
@@ -156,6 +157,8 @@ def run(
         If a backend makes no sense, or no size fits the dataset.
     """
     sizes, left_out = fitting_sizes(settings.sizes, dataset, watcher)
+    for each in dataset.left_out:
+        watcher.note(f"left out: {each}")
     if settings.cache == "cold":
         for file in datasets.laid_out(dataset, sizes[-1]):
             pagecache.check(file)
@@ -214,9 +217,10 @@ def fitting_sizes(
     count = len(dataset.files)
     fitting = tuple(size for size in sizes if size <= count)
     if not fitting:
+        others = f" (left out: {'; '.join(dataset.left_out[:NAMED])})" if dataset.left_out else ""
         raise InputError(
             f"{dataset.name} holds {count} images, fewer than the smallest size {min(sizes)}: "
-            f"give --sizes up to {count}"
+            f"give --sizes up to {count}{others}"
         )
     left_out = tuple(size for size in sizes if size > count)
     if left_out:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from segbench import files
+from segbench.images import overlay
 from segbench.results.records import PICTURE_NAME
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ DRAWN = 512
 
 GAP = 8  # pixels between the two halves
 COLOURS = 128
-
-# Outlines: of an image that is rather bright, and of one that is rather dark.
-ON_BRIGHT, ON_DARK = (0, 60, 220), (0, 229, 255)
 
 
 def write(reference: Path, out: Path) -> None:
@@ -58,16 +56,16 @@ def draw(pixels: NDArray[Any], labels: NDArray[Any]) -> bytes:
     bytes
         A PNG file; its text ``Description`` says what it shows.
     """
-    from skimage import segmentation  # noqa: PLC0415  (all that the engine's process needs of it)
-
     starts = (max(0, (size - WINDOW) // 2) for size in labels.shape)
     window = tuple(slice(start, start + WINDOW) for start in starts)
-    shown, found = _rgb(np.asarray(pixels[window])), np.asarray(labels[window])
-    colour = ON_BRIGHT if shown.mean() > 127 else ON_DARK
+    pixels, found = np.asarray(pixels[window]), np.asarray(labels[window])
+    if pixels.shape[-1] == 1 and pixels.ndim == 3:
+        pixels = pixels[..., 0]
     scale = max(1, DRAWN // max(found.shape))
-    left, enlarged = (each.repeat(scale, axis=0).repeat(scale, axis=1) for each in (shown, found))
-    edges = segmentation.find_boundaries(enlarged, mode="inner")  # type: ignore[no-untyped-call]  # (not annotated)
-    right = np.where(edges[..., np.newaxis], colour, left)
+    left, enlarged = (
+        each.repeat(scale, axis=0).repeat(scale, axis=1) for each in (overlay.shown(pixels), found)
+    )
+    right = overlay.outlined(left, enlarged)
     gap = np.full((len(left), GAP, 3), 255)
     picture = Image.fromarray(np.concatenate([left, gap, right], axis=1).astype(np.uint8))
     text = PngImagePlugin.PngInfo()
@@ -77,14 +75,3 @@ def draw(pixels: NDArray[Any], labels: NDArray[Any]) -> bytes:
     content = io.BytesIO()
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(content, "PNG", pnginfo=text)
     return content.getvalue()
-
-
-def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels of 8 or 16 bit, gray or in colour, as RGB of 8 bit; transparency over white."""
-    if pixels.shape[-1] == 1 and pixels.ndim == 3:
-        pixels = pixels[..., 0]
-    eight = (pixels >> 8 * (pixels.dtype.itemsize - 1)).astype(np.uint8)
-    image = Image.fromarray(eight).convert("RGBA")
-    return np.asarray(
-        Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    )

@@ -413,14 +413,15 @@ def _noted(backend: Backend, journal: Journal) -> Backend:
     reader, processor, notes = backend.reader, backend.processor, journal.notes
     # Where all is one Dask array, images have been read when they are in the chunks to work on.
     one_array = reader.uses_dask and processor.uses_dask
-    # A mask is what comes of the threshold.
-    before = {"grayscale": "decode" if one_array else "", "label": "threshold"}
-    # By the names of a processor's fields, which are those of the stages.
+    # A mask, with its holes filled or not, is what comes of the threshold.
+    before = {"grayscale": "decode" if one_array else ""}
+    before |= dict.fromkeys(("label", "split"), "threshold")
+    # By the names of a processor's fields, which are those of the stages; `split` labels, too.
     steps: dict[str, Any] = {}
-    for stage in STAGES[1:]:
-        after = "" if stage == "threshold" else stage
-        step = partial(notes.step, getattr(processor, stage), before.get(stage, ""), after)
-        steps[stage] = partial(journal.build, step) if processor.uses_dask else step
+    for name in (*STAGES[1:], "split"):
+        after = {"threshold": "", "split": "label"}.get(name, name)
+        step = partial(notes.step, getattr(processor, name), before.get(name, ""), after)
+        steps[name] = partial(journal.build, step) if processor.uses_dask else step
     if reader.load is not None:
         reader = replace(reader, load=partial(notes.step, reader.load, "", "decode"))
     elif not one_array:

@@ -27,7 +27,7 @@ class First(Message, frozen=True):
     backend: str
     workers: int
     image: str
-    params: dict[str, str | int | float]
+    params: dict[str, bool | str | int | float]
 
 
 class Start(First, frozen=True):

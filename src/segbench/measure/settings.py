@@ -226,6 +226,8 @@ class RunSettings(Settings):
         10,
         "Or after so many rounds, each in new processes; ratios have intervals from 5 on.",
         least=1,
+        # What command lines of earlier versions say.
+        formerly=("--blocks",),
     )
     case_seconds: float = _option(
         10.0,
@@ -345,9 +347,12 @@ def read(described: Mapping[str, Any]) -> RunSettings:
 
 def command(settings: RunSettings, origin: Origin) -> str:
     """The line for a shell that measures the same: every option, also those that are defaults now."""
-    made = {"dataset": origin.made, "shape": "x".join(map(str, origin.shape))}
-    images = {"images": origin.images} if origin.images is not None else made
-    words = [word for name, value in images.items() for word in (f"--{name}", value)]
+    shape = "x".join(map(str, origin.shape))
+    words = ["--dataset", origin.made, "--shape", shape]
+    if origin.images:
+        words = ["--images", *origin.images]
+        words += ["--channel", str(origin.channel)] if origin.channel else []
+        words += ["--truth", origin.truth] if origin.truth else []
     return shlex.join(["segbench", "run", *words, *_words(settings)])
 
 

@@ -163,7 +163,7 @@ class Conversation:
 
         return hear
 
-    def _first(self) -> tuple[str, int, str, dict[str, str | int | float]]:
+    def _first(self) -> tuple[str, int, str, dict[str, bool | str | int | float]]:
         """What the first request says, whichever it is."""
         params = dataclasses.asdict(self.settings.params)
         image = datasets.lay_out(self.dataset, 1)

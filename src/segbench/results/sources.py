@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Names in a run may hold bytes that are no text, which pyarrow refuses where it is installed.
+pd.set_option("mode.string_storage", "python")
+
 # What a sample is of.
 CASE = ["phase", "n_images", "backend"]
 

@@ -1,0 +1,339 @@
+"""Finding the cells of images of any kind, batch by batch: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage.measure import regionprops_table
+from skimage.segmentation import relabel_sequential
+
+from segbench import estimate
+from segbench.backends import phases, registry
+from segbench.backends.skimage import grayscale
+from segbench.errors import InputError
+from segbench.images import datasets, plain
+from segbench.pipeline import TO_FIND_CELLS, PipelineParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from segbench.backends.interface import Backend
+
+BACKEND = "skimage/skimage/thread-pool"
+
+# What is measured of a cell, by scikit-image's names, and what the columns of a table are called.
+PROPERTIES = ("label", "area", "centroid", "bbox", "equivalent_diameter_area", "intensity_mean")
+COLUMNS = (
+    *("label", "area", "centroid-0", "centroid-1", "bbox-0", "bbox-1", "bbox-2", "bbox-3"),
+    *("equivalent_diameter_area", "mean_intensity"),
+)
+
+# A batch holds so many bytes of pixels at the least, or so many images, and so many for each worker.
+BATCH_BYTES = 32 * 2**20
+BATCH_IMAGES = 64
+IMAGES_PER_WORKER = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How images are segmented.
+
+    Attributes
+    ----------
+    params : PipelineParams
+        Of the pipeline; a block that is wider than an image is made as wide as that.
+    backend : str
+        ``reader/processor/scheduler``.
+    channel : int or None
+        From 1: this channel alone.
+    limits : tuple of float, or None
+        Values that black and white stand for in images that are neither of 8 nor of 16 bit.
+    """
+
+    params: PipelineParams
+    backend: str = BACKEND
+    channel: int | None = None
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """What was found in an image.
+
+    Attributes
+    ----------
+    file : str
+        Its name; of a file that holds several images with ``#`` and a number from 1.
+    rows : list of list of float
+        A cell each, with the columns `COLUMNS`.
+    beyond : bool
+        Whether it holds values beyond those that stand for black and white, which were cut off.
+    """
+
+    file: str
+    rows: list[list[float]]
+    beyond: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A file, or an image of one, that could not be segmented, and why."""
+
+    file: str
+    why: str
+
+
+def job_for(
+    found: Sequence[Path],
+    given: Mapping[str, Any],
+    *,
+    backend: str = BACKEND,
+    channel: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Job:
+    """What was given, completed from a sample of the images.
+
+    Parameters
+    ----------
+    found : sequence of Path
+        The files.
+    given : mapping
+        Fields of `PipelineParams`, beside `TO_FIND_CELLS`.
+    backend, channel, limits
+        As in `Job`.
+
+    Raises
+    ------
+    InputError
+        If a value makes no sense.
+    """
+    given = {**TO_FIND_CELLS, **given}
+    PipelineParams(**given)  # bad usage is not to wait for the images
+    refuse_limits(limits)
+    sample = [*plain.sample_of(found, channel=channel)]
+    limits = limits or plain.value_range(sample)
+    params = estimate.params_for((plain.as_plain(image, limits) for image in sample), given)
+    return Job(params=params, backend=backend, channel=channel, limits=limits)
+
+
+def refuse_limits(limits: tuple[float, float] | None) -> None:
+    """Refuse values for black and white that leave nothing between them.
+
+    Raises
+    ------
+    InputError
+        If they are not finite, or not in this order.
+    """
+    if limits and not (-math.inf < limits[0] < limits[1] < math.inf):
+        low, high = limits
+        raise InputError(f"values {low:g} {high:g}: give two numbers, the lower one first")
+
+
+def find_cells(
+    found: Sequence[Path],
+    job: Job,
+    *,
+    workers: int,
+    done: Collection[str] = (),
+    keep: Callable[[str, NDArray[Any], NDArray[np.int32]], None] = lambda *_: None,
+    file_done: Callable[[int], None] = lambda _: None,
+) -> Iterator[Cells | LeftOut]:
+    """Find the cells of images, in the order of the files.
+
+    Parameters
+    ----------
+    found : sequence of Path
+        The files.
+    job : Job
+        How.
+    workers : int
+        Threads or processes.
+    done : collection of str
+        Names of images that are passed over.
+    keep : callable
+        Called with the name, the plain pixels and the label image of each, from several threads.
+    file_done : callable
+        Called with the number of files that are done.
+
+    Yields
+    ------
+    Cells or LeftOut
+        For each image.
+
+    Raises
+    ------
+    InputError
+        If the backend can't be used.
+    """
+    spec = registry.parse_spec(job.backend)
+    datasets.refuse_pattern(Path(tempfile.gettempdir()), "folder", "TMPDIR")
+    with ExitStack() as stack:
+        try:
+            backend = stack.enter_context(phases.started(spec, workers=workers))
+        except registry.UnavailableError as error:
+            raise InputError(str(error)) from error
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        images = _images(found, job, done)
+        for batch in _batches(images, least=IMAGES_PER_WORKER * workers):
+            readable = [each for each in batch if isinstance(each, _Image)]
+            results = dict(_segmented(backend, readable, job.params))
+            describe = partial(_described, results=results, keep=keep)
+            yield from pool.map(describe, batch)
+            file_done(batch[-1].number)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Image:
+    """An image that is to be segmented: a file that readers read, or pixels."""
+
+    name: str
+    number: int
+    kind: plain.Kind
+    limits: tuple[float, float]
+    file: Path | None = None
+    pixels: NDArray[Any] | None = None
+    beyond: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unread:
+    name: str
+    number: int
+    why: str
+
+
+def common_folder(found: Sequence[Path]) -> str:
+    """The folder that all files lie in, or below: names in tables are relative to it."""
+    return os.path.commonpath([file.parent for file in found])
+
+
+def _names(found: Sequence[Path]) -> list[str]:
+    """The names alone where all lie in one folder; patterns may find the same one in several."""
+    above = common_folder(found)
+    return [file.relative_to(above).as_posix() for file in found]
+
+
+def _images(found: Sequence[Path], job: Job, done: Collection[str]) -> Iterator[_Image | _Unread]:
+    """The images of files, those that are done but for."""
+    for number, (file, name) in enumerate(zip(found, _names(found), strict=True), start=1):
+        if name in done:
+            continue
+        try:
+            if kind := plain.kind_as_it_is(file, channel=job.channel):
+                limits = 0.0, float(plain.FULL[kind.dtype])
+                yield _Image(name=name, number=number, kind=kind, limits=limits, file=file)
+                continue
+            for image in plain.images_of(file, channel=job.channel):
+                own = f"{name}#{image.number}" if image.number else name
+                if own in done:
+                    continue
+                low, high = plain.limits_of(image.pixels, job.limits)
+                pixels = plain.as_plain(image.pixels, (low, high))
+                yield _Image(
+                    name=own,
+                    number=number,
+                    kind=plain.kind_of(pixels),
+                    limits=(low, high),
+                    pixels=pixels,
+                    beyond=bool((image.pixels < low).any() or (image.pixels > high).any()),
+                )
+        except plain.UnreadableError as error:
+            yield _Unread(name=name, number=number, why=error.why)
+
+
+def _batches(images: Iterable[_Image | _Unread], *, least: int) -> Iterator[list[_Image | _Unread]]:
+    batch: list[_Image | _Unread] = []
+    size = 0
+    for image in images:
+        batch.append(image)
+        if isinstance(image, _Image):
+            size += math.prod(image.kind.shape) * np.dtype(image.kind.dtype).itemsize
+        full = size >= BATCH_BYTES or len(batch) >= BATCH_IMAGES
+        if full and len(batch) >= least:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+_Result = tuple[Any, Any]  # pixels and label image
+
+
+def _segmented(
+    backend: Backend, batch: Sequence[_Image], params: PipelineParams
+) -> Iterator[tuple[_Image, _Result | str]]:
+    """Pixels and label image of each, or why there are none; those of one kind at once."""
+    kinds: dict[plain.Kind, list[_Image]] = {}
+    for image in batch:
+        kinds.setdefault(image.kind, []).append(image)
+    for kind, alike in kinds.items():
+        fitting = params.within(kind.shape)
+        try:
+            yield from zip(alike, _together(backend, alike, fitting), strict=True)
+        except (InputError, BrokenExecutor):
+            raise  # of no single image's making
+        except Exception:  # noqa: BLE001  (whatever a library raises on one of them: which one is it?)
+            for image in alike:
+                try:
+                    (result,) = _together(backend, [image], fitting)
+                except MemoryError:
+                    yield image, "not enough memory; give fewer --workers"
+                except (InputError, BrokenExecutor):
+                    raise
+                except Exception as error:  # noqa: BLE001  (as above)
+                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                    yield image, f"can't be read as an image, or segmented ({reason}); replace it"
+                else:
+                    yield image, result
+
+
+def _together(backend: Backend, images: Sequence[_Image], params: PipelineParams) -> list[_Result]:
+    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
+        copies, links = Path(folder) / "copies", Path(folder) / "links"
+        copies.mkdir()
+        links.mkdir()
+        sources = []
+        for number, image in enumerate(images):
+            source = image.file or copies / f"{number}.tif"
+            if image.pixels is not None:
+                try:
+                    plain.save(source, image.pixels)
+                except OSError as error:
+                    raise plain.no_space() from error
+            sources.append(source)
+        pixels = phases.read_images(backend, datasets.link_all(sources, links))
+        labels = phases.process_images(backend, pixels, params).labels
+    return list(zip(pixels, labels, strict=True))
+
+
+def _described(
+    image: _Image | _Unread,
+    *,
+    results: Mapping[_Image, _Result | str],
+    keep: Callable[[str, NDArray[Any], NDArray[np.int32]], None],
+) -> Cells | LeftOut:
+    """The cells of an image as rows of a table."""
+    if isinstance(image, _Unread):
+        return LeftOut(file=image.name, why=image.why)
+    result = results[image]
+    if isinstance(result, str):
+        return LeftOut(file=image.name, why=result)
+    pixels, labels = result
+    labels = relabel_sequential(labels)[0].astype(np.int32)  # type: ignore[no-untyped-call]  # (not annotated)
+    keep(image.name, pixels, labels)
+    low, high = image.limits
+    intensity = low + (high - low) * grayscale(pixels)
+    table = regionprops_table(labels, intensity, properties=PROPERTIES)  # type: ignore[no-untyped-call]  # (as above)
+    rows = np.column_stack([*table.values()]).tolist()
+    return Cells(file=image.name, rows=rows, beyond=image.beyond)

@@ -1,0 +1,427 @@
+"""What is written of the cells of many images: tables, label images and pictures.
+
+What was found is written down after each batch, and the tables are made of that at the end: an
+interruption loses nothing, and leaves no half of a table. Where files were left out it is kept, so
+that these alone are to be done once they are mended.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pandas.api.types import is_numeric_dtype
+
+from segbench import files, jsonl
+from segbench.errors import InputError
+from segbench.images import datasets, overlay, paths, plain
+from segbench.segmenting.cells import Cells, Job, LeftOut, common_folder, find_cells
+from segbench.segmenting.frames import cells_frame, images_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+CHUNK = 1000  # images whose rows are written at once
+
+AGAIN = "what was found is kept; go on with the same paths, --out and --resume"
+
+LABELS, OVERLAY = ".tif", ".png"  # added to the name of an image
+
+PARTIAL = ".partial"  # added to the name of the table, for what was found so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What became of the images.
+
+    Attributes
+    ----------
+    images, cells, without : int
+        Images, their cells, and the images that have none.
+    beyond : int
+        Images with values beyond those that stand for black and white.
+    left_out : tuple of LeftOut
+        The others.
+    """
+
+    images: int = 0
+    cells: int = 0
+    without: int = 0
+    beyond: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What is written.
+
+    Attributes
+    ----------
+    out : Path
+        Table of the cells, a row each; CSV, or Parquet by the ending of its name.
+    summary : Path, optional
+        Table of the images, likewise: ``file``, ``cells``, ``median_area`` in pixels (0 without cells).
+    labels : Path, optional
+        Folder for label images, int32 TIFF: 0 for background, the cells from 1.
+    overlays : Path, optional
+        Folder for pictures with the outlines of the cells, PNG.
+    """
+
+    out: Path
+    summary: Path | None = None
+    labels: Path | None = None
+    overlays: Path | None = None
+
+    def absolute(self) -> Outputs:
+        """The same wherever it is read."""
+        paths = {name: path and path.absolute() for name, path in vars(self).items()}
+        return Outputs(**paths)
+
+    def pictures(self, image: str) -> list[Path]:
+        """The files that an image of this name has of its own."""
+        wanted = ((self.labels, LABELS), (self.overlays, OVERLAY))
+        return [folder / f"{image}{suffix}" for folder, suffix in wanted if folder]
+
+
+def partial_of(out: Path) -> Path:
+    """Where is kept what was found so far."""
+    return out.with_name(out.name + PARTIAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What is to be done, as it was begun.
+
+    Attributes
+    ----------
+    job : Job
+        How.
+    images : str
+        The folder that the images lie in, or below.
+    outputs : Outputs
+        What is written, with absolute paths.
+    """
+
+    job: Job
+    images: str
+    outputs: Outputs
+
+
+def segment_files(
+    found: Sequence[Path],
+    begin: Callable[[], Job] | None,
+    outputs: Outputs,
+    *,
+    workers: int,
+    file_done: Callable[[int], None] = lambda _: None,
+) -> tuple[Job, Counts]:
+    """Segment files and write what was asked for.
+
+    Parameters
+    ----------
+    found : sequence of Path
+        The files.
+    begin : callable, or None
+        Gives the job; None to go on with the one that was begun for these `outputs`, of which `out`
+        alone is looked at then.
+    outputs : Outputs
+        What to write.
+    workers : int
+        Threads or processes.
+    file_done : callable
+        Called with the number of files that are done.
+
+    Returns
+    -------
+    Job, Counts
+        How it was done, and what came out of it.
+
+    Raises
+    ------
+    InputError
+        If something can't be written, the backend can't be used, or no file can be read.
+    """
+    outputs = outputs.absolute()
+    if begin:
+        _check(outputs, found)
+    with _journal(outputs, found, begin) as journal:
+        outputs = journal.begun.outputs
+        known = {each.file for each in journal.read()}
+        left_out: list[LeftOut] = []
+        try:
+            for each in find_cells(
+                found,
+                journal.begun.job,
+                workers=workers,
+                done={name for name in known if all(map(Path.is_file, outputs.pictures(name)))},
+                keep=partial(_keep, outputs=outputs),
+                file_done=file_done,
+            ):
+                if isinstance(each, LeftOut):
+                    left_out.append(each)
+                elif each.file not in known:
+                    journal.append(each)
+            counts = _counted(journal.read(), left_out)
+            if outputs.summary:
+                _write(outputs.summary, map(images_frame, _chunks(journal.read())))
+            _write(outputs.out, map(cells_frame, _chunks(journal.read())))
+        except (InputError, OSError, BrokenExecutor) as error:
+            raise journal.stopped(error) from error
+        journal.keep = bool(left_out)
+    return journal.begun.job, counts
+
+
+def _counted(images: Iterable[Cells], left_out: Sequence[LeftOut]) -> Counts:
+    counts = Counts(left_out=tuple(left_out))
+    for one in images:
+        counts = replace(
+            counts,
+            images=counts.images + 1,
+            cells=counts.cells + len(one.rows),
+            without=counts.without + (not one.rows),
+            beyond=counts.beyond + one.beyond,
+        )
+    if not counts.images:
+        raise InputError("; ".join(f"{left.file}: {left.why}" for left in left_out[:3]))
+    return counts
+
+
+def _check(outputs: Outputs, found: Sequence[Path]) -> None:
+    """Refuse what could not be written once the work is done."""
+    tables = [path for path in (outputs.out, outputs.summary) if path]
+    if outputs.summary == outputs.out:
+        raise InputError(f"{outputs.out}: one table can't be both; give another --summary")
+    for path in tables:
+        if path.suffix.lower() in plain.SUFFIXES:
+            raise InputError(f"{path}: the table would take the name of an image; give a .csv")
+        if path.suffix.lower() == ".parquet":
+            try:
+                import pyarrow as _  # noqa: F401, ICN001, PLC0415  (an extra)
+            except ImportError:
+                raise InputError(
+                    f"{path}: Parquet needs pyarrow: pip install 'segbench[parquet]', or give a .csv"
+                ) from None
+    folders = [path for path in (outputs.labels, outputs.overlays) if path]
+    for folder in folders:
+        if folder in {file.parent for file in found}:
+            raise InputError(f"{folder}: holds the images; give another folder")
+    # What is no file (a pipe, a device) is written to as it is.
+    beside = [path.parent for path in tables if path.is_file() or not path.exists()]
+    for folder in (*folders, *beside):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: can't be written ({error.strerror})") from error
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"{folder}: can't be written; change its permissions")
+
+
+def _keep(name: str, pixels: NDArray[Any], labels: NDArray[np.int32], *, outputs: Outputs) -> None:
+    """Write what is a file of its own for each image."""
+    if outputs.labels:
+        datasets.save_label_image(outputs.labels / f"{name}{LABELS}", labels)
+    if outputs.overlays:
+        picture = overlay.outlined(overlay.shown(pixels), labels)
+        files.write_bytes(outputs.overlays / f"{name}{OVERLAY}", overlay.png(picture))
+
+
+def _chunks(images: Iterator[Cells]) -> Iterator[list[Cells]]:
+    """A first one in any case: a table without rows has its columns."""
+    chunk = [*islice(images, CHUNK)]
+    yield chunk
+    while chunk := [*islice(images, CHUNK)]:
+        yield chunk
+
+
+@dataclass(kw_only=True)
+class _Journal:
+    """What was found so far: what was begun, then a line for each image that is done."""
+
+    path: Path
+    begun: Begun
+    file: IO[bytes] = field(repr=False)
+    is_passing: bool  # beside no table, and gone with this process
+    keep: bool = False
+
+    def append(self, cells: Cells) -> None:
+        """Add an image."""
+        self.file.write(jsonl.encode(cells))
+        self.file.flush()
+
+    def read(self) -> Iterator[Cells]:
+        """All images so far."""
+        with self.path.open("rb") as lines:
+            next(lines)
+            for line in lines:
+                yield _decode(self.path, line, Cells)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to go on with."""
+        return self.path.stat().st_size == len(jsonl.encode(self.begun))
+
+    def stopped(self, error: Exception) -> InputError:
+        """What ended the work, and how to go on."""
+        what = str(error)
+        if isinstance(error, OSError):
+            what = f"{error.filename or self.begun.outputs.out}: {error.strerror or error}"
+        if isinstance(error, BrokenExecutor):
+            backend = self.begun.job.backend
+            what = f"a process of {backend} died, perhaps for lack of memory; give fewer --workers"
+        if self.is_passing:
+            return InputError(f"{what}; make room, or write elsewhere")
+        return InputError(what if self.is_empty() else f"{what}; {AGAIN}")
+
+
+@contextmanager
+def _journal(
+    outputs: Outputs, found: Sequence[Path], begin: Callable[[], Job] | None
+) -> Iterator[_Journal]:
+    """The journal beside a table, which is taken away when nothing is missing in that."""
+    out = outputs.out
+    # What is no file (a pipe, a device) has nothing beside it.
+    special = out.exists() and not out.is_file()
+    images = common_folder(found)
+    with ExitStack() as stack:
+        if special:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-")))
+            path = folder / f"cells{PARTIAL}"
+        else:
+            path = partial_of(out)
+        if begin is None:
+            begun = _begun_in(path)
+            if begun.images != images:
+                raise InputError(f"--resume: it was begun with {begun.images}; give the same paths")
+        else:
+            # One that is older than its table is what was kept beside files that were left out.
+            if path.exists() and not (out.exists() and _age(path) <= _age(out)):
+                raise InputError(
+                    f"{path}: holds what an interrupted run has found; add --resume to go on, "
+                    "or remove it"
+                )
+            begun = Begun(job=begin(), images=images, outputs=outputs)
+            try:
+                path.write_bytes(jsonl.encode(begun))
+            except OSError as error:
+                raise InputError(
+                    f"{out}: can't be written ({error.strerror}); give another --out"
+                ) from error
+        with path.open("ab") as file:
+            journal = _Journal(path=path, begun=begun, file=file, is_passing=special)
+            try:
+                yield journal
+            except BaseException:
+                if journal.is_empty():
+                    path.unlink()
+                raise
+        if not journal.keep:
+            path.unlink()
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _begun_in(path: Path) -> Begun:
+    """What a journal begins with; its last line is taken away if it was not written to its end."""
+    if not path.is_file():
+        raise InputError(f"{path}: not there, so nothing is missing; leave --resume out")
+    with path.open("rb+") as file:
+        begun = _decode(path, file.readline(), Begun)
+        file.seek(0)
+        # Line by line: of a million images it is long.
+        file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
+    return begun
+
+
+def _decode(path: Path, line: bytes, kind: type[T]) -> T:
+    try:
+        return jsonl.decode(line, kind)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: can't be understood; remove it, and leave --resume out"
+        ) from error
+
+
+def _write(path: Path, frames: Iterator[pd.DataFrame]) -> None:
+    """Write a table, piece by piece, whole or not at all; by the ending of its name."""
+    with files.replacing(path) as file:
+        if path.suffix.lower() == ".parquet":
+            _write_parquet(file, frames)
+            return
+        for number, frame in enumerate(frames):
+            text = frame.to_csv(
+                index=False, header=not number, lineterminator="\n", float_format="%.6g"
+            )
+            # Names of files that are not UTF-8 keep their bytes.
+            file.write(text.encode(errors="surrogateescape"))
+
+
+def _write_parquet(file: IO[bytes], frames: Iterator[pd.DataFrame]) -> None:
+    import pyarrow as pa  # noqa: PLC0415  (an extra)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    first = next(frames)
+    # Not from the values: of a piece without cells there are none.
+    schema = pa.schema(
+        [
+            (str(name), pa.from_numpy_dtype(kind) if is_numeric_dtype(kind) else pa.string())
+            for name, kind in first.dtypes.items()
+        ]
+    )
+    with parquet.ParquetWriter(file, schema) as writer:
+        for frame in chain([first], frames):
+            # Parquet's text is UTF-8, which names of files need not be.
+            names = [name.encode(errors="replace").decode() for name in frame["file"]]
+            table = frame.assign(file=np.array(names, dtype=object))
+            writer.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False))
+
+
+# Sentences
+
+
+def closing(out: Path, counts: Counts, beside: int) -> str:
+    """One line: images, cells, images without any, files left out (`beside` are no images)."""
+    left = len(counts.left_out) + beside
+    return (
+        f"{out}: {_number(counts.cells, 'cell')} in {_number(counts.images, 'image')}, "
+        f"{counts.without} of them without any; {_number(left, 'file')} left out"
+    )
+
+
+def told(out: Path, job: Job, counts: Counts, *, no_images: Sequence[Path]) -> Iterator[str]:
+    """What was left out and why, those of one cause together, and what was cut off."""
+    if no_images:
+        yield f"left out: {paths.names_of(no_images)}; segbench reads {', '.join(plain.SUFFIXES)}"
+    causes: dict[str, list[str]] = {}
+    for each in counts.left_out:
+        causes.setdefault(each.why, []).append(each.file)
+    for why, names in causes.items():
+        yield f"{', '.join(names)}: {why}"
+    if counts.left_out:
+        yield (
+            f"{partial_of(out)} keeps what was found: once these files are mended, --resume does "
+            "them alone"
+        )
+    if counts.beyond and job.limits:
+        low, high = job.limits
+        yield (
+            f"{_number(counts.beyond, 'image')} with values beyond {low:g} to {high:g}, which are "
+            "black and white in a sample: these were cut off; give --values"
+        )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
