@@ -244,7 +244,7 @@ def test_bad_image_is_named(folder: Path, name: str, content: bytes) -> None:
         (["images", "--labels", "images/0.png"], "is a file"),
         (["images", "--out", "images"], "is a directory"),
         (["images", "--channel", "4"], "no channel 4; it holds 3 channels"),
-        (["images", "--resume"], "nothing is missing"),
+        (["images", "--resume"], "nothing was begun"),
         (["images", "--resume", "--diameter", "9"], "leave out --diameter"),
     ],
 )
@@ -343,9 +343,7 @@ def test_segment_of_images_without_cells(folder: Path) -> None:
         Image.fromarray(np.full((32, 40), 200, np.uint8)).save(file)
     result = segbench("segment", folder)
     assert result.exit_code == 0, result.output
-    assert (
-        result.stdout == "cells.csv: 0 cells in 2 images, 2 of them without any; 0 files left out\n"
-    )
+    assert result.stdout == "cells.csv: 0 cells in 2 images, 2 without cells; 0 files left out\n"
     assert Path("cells.csv").read_text() == ",".join(["file", *COLUMNS]) + "\n"
 
 

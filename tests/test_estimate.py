@@ -61,16 +61,26 @@ def test_nothing_to_see() -> None:
     assert of_images([full, flat]) == of_images([full])
 
 
+def test_doubt_is_counted() -> None:
+    """Images whose cells seem to be the other part, or take up as much as it, are counted."""
+    bright, dark = discs(25, 0.1, 0.7), discs(25, 0.8, 0.3)
+    half = np.where(np.arange(300) < 150, 0.2, 0.8) * np.ones((200, 1))
+    for images, doubtful in (([bright] * 3, 0), ([bright, bright, dark], 1), ([dark, half], 1)):
+        found = of_images(images)
+        assert found is not None
+        assert (found.images, found.doubtful) == (len(images), doubtful)
+
+
 def test_what_is_given_counts() -> None:
     """Only what was not given comes from the images; where that is nothing, none is looked at."""
     images = [(255 * discs(30, 0.1, 0.7).clip(0, 1)).astype(np.uint8)]
-    assert params_for(images, {}).diameter == pytest.approx(30, rel=0.1)
-    found = params_for(images, {"diameter": 12, "sigma": 0.5})
+    assert params_for(images, {})[0].diameter == pytest.approx(30, rel=0.1)
+    found, _ = params_for(images, {"diameter": 12, "sigma": 0.5})
     assert (found.diameter, found.sigma, found.foreground) == (12, 0.5, "bright")
     assert found.block_size == PipelineParams(diameter=12).block_size
     everything: dict[str, Any] = {"diameter": 9, "foreground": "dark", "contrast": 0.2}
     unseen = (pytest.fail("looked at") for _ in range(1))
-    assert params_for(unseen, everything) == PipelineParams(**everything)
+    assert params_for(unseen, everything) == (PipelineParams(**everything), None)
     with pytest.raises(InputError, match="diameter 0"):
         params_for(images, {"diameter": 0})
 
@@ -78,7 +88,7 @@ def test_what_is_given_counts() -> None:
 def test_flat_images_have_the_defaults() -> None:
     """Where no cells are to be seen, the defaults hold."""
     flat = np.full((32, 40), 200, np.uint8)
-    assert params_for([flat], {"split": True}) == PipelineParams(split=True)
+    assert params_for([flat], {"split": True}) == (PipelineParams(split=True), None)
 
 
 def test_cells_of_a_smear_are_found() -> None:
@@ -126,7 +136,7 @@ def test_nuclei_are_found(nuclei: Path, kind: str, least: float, known: bool) ->
     if known:
         given["diameter"] = float(rows["median_diameter_px"].median())
     files = [nuclei / "images" / name for name in rows["file"]]
-    params = params_for(plain.sample_of(files), given)
+    params, _ = params_for(plain.sample_of(files), given)
     assert params.foreground == rows["foreground"].iloc[0]
     found = [
         found_in(imread(file), imread(nuclei / "labels" / f"{file.stem}.tif"), params)

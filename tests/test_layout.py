@@ -17,6 +17,7 @@ from segbench.measure import layout, protocol
 from segbench.measure.protocol import Checked, Failed, Made, Started, Timed
 from segbench.measure.settings import RunSettings
 from segbench.measure.workers import Arm, Conversation, WorkerProcess, end_of_start, launcher
+from segbench.pipeline import PipelineParams
 from segbench.results.records import Case
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def talk_to(
     images: Dataset, backend: BackendSpec, number: int = layout.LEAST_PAGES
 ) -> Conversation:
     """A worker of a layout."""
-    asked = RunSettings(workers=2, memory_limit=100.0)
+    # Small cells, so that the block fits into the images.
+    asked = RunSettings(workers=2, memory_limit=100.0, params=PipelineParams(diameter=9))
     arm = Arm(backend=backend, layout=number)
     return Conversation(arm, launch=launcher(asked), settings=asked, dataset=images)
 

@@ -170,7 +170,7 @@ def test_channels_that_are_no_rgb_are_never_blended(
     """Without a choice they are refused in one line; with one there is that channel alone."""
     how = {name: value for name, value in options.items() if name != "values"}
     tifffile.imwrite(tmp_path / "a.tif", options["values"], **how)
-    with pytest.raises(InputError, match="4 channels that are no RGB; choose one with --channel"):
+    with pytest.raises(InputError, match="4 channels that are no RGB; choose a channel"):
         decoded(tmp_path / "a.tif")
     for channel in range(1, 5):
         (found,) = decoded(tmp_path / "a.tif", channel=channel)
@@ -238,3 +238,10 @@ def test_whole_numbers_of_16_bit_stay() -> None:
     assert plain.value_range([values, GRAY]) == (0, 65535)
     np.testing.assert_array_equal(plain.as_plain(values, (0, 65535)), values)
     assert plain.value_range([GRAY]) is None
+
+
+def test_channels_that_pass_for_pages_are_refused(tmp_path: Path) -> None:
+    """An array whose last axis are channels, written without axes, is a stack of slivers."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40, 2), np.uint8), photometric="minisblack")
+    with pytest.raises(plain.UnreadableError, match="30 images that are 2 pixels wide; if these"):
+        list(plain.images_of(tmp_path / "a.tif"))

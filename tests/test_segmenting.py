@@ -17,6 +17,7 @@ from skimage.measure import regionprops_table
 
 import segbench
 from segbench.errors import InputError
+from segbench.estimate import Estimate
 from segbench.images import paths
 from segbench.images.smear import smear_image
 from segbench.pipeline import PipelineParams
@@ -92,8 +93,21 @@ def test_a_table_of_any_images(folder: Path) -> None:
 
 
 def test_the_python_function_estimates(folder: Path) -> None:
-    """Without parameters the cells are found all the same."""
-    assert (segbench.segment([folder]).groupby("file").size() == 6).all()
+    """What is not given comes from the images, as on the command line, and is told."""
+    for given in ({}, {"diameter": 14}):
+        cells = segbench.segment([folder], **given)
+        assert (cells.groupby("file").size() == 6).all()
+        told = cells.attrs["params"]
+        assert told["diameter"] == pytest.approx(14.5, abs=1)
+        assert (told["foreground"], told["split"], told["fill_holes"]) == ("dark", True, True)
+
+
+def test_the_python_function_refuses_what_makes_no_sense(folder: Path) -> None:
+    """All parameters and some, or one that does not exist."""
+    with pytest.raises(InputError, match="leave out diameter"):
+        segbench.segment(folder, params=PARAMS, diameter=3)
+    with pytest.raises(InputError, match="radius: no field of PipelineParams"):
+        segbench.segment(folder, radius=3)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +253,7 @@ def test_an_interruption_loses_nothing(
     # As it was begun, with what somebody has taken away.
     assert len([*(tmp_path / "labels").iterdir()]) == 6
     assert not partial.exists()
-    with pytest.raises(InputError, match="nothing is missing"):
+    with pytest.raises(InputError, match="nothing was begun"):
         files_of(folder, outputs, resume=True)
 
 
@@ -260,13 +274,26 @@ def test_what_is_left_out_is_told(folder: Path) -> None:
     counts = files_of(folder, writing.Outputs(out=out))
     beside = paths.find([str(folder)]).left_out
     assert writing.closing(out, counts, len(beside)) == (
-        f"{out}: 30 cells in 6 images, 1 of them without any; 3 files left out"
+        f"{out}: 30 cells in 6 images, 1 without cells; 3 files left out"
     )
     job = finding.Job(params=PARAMS)
-    others, empty, again = writing.told(out, job, counts, no_images=beside)
+    others, empty, again, defaults = writing.told(out, job, counts, no_images=beside)
     assert others.startswith("left out: notes.txt; segbench reads .jpg")
     assert empty == "x.png, y.png: the file is empty; remove or replace it"
     assert again.startswith(f"{out}.partial keeps what was found")
+    assert defaults.startswith("no cells were seen in a sample of the images; the defaults")
+
+
+def test_what_is_in_doubt_is_told() -> None:
+    """Options to paste, and whether all images of the sample agree on what is a cell."""
+    seen = Estimate(diameter=14.0, foreground="dark", contrast=0.4, images=10, doubtful=3)
+    job = finding.Job(params=PARAMS, estimate=seen, limits=(0.0, 2.0))
+    options, doubt, values = writing.taken(job)
+    assert "--diameter 14 --foreground dark --contrast 0.4" in options
+    assert doubt.startswith("in 3 of 10 images of the sample it is not clear that cells are dark")
+    assert values == "black is 0 and white 2 (--values)"
+    known = replace(job, given=("diameter", "foreground", "contrast"), limits=None)
+    assert not [*writing.taken(replace(known, estimate=None))]
 
 
 def test_names_stay_in_their_folders(folder: Path, tmp_path: Path) -> None:
@@ -303,6 +330,7 @@ def test_what_was_begun_with_other_images_is_refused(
     ("given", "message"),
     [
         ({"summary": "cells.csv"}, "one table can't be both"),
+        ({"summary": "cells.xlsx"}, "a table is a .csv or a .parquet file"),
         ({"labels": "images"}, "holds the images; give another folder"),
         ({"summary": "images/a.png/b.csv"}, "can't be written"),
     ],
@@ -317,8 +345,8 @@ def test_what_can_not_be_written_is_refused_before_the_work(
     assert not writing.partial_of(tmp_path / "cells.csv").exists()
 
 
-def test_a_backend_that_can_not_do_it_is_no_images_fault(folder: Path, tmp_path: Path) -> None:
-    """What a step refuses ends the work at once; no image is blamed."""
+def test_a_backend_that_can_not_do_it_says_so(folder: Path, tmp_path: Path) -> None:
+    """Where no image can be segmented the words of the step that refuses are the error."""
     pytest.importorskip("cv2")
     job = finding.Job(params=replace(PARAMS, method="median"), backend="skimage/opencv/serial")
     found = paths.find([str(folder)]).files
@@ -348,7 +376,7 @@ def test_values_beyond_the_sample_are_told(tmp_path: Path) -> None:
     outputs = writing.Outputs(out=tmp_path / "cells.csv")
     _, counts = writing.segment_files(found, lambda: job, outputs, workers=1)
     assert counts.beyond == 1
-    (told,) = writing.told(outputs.out, job, counts, no_images=())
+    told, *_ = writing.told(outputs.out, job, counts, no_images=())
     assert told.startswith("1 image with values beyond 0.1 to 0.22")
 
 

@@ -36,11 +36,11 @@ from segbench.measure.settings import (
 from segbench.pipeline import TO_FIND_CELLS, PipelineParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 S = TypeVar("S", bound=Settings)
 
-CHANNEL = "From 1: of images with channels this one alone."
+CHANNEL = "The channel to use, counted from 1, of images that have several."
 
 EXAMPLES = """\b
 Examples:
@@ -200,26 +200,8 @@ def _params_for(origin: Origin, given: dict[str, Any], *, limit: int) -> Pipelin
     from segbench.images import datasets, plain
 
     dataset = datasets.from_images(origin, limit=limit)
-    params = estimate.params_for(plain.sample_of(dataset.files), given)
+    params, _ = estimate.params_for(plain.sample_of(dataset.files), given)
     return params if "block_size" in given else params.within(dataset.shape)
-
-
-def _tell_params(params: PipelineParams, given: Collection[str]) -> None:
-    """Say what a user's images were taken for, once that has done what was asked for."""
-    taken = {
-        "diameter": f"{params.diameter:g} pixels wide",
-        "foreground": f"{params.foreground}er than what surrounds them",
-        "contrast": f"with a contrast of {params.contrast:g}",
-    }
-    if unknown := [name for name in taken if name not in given]:
-        terminal.warn(
-            f"cells were taken to be {_listed([taken[name] for name in unknown])}: if they are "
-            f"not, give {_listed([f'--{name}' for name in unknown])}"
-        )
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 _images_options = _together(
@@ -340,7 +322,12 @@ def run(*, resume: Path | None, **options: Any) -> int:
         )
     terminal.tell_files(samples=samples, report=index)
     if options["images"] is not None:
-        _tell_params(settings.params, _given_params(options))
+        params = settings.params
+        terminal.warn(
+            f"cells of your images: --diameter {params.diameter:g} --foreground "
+            f"{params.foreground} --contrast {params.contrast:g} (estimated where they are not "
+            "given; set what is wrong)"
+        )
     statuses = set(source.samples["status"])
     failed = "wrong-result" in statuses or "ok" not in statuses
     return INTERRUPTED if interrupted else int(failed)
@@ -503,8 +490,9 @@ def segment(
     chosen = {"backend": backend, "channel": channel, "values": values, "summary": summary}
     chosen |= {"labels": labels, "overlays": overlays, **given}
     if resume and (others := [name for name, value in chosen.items() if value is not None]):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
         raise InputError(
-            f"--resume goes on as it was begun: leave out --{others[0].replace('_', '-')}"
+            f"--resume goes on as it was begun, with the same options: leave out {named}"
         )
     found = paths.find(images)
 
@@ -527,17 +515,11 @@ def segment(
                 file_done=file_done,
             )
     except KeyboardInterrupt:
-        if not outputs.partial_of(out).exists():
-            raise
-        terminal.warn(f"interrupted: {outputs.AGAIN}")
+        kept = outputs.partial_of(out).exists()
+        terminal.warn(f"interrupted: {outputs.AGAIN if kept else 'nothing was finished yet'}")
         return INTERRUPTED
     for sentence in outputs.told(out, job, counts, no_images=found.left_out):
         terminal.warn(sentence)
-    if not resume:
-        _tell_params(job.params, given)
-        if job.limits and not values:
-            low, high = job.limits
-            terminal.warn(f"black was taken to be {low:g} and white {high:g}: --values sets them")
     click.echo(outputs.closing(out, counts, len(found.left_out)))
     return int(bool(counts.left_out))
 

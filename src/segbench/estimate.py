@@ -5,7 +5,7 @@ Crude, and once for all images: enough to choose settings by, which a user can g
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +14,20 @@ import skimage.filters
 from scipy import ndimage
 
 from segbench.backends.skimage import grayscale
-from segbench.pipeline import PipelineParams
+from segbench.pipeline import Foreground, PipelineParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-    from segbench.pipeline import Foreground
-
 PIXELS = 50_000  # of each image, for what all have in common
+
+# What is estimated of `PipelineParams`.
+ESTIMATED = ("diameter", "foreground", "contrast")
+
+# Where the smaller part takes up more than that, it may be the other one that is cells.
+LARGEST_PART = 0.4
 
 SMOOTHING = 1.0  # pixels: sigma of the blur before Otsu's threshold, and of the distances
 SMALLEST = 4.0  # pixels: what is narrower is noise
@@ -41,11 +45,22 @@ class Estimate:
         ``dark`` or ``bright``: whichever takes up less of the images.
     contrast : float
         Between cells and what surrounds them, as a share of full scale.
+    images : int
+        Of how many images it is.
+    doubtful : int
+        Images in which cells seem to be the other part, or in which both take up as much.
     """
 
     diameter: float
     foreground: Foreground
     contrast: float
+    images: int
+    doubtful: int
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What it gives of `PipelineParams`."""
+        return {name: getattr(self, name) for name in ESTIMATED}
 
 
 def of_images(images: Iterable[NDArray[np.float64]]) -> Estimate | None:
@@ -79,8 +94,9 @@ def of_images(images: Iterable[NDArray[np.float64]]) -> Estimate | None:
         # A copy: a view would keep the image.
         values.append(image.ravel()[:: max(1, image.size // PIXELS)].copy())
     foreground: Foreground = "bright"
-    if masks and np.median([mask.mean() for mask in masks]) > 0.5:
-        foreground = "dark"
+    shares = np.array([mask.mean() for mask in masks])
+    if masks and np.median(shares) > 0.5:
+        foreground, shares = "dark", 1 - shares
     widths = [_widths(mask if foreground == "bright" else ~mask) for mask in masks]
     # Parts of cells and specks are many, and narrow: a width counts by what it is.
     typical = [np.sqrt(np.average(each**2, weights=each)) for each in widths if each.size]
@@ -93,6 +109,8 @@ def of_images(images: Iterable[NDArray[np.float64]]) -> Estimate | None:
         diameter=round(float(np.median(typical)), 1),
         foreground=foreground,
         contrast=float(f"{contrast:.3g}"),
+        images=len(masks),
+        doubtful=int(np.count_nonzero(shares > LARGEST_PART)),
     )
 
 
@@ -109,7 +127,9 @@ def _widths(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return widths[widths >= SMALLEST]
 
 
-def params_for(images: Iterable[NDArray[Any]], given: Mapping[str, Any]) -> PipelineParams:
+def params_for(
+    images: Iterable[NDArray[Any]], given: Mapping[str, Any]
+) -> tuple[PipelineParams, Estimate | None]:
     """Parameters for images: what was not given comes from a sample of them.
 
     Parameters
@@ -123,6 +143,8 @@ def params_for(images: Iterable[NDArray[Any]], given: Mapping[str, Any]) -> Pipe
     -------
     PipelineParams
         With everything that was given; the defaults for the rest where no cells are to be seen.
+    Estimate or None
+        What was seen; None where nothing was, or nothing looked at.
 
     Raises
     ------
@@ -130,7 +152,7 @@ def params_for(images: Iterable[NDArray[Any]], given: Mapping[str, Any]) -> Pipe
         If a value that was given makes no sense.
     """
     params = PipelineParams(**given)
-    if Estimate.__annotations__.keys() <= given.keys():
-        return params
+    if {*ESTIMATED} <= given.keys():
+        return params, None
     found = of_images(grayscale(image) for image in images)
-    return PipelineParams(**{**asdict(found), **given}) if found else params
+    return (PipelineParams(**{**found.params, **given}) if found else params), found

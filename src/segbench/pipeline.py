@@ -79,7 +79,7 @@ class PipelineParams:
 
     diameter: float = field(
         default=36.0,
-        metadata={"help": "Of a typical cell, in pixels.", "metavar": "PX", "shown": SEEN},
+        metadata={"help": "Diameter of a typical cell, in pixels.", "metavar": "PX", "shown": SEEN},
     )
     foreground: Foreground = field(
         default="dark",
@@ -98,7 +98,7 @@ class PipelineParams:
     )
     sigma: float = field(
         default=FROM_DIAMETER,
-        metadata={"help": "Of the Gaussian blur, in pixels.", "shown": "from the diameter"},
+        metadata={"help": "Sigma of the Gaussian blur, in pixels.", "shown": "from the diameter"},
     )
     block_size: int = field(
         default=FROM_DIAMETER,

@@ -61,6 +61,9 @@ JPEG_IN_TIFF = 7
 
 SAMPLE = 20  # images
 
+# Pages no wider than that are the channels of an image, whose axes were not told.
+MOST_CHANNELS = 4
+
 NOT_ALLOWED = "may not be read; change its permissions"
 
 FULL = {"uint8": 255, "uint16": 65535}
@@ -72,6 +75,14 @@ class UnreadableError(InputError):
     def __init__(self, file: Path, why: str) -> None:
         super().__init__(f"{file}: {why}")
         self.why = why
+
+
+class NoSpaceError(InputError):
+    """The folder for temporary files is full."""
+
+    def __init__(self) -> None:
+        folder = tempfile.gettempdir()
+        super().__init__(f"{folder}: no space left; set TMPDIR to a folder with more of it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,16 +329,10 @@ def _told(file: Path) -> Iterator[None]:
         raise UnreadableError(file, NOT_ALLOWED) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise no_space() from error
+            raise NoSpaceError from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         why = f"can't be read as an image ({reason}); replace it, or convert it to TIFF or PNG"
         raise UnreadableError(file, why) from error
-
-
-def no_space() -> InputError:
-    """What to tell of a full disk below the folder for temporary files."""
-    folder = tempfile.gettempdir()
-    return InputError(f"{folder}: no space left; set TMPDIR to a folder with more of it")
 
 
 def size_and_time(file: Path) -> tuple[int, int]:
@@ -422,7 +427,7 @@ def _channel(file: Path, channels: Sequence[NDArray[Any]], channel: int | None) 
     """The channel that was asked for, or the only one."""
     count = len(channels)
     if channel is None and count > 1:
-        how = f"choose one with --channel, from 1 to {count}"
+        how = f"choose a channel (--channel, in Python channel=) from 1 to {count}"
         raise UnreadableError(file, f"{count} channels that are no RGB; {how}")
     if (channel or 1) > count:
         what = "1 channel" if count == 1 else f"{count} channels"
@@ -489,6 +494,11 @@ def _planes(file: Path, series: TiffPageSeries) -> list[Callable[[], NDArray[Any
         raise UnreadableError(file, f"axes {axes}; segbench reads images of two dimensions")
     inner = [axis for axis in "CSYX" if axis in axes]
     outer = [axis for axis in axes if axis not in inner]
+    count = math.prod(series.shape[axes.index(axis)] for axis in outer)
+    narrow = min(series.shape[axes.index(axis)] for axis in "YX")
+    if count > 1 and narrow <= MOST_CHANNELS:
+        how = "if these are channels, write them with axes CYX"
+        raise UnreadableError(file, f"{count} images that are {narrow} pixels wide; {how}")
     order = [axes.index(axis) for axis in (*outer, *inner)]
     shape = tuple(series.shape[axes.index(axis)] for axis in outer)
 

@@ -16,10 +16,10 @@ import numpy as np
 from skimage.measure import regionprops_table
 from skimage.segmentation import relabel_sequential
 
-from segbench import estimate
 from segbench.backends import phases, registry
 from segbench.backends.skimage import grayscale
 from segbench.errors import InputError
+from segbench.estimate import Estimate, params_for
 from segbench.images import datasets, plain
 from segbench.pipeline import TO_FIND_CELLS, PipelineParams
 
@@ -59,12 +59,18 @@ class Job:
         From 1: this channel alone.
     limits : tuple of float, or None
         Values that black and white stand for in images that are neither of 8 nor of 16 bit.
+    given : tuple of str
+        Names of the parameters that were given; the others are estimated, or defaults.
+    estimate : Estimate or None
+        What a sample of the images told; None where nothing like cells was to be seen.
     """
 
     params: PipelineParams
     backend: str = BACKEND
     channel: int | None = None
     limits: tuple[float, float] | None = None
+    given: tuple[str, ...] = ()
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +124,20 @@ def job_for(
     InputError
         If a value makes no sense.
     """
-    given = {**TO_FIND_CELLS, **given}
     PipelineParams(**given)  # bad usage is not to wait for the images
     refuse_limits(limits)
     sample = [*plain.sample_of(found, channel=channel)]
     limits = limits or plain.value_range(sample)
-    params = estimate.params_for((plain.as_plain(image, limits) for image in sample), given)
-    return Job(params=params, backend=backend, channel=channel, limits=limits)
+    pixels = (plain.as_plain(image, limits) for image in sample)
+    params, estimate = params_for(pixels, {**TO_FIND_CELLS, **given})
+    return Job(
+        params=params,
+        backend=backend,
+        channel=channel,
+        limits=limits,
+        given=tuple(given),
+        estimate=estimate,
+    )
 
 
 def refuse_limits(limits: tuple[float, float] | None) -> None:
@@ -281,16 +294,18 @@ def _segmented(
         fitting = params.within(kind.shape)
         try:
             yield from zip(alike, _together(backend, alike, fitting), strict=True)
-        except (InputError, BrokenExecutor):
-            raise  # of no single image's making
+        except (plain.NoSpaceError, BrokenExecutor):
+            raise  # of no image's making
         except Exception:  # noqa: BLE001  (whatever a library raises on one of them: which one is it?)
             for image in alike:
                 try:
                     (result,) = _together(backend, [image], fitting)
                 except MemoryError:
                     yield image, "not enough memory; give fewer --workers"
-                except (InputError, BrokenExecutor):
+                except (plain.NoSpaceError, BrokenExecutor):
                     raise
+                except InputError as error:
+                    yield image, str(error)
                 except Exception as error:  # noqa: BLE001  (as above)
                     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                     yield image, f"can't be read as an image, or segmented ({reason}); replace it"
@@ -310,7 +325,7 @@ def _together(backend: Backend, images: Sequence[_Image], params: PipelineParams
                 try:
                     plain.save(source, image.pixels)
                 except OSError as error:
-                    raise plain.no_space() from error
+                    raise plain.NoSpaceError from error
             sources.append(source)
         pixels = phases.read_images(backend, datasets.link_all(sources, links))
         labels = phases.process_images(backend, pixels, params).labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,11 @@ import pandas as pd
 from segbench.errors import InputError
 from segbench.images import paths, plain
 from segbench.measure.settings import available_cpus
+from segbench.pipeline import PipelineParams
 from segbench.segmenting.cells import BACKEND, COLUMNS, Cells, Job, LeftOut, find_cells, job_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from segbench.pipeline import PipelineParams
 
 WHOLE = ("label", "area", "bbox-0", "bbox-1", "bbox-2", "bbox-3")  # numbers without fractions
 
@@ -29,6 +29,7 @@ def segment(
     backend: str = BACKEND,
     workers: int | None = None,
     channel: int | None = None,
+    **given: Any,
 ) -> pd.DataFrame:
     """Find the cells of images and measure them.
 
@@ -38,15 +39,18 @@ def segment(
         Folders, files and patterns. Images may be of any shapes and kinds; of a file that holds
         several each is one.
     params : PipelineParams, optional
-        Of the pipeline. Without them the diameter of the cells, whether they are dark or bright, and
-        their contrast are estimated from a sample of the images, the contrast of each image is
-        taken from its own values, holes are filled and touching cells split.
+        Of the pipeline, all of them. Without them those in `given` are completed as on the command
+        line: the diameter of the cells, whether they are dark or bright, and their contrast are
+        estimated from a sample of the images, the contrast of each image is taken from its own
+        values, holes are filled and touching cells split.
     backend : str
         ``reader/processor/scheduler``: all find the same cells.
     workers : int, optional
         Threads or processes; by default as many as there are CPUs.
     channel : int, optional
         From 1: of images with channels this one alone.
+    **given
+        Some of the fields of `PipelineParams`, such as ``diameter=90, foreground="dark"``.
 
     Returns
     -------
@@ -56,13 +60,13 @@ def segment(
         ``label`` (from 1 in each image), ``area`` (pixels), ``centroid-0`` and ``-1`` (row and
         column), ``bbox-0`` to ``-3`` (first row, first column, last row + 1, last column + 1),
         ``equivalent_diameter_area`` (pixels), ``mean_intensity`` (luminance, in the units of the
-        file: 0 to 255 in an image of 8 bit).
+        file: 0 to 255 in an image of 8 bit). What the images were taken for is in ``attrs["params"]``.
 
     Raises
     ------
     InputError
-        If there are no images, none can be read, or the backend is not to be had. A file among
-        others that can't be read is a warning.
+        If there are no images, none can be read, the backend is not to be had, or a parameter makes
+        no sense. A file among others that can't be read is a warning.
 
     Examples
     --------
@@ -75,18 +79,24 @@ def segment(
     """
     listed = [images] if isinstance(images, str | os.PathLike) else images
     found = paths.find([os.fspath(path) for path in listed]).files
+    if params and given:
+        raise InputError(f"params are given, all of them: leave out {', '.join(given)}")
+    if unknown := given.keys() - {each.name for each in fields(PipelineParams)}:
+        raise InputError(f"{', '.join(sorted(unknown))}: no field of PipelineParams")
     if params:
         limits = plain.value_range(plain.sample_of(found, channel=channel))
         job = Job(params=params, backend=backend, channel=channel, limits=limits)
     else:
-        job = job_for(found, {}, backend=backend, channel=channel)
+        job = job_for(found, given, backend=backend, channel=channel)
     results = [*find_cells(found, job, workers=workers or available_cpus())]
     left_out = [f"{each.file}: {each.why}" for each in results if isinstance(each, LeftOut)]
     if len(left_out) == len(results):
         raise InputError("; ".join(left_out))
     for each in left_out:
         warnings.warn(each, stacklevel=2)
-    return cells_frame([each for each in results if isinstance(each, Cells)])
+    frame = cells_frame([each for each in results if isinstance(each, Cells)])
+    frame.attrs["params"] = asdict(job.params)
+    return frame
 
 
 def cells_frame(images: Sequence[Cells]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from pandas.api.types import is_numeric_dtype
 
 from segbench import files, jsonl
 from segbench.errors import InputError
+from segbench.estimate import ESTIMATED
 from segbench.images import datasets, overlay, paths, plain
 from segbench.segmenting.cells import Cells, Job, LeftOut, common_folder, find_cells
 from segbench.segmenting.frames import cells_frame, images_frame
@@ -37,6 +38,8 @@ T = TypeVar("T")
 CHUNK = 1000  # images whose rows are written at once
 
 AGAIN = "what was found is kept; go on with the same paths, --out and --resume"
+
+TABLES = (".csv", ".parquet")
 
 LABELS, OVERLAY = ".tif", ".png"  # added to the name of an image
 
@@ -205,8 +208,8 @@ def _check(outputs: Outputs, found: Sequence[Path]) -> None:
     if outputs.summary == outputs.out:
         raise InputError(f"{outputs.out}: one table can't be both; give another --summary")
     for path in tables:
-        if path.suffix.lower() in plain.SUFFIXES:
-            raise InputError(f"{path}: the table would take the name of an image; give a .csv")
+        if path.suffix.lower() not in TABLES and (path.is_file() or not path.exists()):
+            raise InputError(f"{path}: a table is a .csv or a .parquet file; give such a name")
         if path.suffix.lower() == ".parquet":
             try:
                 import pyarrow as _  # noqa: F401, ICN001, PLC0415  (an extra)
@@ -337,7 +340,7 @@ def _age(path: Path) -> int:
 def _begun_in(path: Path) -> Begun:
     """What a journal begins with; its last line is taken away if it was not written to its end."""
     if not path.is_file():
-        raise InputError(f"{path}: not there, so nothing is missing; leave --resume out")
+        raise InputError(f"{path}: not there, so nothing was begun; leave --resume out")
     with path.open("rb+") as file:
         begun = _decode(path, file.readline(), Begun)
         file.seek(0)
@@ -357,16 +360,21 @@ def _decode(path: Path, line: bytes, kind: type[T]) -> T:
 
 def _write(path: Path, frames: Iterator[pd.DataFrame]) -> None:
     """Write a table, piece by piece, whole or not at all; by the ending of its name."""
-    with files.replacing(path) as file:
-        if path.suffix.lower() == ".parquet":
-            _write_parquet(file, frames)
-            return
-        for number, frame in enumerate(frames):
-            text = frame.to_csv(
-                index=False, header=not number, lineterminator="\n", float_format="%.6g"
-            )
-            # Names of files that are not UTF-8 keep their bytes.
-            file.write(text.encode(errors="surrogateescape"))
+    try:
+        with files.replacing(path) as file:
+            (_write_parquet if path.suffix.lower() == ".parquet" else _write_csv)(file, frames)
+    except OSError as error:
+        # What is raised in writing does not tell to which file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_csv(file: IO[bytes], frames: Iterator[pd.DataFrame]) -> None:
+    for number, frame in enumerate(frames):
+        text = frame.to_csv(
+            index=False, header=not number, lineterminator="\n", float_format="%.6g"
+        )
+        # Names of files that are not UTF-8 keep their bytes.
+        file.write(text.encode(errors="surrogateescape"))
 
 
 def _write_parquet(file: IO[bytes], frames: Iterator[pd.DataFrame]) -> None:
@@ -397,7 +405,7 @@ def closing(out: Path, counts: Counts, beside: int) -> str:
     left = len(counts.left_out) + beside
     return (
         f"{out}: {_number(counts.cells, 'cell')} in {_number(counts.images, 'image')}, "
-        f"{counts.without} of them without any; {_number(left, 'file')} left out"
+        f"{counts.without} without cells; {_number(left, 'file')} left out"
     )
 
 
@@ -412,7 +420,7 @@ def told(out: Path, job: Job, counts: Counts, *, no_images: Sequence[Path]) -> I
         yield f"{', '.join(names)}: {why}"
     if counts.left_out:
         yield (
-            f"{partial_of(out)} keeps what was found: once these files are mended, --resume does "
+            f"{partial_of(out)} keeps what was found: once these files can be read, --resume does "
             "them alone"
         )
     if counts.beyond and job.limits:
@@ -421,6 +429,30 @@ def told(out: Path, job: Job, counts: Counts, *, no_images: Sequence[Path]) -> I
             f"{_number(counts.beyond, 'image')} with values beyond {low:g} to {high:g}, which are "
             "black and white in a sample: these were cut off; give --values"
         )
+    yield from taken(job)
+
+
+def taken(job: Job) -> Iterator[str]:
+    """What images were taken for, as the options that say otherwise, and what is in doubt."""
+    unknown = [name for name in ESTIMATED if name not in job.given]
+    options = " ".join(f"--{name} {getattr(job.params, name)}" for name in unknown)
+    if job.estimate:
+        yield f"estimated from a sample of the images: {options} (set what is wrong)"
+    elif unknown:
+        yield f"no cells were seen in a sample of the images; the defaults were taken: {options}"
+    if "foreground" in unknown and job.estimate and job.estimate.doubtful:
+        found, other = (
+            job.params.foreground,
+            "bright" if job.params.foreground == "dark" else "dark",
+        )
+        yield (
+            f"in {job.estimate.doubtful} of {_number(job.estimate.images, 'image')} of the sample "
+            f"it is not clear that cells are {found}, not {other}: look at the --overlays, and give "
+            "--foreground; segment images of different kinds apart"
+        )
+    if job.limits:
+        low, high = job.limits
+        yield f"black is {low:g} and white {high:g} (--values)"
 
 
 def _number(count: int, what: str) -> str:
