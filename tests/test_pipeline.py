@@ -282,6 +282,16 @@ def test_a_faint_image_among_others(foreground: Any) -> None:
     assert cells[False, 0.1] < 0.9 * cells[False, 0.6]
 
 
+def test_a_smudge_beside_cells_is_none() -> None:
+    """What differs from the background by a tenth of what cells do is not one of them."""
+    y, x = np.ogrid[:96, :160]
+    image = np.full((96, 160), 0.1)
+    for column, value in ((30, 0.8), (80, 0.8), (130, 0.17)):
+        image[np.hypot(y - 48, x - column) < 10] = value
+    common: dict[str, Any] = {"diameter": 20, "foreground": "bright", "contrast": 0.7}
+    assert [find(image, **common, own_contrast=own).count for own in (False, True)] == [3, 2]
+
+
 @pytest.mark.parametrize("foreground", ["dark", "bright"])
 def test_noise_is_no_cell(foreground: Any) -> None:
     """In an image without cells none is found, whatever its own contrast."""

@@ -245,3 +245,12 @@ def test_channels_that_pass_for_pages_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40, 2), np.uint8), photometric="minisblack")
     with pytest.raises(plain.UnreadableError, match="30 images that are 2 pixels wide; if these"):
         list(plain.images_of(tmp_path / "a.tif"))
+
+
+def test_bytes_in_another_order(tmp_path: Path) -> None:
+    """A stack that another machine wrote has the same values, as a type that is plain."""
+    stack = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
+    tifffile.imwrite(tmp_path / "a.tif", stack, byteorder=">", photometric="minisblack")
+    found = [image.pixels for image in plain.images_of(tmp_path / "a.tif")]
+    assert [str(each.dtype) for each in found] == ["uint16"] * 2
+    np.testing.assert_array_equal(np.stack(found), stack)

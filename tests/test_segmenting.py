@@ -414,6 +414,14 @@ def test_images_are_worked_on_as_they_are_asked_for(
     assert len([*cells]) == 4
 
 
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """The bytes of a file's name that are not UTF-8 stay in both tables, however pandas keeps text."""
+    name = "a\udcff.png"
+    one = finding.Cells(file=name, rows=[[1.0] * len(finding.COLUMNS)])
+    for frame in (frames.cells_frame([one]), frames.images_frame([one])):
+        assert frame["file"].tolist() == [name]
+
+
 def test_smears_have_cells(tmp_path: Path) -> None:
     """Of a generated smear about as many cells are found as there are."""
     smear = smear_image(0)
