@@ -414,7 +414,7 @@ def test_images_are_worked_on_as_they_are_asked_for(
     assert len([*cells]) == 4
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_no_text() -> None:
     """The bytes of a file's name that are not UTF-8 stay in both tables, however pandas keeps text."""
     name = "a\udcff.png"
     one = finding.Cells(file=name, rows=[[1.0] * len(finding.COLUMNS)])
