@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def is_special(path: Path) -> bool:
+    """Whether there is something that is no file (a device, a pipe): it has nothing beside it."""
+    return path.exists() and not path.is_file()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name `path` only when it is whole.
@@ -24,7 +29,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     file
         To write bytes to; at the end of the block it replaces what is there in one step.
     """
-    if path.exists() and not path.is_file():
+    if is_special(path):
         with path.open("wb") as file:
             yield file
         return

@@ -125,7 +125,7 @@ def job_for(
         If a value makes no sense.
     """
     PipelineParams(**given)  # bad usage is not to wait for the images
-    refuse_limits(limits)
+    _refuse_limits(limits)
     sample = [*plain.sample_of(found, channel=channel)]
     limits = limits or plain.value_range(sample)
     pixels = (plain.as_plain(image, limits) for image in sample)
@@ -140,7 +140,7 @@ def job_for(
     )
 
 
-def refuse_limits(limits: tuple[float, float] | None) -> None:
+def _refuse_limits(limits: tuple[float, float] | None) -> None:
     """Refuse values for black and white that leave nothing between them.
 
     Raises
@@ -282,6 +282,8 @@ def _batches(images: Iterable[_Image | _Unread], *, least: int) -> Iterator[list
 
 _Result = tuple[Any, Any]  # pixels and label image
 
+NO_IMAGES_FAULT = (plain.NoSpaceError, BrokenExecutor)
+
 
 def _segmented(
     backend: Backend, batch: Sequence[_Image], params: PipelineParams
@@ -294,23 +296,27 @@ def _segmented(
         fitting = params.within(kind.shape)
         try:
             yield from zip(alike, _together(backend, alike, fitting), strict=True)
-        except (plain.NoSpaceError, BrokenExecutor):
-            raise  # of no image's making
+        except NO_IMAGES_FAULT:
+            raise
         except Exception:  # noqa: BLE001  (whatever a library raises on one of them: which one is it?)
             for image in alike:
-                try:
-                    (result,) = _together(backend, [image], fitting)
-                except MemoryError:
-                    yield image, "not enough memory; give fewer --workers"
-                except (plain.NoSpaceError, BrokenExecutor):
-                    raise
-                except InputError as error:
-                    yield image, str(error)
-                except Exception as error:  # noqa: BLE001  (as above)
-                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    yield image, f"can't be read as an image, or segmented ({reason}); replace it"
-                else:
-                    yield image, result
+                yield image, _alone(backend, image, fitting)
+
+
+def _alone(backend: Backend, image: _Image, params: PipelineParams) -> _Result | str:
+    """Pixels and label image of a single one, or why there are none."""
+    try:
+        (result,) = _together(backend, [image], params)
+    except NO_IMAGES_FAULT:
+        raise
+    except MemoryError:
+        return "not enough memory; give fewer --workers"
+    except InputError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  (as above)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"can't be read as an image, or segmented ({reason}); replace it"
+    return result
 
 
 def _together(backend: Backend, images: Sequence[_Image], params: PipelineParams) -> list[_Result]:

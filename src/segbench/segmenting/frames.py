@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from segbench.errors import InputError
-from segbench.images import paths, plain
+from segbench.images import paths
 from segbench.measure.settings import available_cpus
 from segbench.pipeline import PipelineParams
-from segbench.segmenting.cells import BACKEND, COLUMNS, Cells, Job, LeftOut, find_cells, job_for
+from segbench.segmenting.cells import BACKEND, COLUMNS, Cells, LeftOut, find_cells, job_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,11 +83,7 @@ def segment(
         raise InputError(f"params are given, all of them: leave out {', '.join(given)}")
     if unknown := given.keys() - {each.name for each in fields(PipelineParams)}:
         raise InputError(f"{', '.join(sorted(unknown))}: no field of PipelineParams")
-    if params:
-        limits = plain.value_range(plain.sample_of(found, channel=channel))
-        job = Job(params=params, backend=backend, channel=channel, limits=limits)
-    else:
-        job = job_for(found, given, backend=backend, channel=channel)
+    job = job_for(found, asdict(params) if params else given, backend=backend, channel=channel)
     results = [*find_cells(found, job, workers=workers or available_cpus())]
     left_out = [f"{each.file}: {each.why}" for each in results if isinstance(each, LeftOut)]
     if len(left_out) == len(results):

@@ -208,7 +208,7 @@ def _check(outputs: Outputs, found: Sequence[Path]) -> None:
     if outputs.summary == outputs.out:
         raise InputError(f"{outputs.out}: one table can't be both; give another --summary")
     for path in tables:
-        if path.suffix.lower() not in TABLES and (path.is_file() or not path.exists()):
+        if path.suffix.lower() not in TABLES and not files.is_special(path):
             raise InputError(f"{path}: a table is a .csv or a .parquet file; give such a name")
         if path.suffix.lower() == ".parquet":
             try:
@@ -221,8 +221,7 @@ def _check(outputs: Outputs, found: Sequence[Path]) -> None:
     for folder in folders:
         if folder in {file.parent for file in found}:
             raise InputError(f"{folder}: holds the images; give another folder")
-    # What is no file (a pipe, a device) is written to as it is.
-    beside = [path.parent for path in tables if path.is_file() or not path.exists()]
+    beside = [path.parent for path in tables if not files.is_special(path)]
     for folder in (*folders, *beside):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -294,8 +293,7 @@ def _journal(
 ) -> Iterator[_Journal]:
     """The journal beside a table, which is taken away when nothing is missing in that."""
     out = outputs.out
-    # What is no file (a pipe, a device) has nothing beside it.
-    special = out.exists() and not out.is_file()
+    special = files.is_special(out)
     images = common_folder(found)
     with ExitStack() as stack:
         if special:
