@@ -177,13 +177,7 @@ def _settings(
     given = {**defaults, **_given(kind, options)}
     settings = kind(**given)
     origin = _origin(options, settings)
-    chosen = _given_params(options)
-    if not origin.images:
-        params = PipelineParams(**{**CELLS[origin.made], **chosen})
-        if "block_size" not in chosen:
-            params = params.within(origin.shape)
-    else:
-        params = _params_for(origin, chosen, limit=settings.sizes[-1])
+    params = _params_for(origin, _given_params(options), limit=settings.sizes[-1])
     return origin, dataclasses.replace(settings, params=params)
 
 
@@ -194,14 +188,18 @@ def _given_params(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _params_for(origin: Origin, given: dict[str, Any], *, limit: int) -> PipelineParams:
-    """Parameters for a user's images."""
-    PipelineParams(**given)  # bad usage is not to wait for the images
-    from segbench import estimate
-    from segbench.images import datasets, plain
+    """Parameters for the images of an origin; a block that was not given fits into them."""
+    if origin.images:
+        PipelineParams(**given)  # bad usage is not to wait for the images
+        from segbench import estimate
+        from segbench.images import datasets, plain
 
-    dataset = datasets.from_images(origin, limit=limit)
-    params, _ = estimate.params_for(plain.sample_of(dataset.files), given)
-    return params if "block_size" in given else params.within(dataset.shape)
+        dataset = datasets.from_images(origin, limit=limit)
+        params, _ = estimate.params_for(plain.sample_of(dataset.files), given)
+        shape = dataset.shape
+    else:
+        params, shape = PipelineParams(**{**CELLS[origin.made], **given}), origin.shape
+    return params if "block_size" in given else params.within(shape)
 
 
 _images_options = _together(
