@@ -23,7 +23,7 @@ slow: $(VENV)/installed-dev
 lowest: $(VENV)/installed-dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-lowest
 	$(BIN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct \
-		--editable ".[distributed,opencv,report,test]"
+		--editable ".[distributed,joblib,opencv,report,test]"
 	$(VENV)-lowest/bin/python -m pytest --numprocesses auto -m "not slow" \
 		-W ignore::DeprecationWarning -W ignore::FutureWarning $(TEST_ARGS)
 

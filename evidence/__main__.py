@@ -15,8 +15,10 @@ from evidence import (
     drawn,
     false_alarms,
     gates,
+    recommended,
     report_speed,
     same_numbers,
+    scale,
     segment_speed,
     slow_downs,
     smears,
@@ -52,7 +54,8 @@ for _command in (
     *(cost.cost, coverage.coverage),
     *(gates.identical, gates.slower, gates.planted, drawn.drawn),
     *(report_speed.report_speed, segment_speed.segment_speed),
-    *(smears.smears, same_numbers.same_numbers),
+    *(smears.smears, same_numbers.same_numbers, scale.scale, scale.threads),
+    recommended.recommended,
 ):
     main.add_command(_command)
 

@@ -181,7 +181,9 @@ def cost(place: Workplace, record: Record, *, run_dir: Path | None) -> Steps:
 
     def step() -> str:
         started = time.perf_counter()
-        source = sources.read_run_folder(run_dir) if run_dir else run_segbench(place, seed=0)
+        source = (
+            run_segbench(place, seed=0) if run_dir is None else sources.read_run_folder(run_dir)[0]
+        )
         command = None if run_dir else time.perf_counter() - started
         found = replace(cost_of(source.samples), answer=bare_answer(), command=command)
         record.costs.append(found)

@@ -38,8 +38,10 @@ def decided_table(comparisons: Sequence[Comparison], *, differ: float) -> str:
 @click.option("--differ", type=click.FloatRange(0), default=DIFFER, show_default=True)
 def decided(*, run_dir: Path, differ: float) -> None:
     """Count the comparisons of a run that differ by 30% or more, and those of them that are decided."""
-    source = sources.read_run_folder(run_dir)
+    (source, *others) = sources.read_run_folder(run_dir)
     try:
+        if others:
+            raise ToolError(f"{run_dir}: a run of several shapes; measure one")  # noqa: TRY301  (shown as the others are)
         click.echo(decided_table(compared(source), differ=differ))
     except ToolError as error:
         raise click.ClickException(str(error)) from error

@@ -115,15 +115,11 @@ _KINDS = (
     ),
     Head(
         name="a lost drop_axis",
-        module="dask_blocks",
+        module="stacks",
         plant=plants.lost_drop_axis,
         # dask-image's filters refuse the axes, so that it can't even be started, for no phase: a start
-        # runs the pipeline once. Mapped over chunks all goes well until they are put together, and a
-        # single one needs none of that.
-        expects=lambda case: (
-            _processor(case) in ("dask-image", "dask-image-area")
-            or (_computes(case) and _processor(case) == "dask-blocks" and case.n_images > 1)
-        ),
+        # runs the pipeline once.
+        expects=lambda case: _processor(case) in ("dask-image", "dask-image-area"),
     ),
     Head(
         name="a synchronous scheduler",

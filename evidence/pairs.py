@@ -44,7 +44,7 @@ class Round:
     @property
     def case(self) -> Case:
         """The case."""
-        return Case(BackendSpec(*self.backend.split("/")), self.n_images, self.phase)
+        return Case(BackendSpec.named(self.backend), self.n_images, self.phase)
 
     def samples(self, *, number: int) -> Iterator[Sample]:
         """The same as samples of a gate, in a round of this number."""

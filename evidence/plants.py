@@ -126,18 +126,18 @@ def one_chunk_an_image(phases: Any) -> None:
     replaced(phases, images_per_chunk=lambda *_, **__: 1)
 
 
-def lost_drop_axis(dask_blocks: Any) -> None:
+def lost_drop_axis(stacks: Any) -> None:
     """Gray images are declared to have channels still."""
-    map_images = dask_blocks.map_images
+    map_images = stacks.map_images
 
     def planted(
         images: Any, function: Callable[..., Any], *others: Any, drop_axis: Any = (), **how: Any
     ) -> Any:
-        # Those that the measuring takes away, it still does.
+        # Those that what is put into one cell an image takes away, it still does.
         lost = drop_axis == (3,)
         return map_images(images, function, *others, drop_axis=() if lost else drop_axis, **how)
 
-    replaced(dask_blocks, map_images=planted)
+    replaced(stacks, map_images=planted)
 
 
 def synchronous_scheduler(schedulers: Any) -> None:

@@ -89,7 +89,7 @@ def report_speed(*, samples: int, keep: Path | None) -> None:
         folder = (keep or Path(temporary)).resolve()
         write_run(folder, samples)
         started = time.perf_counter()
-        count = len(sources.read_run_folder(folder).samples)
+        count = sum(len(each.samples) for each in sources.read_run_folder(folder))
         read = time.perf_counter()
         command = [*MODULE, "segbench", "report", str(folder), "--out", str(folder / "report")]
         call(command, cwd=folder, variables=dict(os.environ))

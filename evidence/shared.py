@@ -379,7 +379,8 @@ def run_segbench(place: Workplace, *, seed: int, arms: Iterable[str] = ()) -> So
     paths = [str(ROOT), str(ROOT / "evidence/plugin"), os.environ.get("PYTHONPATH", "")]
     variables = {**place.variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     call([*command, *place.options], cwd=place.folder, variables=variables)
-    return sources.read_run_folder(folder)
+    (source,) = sources.read_run_folder(folder)
+    return source
 
 
 def compared(source: Source) -> list[Comparison]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from segbench.backends.registry import BackendSpec
 from segbench.report import costs
 from segbench.report.page import make_tables
 from segbench.report.pairs import pairs_of
@@ -34,12 +35,9 @@ NOISE = (1.00, 1.13, 0.95, 1.07, 0.90, 1.05)
 
 def sample(backend: str, phase: str, n_images: int, block: int = 0, **other: Any) -> Sample:
     """One sample; without seconds in `other` it has to have a status."""
-    reader, processor, scheduler = backend.split("/")
     return Sample(
+        **vars(BackendSpec.named(backend)),
         phase=phase,
-        reader=reader,
-        processor=processor,
-        scheduler=scheduler,
         n_images=n_images,
         block=block,
         **{"status": "ok", "calls": 1, **other},
@@ -121,7 +119,6 @@ def line(fixed: float, marginal: float) -> dict[int, float]:
 
 def profile(backend: str, **other: Any) -> Profile:
     """A profile of two images that took a second, with every part, unless told otherwise."""
-    reader, processor, scheduler = backend.split("/")
     described: dict[str, Any] = {
         "n_images": 2,
         "import_seconds": 0.5,
@@ -132,9 +129,7 @@ def profile(backend: str, **other: Any) -> Profile:
         "tasks": 48,
         "calls": dict.fromkeys(STAGES, 2),
     }
-    return Profile(
-        reader=reader, processor=processor, scheduler=scheduler, **{**described, **other}
-    )
+    return Profile(**vars(BackendSpec.named(backend)), **{**described, **other})
 
 
 def limits(**other: Any) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segbench.backends import readers, skimage
+from segbench.backends.interface import Backend
+from segbench.backends.schedulers import Scheduler
 from segbench.measure import protocol
 from segbench.measure.protocol import (
     Check,
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
     from segbench.measure.protocol import Reply, Request
     from segbench.measure.workers import Arm
+
+# A backend of which nothing is called.
+PLAIN = Backend(readers.SKIMAGE, skimage.PROCESSOR, Scheduler("serial", 1, lambda *_: []))
 
 # Objects in each image.
 OBJECTS = 7

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segbench.agreement import first_difference, first_different_image, matches, truth_agreement
+from segbench.agreement import (
+    first_difference,
+    first_different_image,
+    first_different_table,
+    matches,
+    truth_agreement,
+)
 from segbench.backends.skimage import measure
-from segbench.pipeline import Segmentation
+from segbench.pipeline import Segmentation, packed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +29,7 @@ STACKS = hnp.arrays(np.int32, st.just((3, 4, 5)), elements=st.integers(0, 6))
 def measured(labels: NDArray[Any]) -> Segmentation:
     """Put the table that belongs to label images with them."""
     labels = labels.astype(np.int32)
-    return Segmentation(labels, tuple(measure(image) for image in labels))
+    return packed(tuple(measure(image) for image in labels)).with_labels(labels)
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_permuted_ids_agree(labels: NDArray[np.int32], data: st.DataObject) -> N
         ids = data.draw(st.permutations(range(1, 40)))
         out[:] = np.array([0, *ids])[image]
     result = measured(renamed)
-    shuffled = Segmentation(result.labels, tuple(rows[::-1] for rows in result.objects))
+    shuffled = packed(tuple(rows[::-1] for rows in result.objects)).with_labels(result.labels)
     assert first_difference(result, reference) is None
     assert first_difference(reference, result) is None
     assert first_difference(shuffled, reference) is None
@@ -91,7 +97,7 @@ def test_change_of_labels_is_found(reference: Segmentation, image: int, change: 
     labels, what = CHANGES[change]
     stack = reference.labels.copy()
     stack[image] = labels
-    found = first_difference(Segmentation(stack, reference.objects), reference)
+    found = first_difference(packed(reference.objects).with_labels(stack), reference)
     assert found is not None
     assert found.startswith(f"image {image}: ")
     assert what in found
@@ -119,16 +125,28 @@ def test_wrong_table_is_found(
     """An area in the table that is not that of the object with its id is found."""
     objects = [rows.copy() for rows in reference.objects]
     objects[image][place] = row
-    found = first_difference(Segmentation(reference.labels, tuple(objects)), reference)
+    found = first_difference(packed(tuple(objects)).with_labels(reference.labels), reference)
     assert found == f"image {image}: {what}"
 
 
 def test_missing_image_is_found(reference: Segmentation) -> None:
     """Fewer images, in the labels or in the table, differ as a whole."""
-    fewer = Segmentation(reference.labels[:2], reference.objects[:2])
+    fewer = packed(reference.objects[:2]).with_labels(reference.labels[:2])
     assert first_difference(fewer, reference) == "labels of shape (2, 3, 5), not (3, 3, 5)"
-    fewer = Segmentation(reference.labels, reference.objects[:2])
+    fewer = packed(reference.objects[:2]).with_labels(reference.labels)
     assert first_difference(fewer, reference) == "objects of 2 images, not 3"
+    assert first_different_table(fewer, reference) == "objects of 2 images, not 3"
+
+
+def test_tables_differ_by_number_or_area(reference: Segmentation) -> None:
+    """Without label images a table must have as many cells in each image, of the same areas."""
+    first, *others = reference.objects
+    turned = packed((np.add(first[::-1], [7, 0]), *others))
+    assert first_different_table(turned, reference) is None
+    fewer = packed((first[1:], *others))
+    assert first_different_table(fewer, reference) == "image 0: 2 objects, not 3"
+    larger = packed((np.add(first, [0, 1]), *others))
+    assert first_different_table(larger, reference) == "image 0: objects of other areas"
 
 
 @pytest.mark.parametrize("image", [0, 2])

@@ -17,6 +17,7 @@ LEVELS = (
     ("__main__",),
     ("cli",),
     ("terminal",),
+    ("recommend",),
     ("segmenting", "report", "gate"),
     ("measure",),
     ("agreement", "estimate", "results", "stats"),

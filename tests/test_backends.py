@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,25 +14,30 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from segbench.agreement import first_difference, first_different_image
-from segbench.backends import phases
+from segbench.agreement import (
+    first_difference,
+    first_different_image,
+    first_different_table,
+)
+from segbench.backends import phases, registry, schedulers
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.images.origin import Origin
 from segbench.images.smear import smear_image
-from segbench.pipeline import PipelineParams
+from segbench.pipeline import PipelineParams, Segmentation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from segbench.images.datasets import Dataset
-    from segbench.pipeline import Segmentation
 
 SHAPE = (32, 40)
 
-READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
-WITH_DASK = ("dask-image", "dask-image-area", "dask-blocks")
+READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage", "dask-batched")
+WITH_DASK = ("dask-image", "dask-image-area", "dask-blocks", "dask-one-by-one")
 WITHOUT = ("skimage", "opencv") if importlib.util.find_spec("cv2") else ("skimage",)
 PARAMS = tuple(
     PipelineParams(diameter=8, block_size=21, **other)
@@ -74,8 +80,16 @@ def segmented(
     """What a backend finds in files or in pixels."""
     with phases.started(spec, workers=2) as backend:
         if isinstance(images, np.ndarray):
-            return phases.process_images(backend, images, params)
-        return phases.run_pipeline(backend, datasets.lay_out(images, count), params)
+            found = phases.segment_pixels(backend, images, params)
+            table = phases.process_images(backend, images, params)
+        else:
+            pattern = datasets.lay_out(images, count)
+            found = phases.segment_files(backend, pattern, params)
+            table = phases.run_pipeline(backend, pattern, params)
+    # The phases that are timed give the same table, and no labels.
+    assert not isinstance(table, Segmentation)
+    assert first_different_table(table, found) is None
+    return found
 
 
 @functools.cache
@@ -123,7 +137,7 @@ def test_readers_give_the_pixels(
         handle = phases.open_images(backend, pattern)
         if backend.reader.uses_dask:
             assert (handle.shape, handle.dtype) == (pixels.shape, pixels.dtype)
-            assert handle.chunks[0] == (1,) * count
+            assert backend.reader.batches or handle.chunks[0] == (1,) * count
         else:
             assert len(handle.files) == count
     if kind.endswith(".jpg"):  # which loses some
@@ -138,6 +152,7 @@ PAIRS = (
     ("dask-image", "dask-image"),
     ("dask-array-pims", "dask-blocks"),
     ("dask-array-skimage", "skimage"),
+    ("dask-batched", "dask-blocks"),
 )
 
 
@@ -248,14 +263,31 @@ def test_objects_end_with_their_image(processor: str) -> None:
         (1, 100, 2, 1),
         (8, 100, 2, 1),
         (9, 100, 2, 2),
-        (500, 147_456, 2, 63),
-        (500, 2**23, 2, 2),
+        (100, 147_456, 2, 13),
+        (500, 147_456, 2, 28),
+        (500, 2**21, 2, 2),
         (9, 2**30, 1, 1),
     ],
 )
 def test_images_per_chunk(count: int, image_bytes: int, workers: int, expected: int) -> None:
-    """Four chunks a worker, at most 16 MiB of pixels a chunk, at least one image."""
-    assert phases.images_per_chunk(count, image_bytes=image_bytes, workers=workers) == expected
+    """Four chunks a worker, at most 4 MiB of pixels a chunk, at least one image."""
+    with schedulers.start("threads", workers=workers) as scheduler:
+        assert phases.images_per_chunk(scheduler, count, image_bytes) == expected
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "thread-pool", "serial"])
+@pytest.mark.parametrize("batch", [0, 1, 2, 7])
+def test_plain_parts_under_any_scheduler(scheduler: str, batch: int) -> None:
+    """What does not use Dask runs under its schedulers, too, with any number of images a task."""
+    dataset = datasets.smear(5, shape=SHAPE)
+    spec = BackendSpec("skimage", "skimage", scheduler, batch if scheduler != "serial" else 0)
+    with phases.started(spec, workers=2) as backend:
+        found = phases.segment_files(backend, datasets.lay_out(dataset, 5), PARAMS[0])
+        tasks = phases.count_tasks(backend, datasets.lay_out(dataset, 5), PARAMS[0])
+    assert first_difference(found, reference(dataset, PARAMS[0], 5)) is None
+    # With one worker four batches are of two images, and three of those are all.
+    expected = math.ceil(5 / (batch or (2 if scheduler == "synchronous" else 1)))
+    assert tasks == (expected if scheduler in schedulers.WITH_DASK else 0)
 
 
 def test_tasks_are_counted() -> None:
@@ -271,3 +303,21 @@ def test_tasks_are_counted() -> None:
     assert 0 < batched < tasks("dask-array-skimage", "dask-image")
     assert tasks("skimage", "dask-blocks") > 0
     assert tasks("dask-image", "skimage") >= 12
+
+
+def test_names_of_files_open_nothing(tmp_path: Path) -> None:
+    """The plain readers list what matches a pattern, be it that none of it can be opened."""
+    files = [tmp_path / f"{index}.jpg" for index in range(3)]
+    for file in files:
+        file.write_bytes(b"no image")
+    for name in WITHOUT:
+        reader, _ = registry.load(BackendSpec(name, name, "serial"))
+        assert reader.files(f"{tmp_path}/*.jpg") == [str(file) for file in files]
+        assert reader.files(str(files[1])) == [str(files[1])]
+
+
+def test_a_batch_that_is_given_is_kept() -> None:
+    """However large its chunks become; what is chosen stays under a bound."""
+    with schedulers.start("threads", workers=2, batch=64) as scheduler:
+        assert phases.images_per_chunk(scheduler, 500, 2**23) == 64
+        assert phases.images_per_chunk(scheduler, 10, 2**23) == 10

@@ -237,7 +237,7 @@ def test_bad_image_is_named(folder: Path, name: str, content: bytes) -> None:
         (["nowhere"], "no such folder or file: nowhere"),
         (["images/*.tif"], "images/*.tif holds no image"),
         (["images", "--backend", "a/b/c"], "unknown reader 'a'"),
-        (["images", "--backend", "skimage/skimage/threads"], "neither part uses Dask"),
+        (["images", "--backend", "skimage/skimage/serial/4"], "it has no tasks; leave out"),
         (["images", "--backend", "skimage/dask-image/serial"], "builds a Dask graph"),
         (["images", "--workers", "none"], "'none' is not a valid integer"),
         (["images", "--min-area", "-1"], "minimal area -1"),

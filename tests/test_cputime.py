@@ -13,6 +13,7 @@ from segbench.measure import worker
 from segbench.measure.cputime import Clock
 from segbench.measure.protocol import Time
 from segbench.pipeline import PipelineParams
+from tests.scripted import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +114,7 @@ def test_a_child_that_came_and_went_counts() -> None:
 
 def test_several_calls_make_a_mean() -> None:
     """A sample of some calls tells the wall and the CPU time of one of them, without the call before."""
-    served = worker.Server(None, PipelineParams(), 0.0)  # type: ignore[arg-type]  # no backend is called
+    served = worker.Server(PLAIN, PipelineParams(), 0.0)
     calls = []
 
     def call() -> None:

@@ -13,7 +13,6 @@ from segbench import stats
 from segbench.cli import main
 from segbench.measure import engine, stopping, worker, workers
 from segbench.measure.settings import (
-    BACKENDS,
     MEMORY_SHARE,
     QUICK_BACKENDS,
     QUICK_SIZES,
@@ -63,9 +62,6 @@ def test_the_readmes_figure_is_that_of_a_report() -> None:
 def test_the_readme_names_what_is_quick() -> None:
     """The sizes and the number of backends that the README gives for `make bench` are --quick's."""
     assert len(QUICK_BACKENDS) == 5
-    assert {backend.reader for backend in QUICK_BACKENDS} == {
-        backend.reader for backend in BACKENDS
-    }
     *first, last = QUICK_SIZES
     sizes = f"the sizes {', '.join(map(str, first))} and {last} with five backends"
     assert sizes in " ".join(README.split())
@@ -92,7 +88,8 @@ def test_the_commands_of_the_readme_are_accepted(command: str) -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     """Every relative link of a document is a file of the repository."""
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-        assert (document.parent / target).exists(), target
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from segbench.measure.protocol import (
 from segbench.measure.settings import PHASES, RunSettings
 from segbench.measure.stopping import ARM_SECONDS, MOST_PAIRS
 from segbench.results.records import PROFILES_NAME, RUN_NAME, Case, read, read_profiles
+from segbench.results.sources import read_run_folder
 from segbench.stats import MIN_ROUNDS
 from tests.scripted import OBJECTS, Script, Watcher
 
@@ -61,7 +62,7 @@ def measure(
     """Run the baseline and a thread pool on 1 and 3 images in 2 rounds; the samples written."""
     usual = {"sizes": (1, 3), "rounds": 2, "workers": 2, "backends": (THREADS,)}
     engine.run(
-        images,
+        [images],
         RunSettings(**{**usual, **settings}),
         out=out,
         watcher=watcher or Watcher(),
@@ -684,3 +685,47 @@ def test_arms_on_one_cpu_share_it_in_a_block(images: Dataset, tmp_path: Path) ->
         assert cpus_of(backend, "open") == expected
     assert {*cpus_of(THREADS, "process")} == {None}
     assert cpus_of(THREADS, "open") == expected
+
+
+# Several shapes, and batches
+
+
+def test_each_shape_has_its_samples(tmp_path: Path) -> None:
+    """One file holds the samples and profiles of all shapes, and the header the images of each."""
+    sets = [datasets.smear(3, shape=(48, 64)), datasets.smear(1, shape=(64, 80))]
+    asked = RunSettings(sizes=(1, 3), rounds=2, workers=2, backends=(THREADS,))
+    told: dict[str, Any] = {"out": tmp_path, "command": "", "machine": {}}
+    watcher = Watcher()
+    engine.run(sets, asked, **told, watcher=watcher, launch=Script().launch)
+    run = read(tmp_path / RUN_NAME)
+    sizes = {(sample.shape, sample.n_images) for sample in run.samples}
+    assert sizes == {("48x64", 1), ("48x64", 3), ("64x80", 1)}
+    assert {name: one["images"] for name, one in run.header.shapes.items()} == {
+        "48x64": 3,
+        "64x80": 1,
+    }
+    assert run.header.dataset == run.header.shapes["48x64"]
+    assert "--shape 48x64,64x80" in run.header.settings["again"]
+    assert {one.shape for one in read_profiles(tmp_path)} == {"48x64", "64x80"}
+    assert watcher.done == watcher.planned
+    # Two sources, each with its own images.
+    first, second = read_run_folder(tmp_path)
+    assert (first.dataset["shape"][:2], second.dataset["shape"][:2]) == ([48, 64], [64, 80])
+    assert {*second.samples["n_images"]} == {1}
+    # Nothing is measured twice where it goes on.
+    before = len(run.samples)
+    script = Script()
+    engine.run(sets, asked, **told, watcher=Watcher(), earlier=run, launch=script.launch)
+    assert len(read(tmp_path / RUN_NAME).samples) == before
+    assert not script.timed()
+
+
+def test_batches_are_backends(images: Dataset, tmp_path: Path) -> None:
+    """Each number of images a task is measured by itself, beside a baseline that has no tasks."""
+    samples = measure(images, tmp_path, Script(), phases=("pipeline",), batch=(1, 2))
+    assert {str(sample.backend) for sample in samples} == {
+        str(BASELINE),
+        f"{THREADS}/1",
+        f"{THREADS}/2",
+    }
+    assert {sample.batch for sample in samples} == {0, 1, 2}

@@ -18,6 +18,7 @@ from segbench.pipeline import (
     PipelineParams,
     Segmentation,
     label_objects,
+    packed,
     segmentation,
 )
 
@@ -142,10 +143,8 @@ def test_objects_are_4_connected_and_their_areas_counted() -> None:
 def test_table() -> None:
     """A table has one row an object: image from 0, label, area, all integers; perhaps no row."""
     none = np.empty((0, 2), np.int64)
-    found = Segmentation(
-        np.zeros((3, 2, 2), np.int32), (np.array([[1, 5], [2, 7]]), none, np.array([[9, 3]]))
-    )
-    empty = Segmentation(np.zeros((1, 2, 2), np.int32), (none,))
+    found = packed((np.array([[1, 5], [2, 7]]), none, np.array([[9, 3]])))
+    empty = packed((none,))
     for segmented, rows in ((found, [[0, 1, 5], [0, 2, 7], [2, 9, 3]]), (empty, [])):
         table = segmented.table()
         assert list(table.columns) == ["image", "label", "area"]

@@ -14,10 +14,11 @@ from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segbench.agreement import first_difference
+from segbench.agreement import first_different_table
 from segbench.backends import phases, registry, schedulers, skimage
 from segbench.backends.interface import Backend
 from segbench.backends.registry import parse_spec
+from segbench.backends.schedulers import Cluster
 from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.measure import profile as profiles
@@ -70,6 +71,7 @@ def profile(spec: str, count: int = COUNT) -> protocol.Profiled:
         workers=2,
         image=pattern(1),
         params=dataclasses.asdict(PARAMS),
+        cluster=Cluster(),
         pattern=pattern(count),
         n_images=count,
         started=time.perf_counter() - AGE,
@@ -136,7 +138,7 @@ def test_notes_change_no_result(spec: str, monkeypatch: pytest.MonkeyPatch) -> N
     # The first is of one image.
     plain, *noted = found[1:]
     assert len(noted) == profiles.CALLS
-    assert [first_difference(each, plain) for each in noted] == [None] * profiles.CALLS
+    assert [first_different_table(each, plain) for each in noted] == [None] * profiles.CALLS
 
 
 @pytest.mark.parametrize("name", ["synchronous", "threads"])

@@ -39,7 +39,7 @@ def reference(photographs: datasets.Dataset) -> tuple[NDArray[np.uint8], Segment
     image, pattern = datasets.lay_out(photographs, 1), datasets.lay_out(photographs, count)
     with phases.started(BASELINE, workers=1, image=image, params=PARAMS) as backend:
         pixels = phases.read_images(backend, pattern)
-        return pixels, phases.process_images(backend, pixels, PARAMS)
+        return pixels, phases.segment_pixels(backend, pixels, PARAMS)
 
 
 @pytest.mark.parametrize("spec", [*BACKENDS, BackendSpec("skimage", "opencv", "serial")], ids=str)
@@ -54,7 +54,7 @@ def test_backends_find_the_same_cells(
     pattern = datasets.lay_out(photographs, len(photographs.files))
     with phases.started(spec, workers=2, image=image, params=PARAMS) as backend:
         assert first_different_image(phases.read_images(backend, pattern), pixels) is None
-        assert first_difference(phases.run_pipeline(backend, pattern, PARAMS), cells) is None
+        assert first_difference(phases.segment_files(backend, pattern, PARAMS), cells) is None
 
 
 def test_cells_are_found(

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,16 @@ from tests.made_up import DASK, SERIAL, make_source, sample
 from tests.scripted import Script, Watcher
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "backends.md"
-READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage")
-PROCESSORS = ("skimage", "dask-image", "dask-image-area", "dask-blocks", "opencv")
+READERS = (
+    *("skimage", "dask-image", "dask-array-pims", "dask-array-skimage"),
+    *("dask-batched", "opencv"),
+)
+PROCESSORS = (
+    *("skimage", "dask-image", "dask-image-area", "dask-blocks"),
+    *("dask-one-by-one", "opencv", "dask-opencv"),
+)
+OPTIONAL = ("opencv", "dask-opencv", "distributed", "joblib")
+NAMED: dict[str, Any] = {"reader": "skimage", "processor": "skimage", "scheduler": "serial"}
 NAMES = {"reader": READERS, "processor": PROCESSORS, "scheduler": tuple(schedulers.SCHEDULERS)}
 
 
@@ -47,12 +56,15 @@ def listed(name: str, kind: str = "processor") -> registry.Part:
     ("text", "message"),
     [
         ("skimage", "backend 'skimage': write reader/processor/scheduler, such as"),
-        ("a/b/c/d", "backend 'a/b/c/d': write reader/processor/scheduler"),
+        ("a/b/c/1/e", "backend 'a/b/c/1/e': write reader/processor/scheduler"),
         ("", "backend '': write reader/processor/scheduler"),
         ("skimag/skimage/serial", "unknown reader 'skimag' (did you mean skimage?): choose from"),
         ("skimage/xyz/serial", "unknown processor 'xyz': choose from dask-blocks, dask-image, "),
         ("skimage/skimage/thread", "unknown scheduler 'thread' (did you mean threads?): choose "),
         ("skimage//serial", "unknown processor '': choose from"),
+        ("skimage/skimage/threads/none", "backend 'skimage/skimage/threads/none': 'none' images a"),
+        ("skimage/skimage/threads/0", "backend 'skimage/skimage/threads/0': '0' images a task; "),
+        ("skimage/skimage/threads/1/1", "backend 'skimage/skimage/threads/1/1': write reader/"),
     ],
 )
 def test_unknown_names_list_the_alternatives(text: str, message: str) -> None:
@@ -66,7 +78,7 @@ def test_unknown_names_list_the_alternatives(text: str, message: str) -> None:
 @pytest.mark.parametrize("kind", NAMES)
 def test_alternatives_are_all_there(kind: str) -> None:
     """The alternatives are all readers, all processors or all schedulers, each listed once."""
-    spec = dataclasses.replace(BASELINE, **{kind: "?"})
+    spec = BackendSpec(**{**NAMED, kind: "?"})
     with pytest.raises(InputError) as caught:
         registry.parse_spec(str(spec))
     assert {*NAMES[kind]} <= {*str(caught.value).split("choose from ")[1].split(", ")}
@@ -81,8 +93,6 @@ def test_alternatives_are_all_there(kind: str) -> None:
         ("dask-image/skimage/serial", "the reader dask-image builds a Dask graph, which serial"),
         ("skimage/dask-blocks/thread-pool", "the processor dask-blocks builds a Dask graph"),
         ("dask-image/dask-image/process-pool", "the reader dask-image builds a Dask graph"),
-        ("skimage/skimage/threads", "neither part uses Dask, so its scheduler threads would"),
-        ("skimage/skimage/synchronous", "neither part uses Dask"),
     ],
 )
 def test_impossible_combinations_are_refused(spec: str, reason: str) -> None:
@@ -90,8 +100,36 @@ def test_impossible_combinations_are_refused(spec: str, reason: str) -> None:
     with pytest.raises(InputError) as caught:
         registry.load(registry.parse_spec(spec))
     assert str(caught.value).startswith(f"backend {spec}: {reason}")
-    fitting = schedulers.WITHOUT_DASK if "neither" in reason else schedulers.WITH_DASK
-    assert str(caught.value).endswith(f"use one of {', '.join(fitting)}")
+    assert str(caught.value).endswith(f"use one of {', '.join(schedulers.WITH_DASK)}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "takes"),
+    [
+        ("skimage/skimage/serial", False),
+        ("skimage/skimage/thread-pool", True),
+        ("skimage/skimage/synchronous", True),
+        ("dask-image/skimage/threads", True),
+        ("skimage/dask-blocks/threads", True),
+        ("dask-batched/dask-one-by-one/threads", False),
+        ("dask-array-skimage/dask-one-by-one/threads", False),
+        ("dask-image/dask-image/threads", False),
+    ],
+)
+def test_which_take_a_batch(spec: str, takes: bool) -> None:
+    """Images a task can be given where a task may have several; elsewhere they are refused."""
+    assert registry.takes_batches(registry.parse_spec(spec)) == takes
+    batched = registry.parse_spec(f"{spec}/7")
+    assert (str(batched), batched.batch) == (f"{spec}/7", 7)
+    assert BackendSpec.named(str(batched)) == batched
+    if takes:
+        registry.load(batched)
+        assert registry.describe(batched).words.endswith(", 7 images a task")
+    else:
+        with pytest.raises(
+            InputError, match=f"backend {spec}/7: .*; leave out the number of images"
+        ):
+            registry.load(batched)
 
 
 def test_scheduler_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +163,7 @@ def found_as_reference(spec: str) -> bool:
     found = []
     for each in (registry.parse_spec(spec), BASELINE):
         with phases.started(each, workers=1) as backend:
-            found.append(phases.run_pipeline(backend, pattern, params))
+            found.append(phases.segment_files(backend, pattern, params))
     assert found[0].count > 0
     return first_difference(*found) is None
 
@@ -206,13 +244,13 @@ def test_broken_plugins_do_not_stop_the_others(name: str, kind: str, reason: str
     missing = listed(name, kind).missing
     assert missing.startswith(f"{kind} {name}")
     assert reason in missing
-    spec = dataclasses.replace(BASELINE, **{kind: name})
+    spec = BackendSpec(**{**NAMED, kind: name})
     with pytest.raises(UnavailableError) as caught:
         registry.load(spec)
     assert str(caught.value) == missing
     assert registry.describe(spec).words == str(spec)
     own = [part for part in registry.parts() if part.source == "segbench"]
-    assert not [part for part in own if part.missing and part.name not in ("opencv", "distributed")]
+    assert not [part for part in own if part.missing and part.name not in (*OPTIONAL,)]
 
 
 # What they say of themselves
@@ -228,7 +266,7 @@ def test_every_backend_has_words_of_its_own() -> None:
         described = registry.describe(spec)
         words.add(described.words)
         assert described.words != str(spec)
-        assert described.work == ("OpenCV" if spec.processor == "opencv" else "scikit-image")
+        assert described.work == ("OpenCV" if "opencv" in spec.processor else "scikit-image")
         assert {*SHARED} <= {*described.libraries} <= known
     assert len(words) == len({*specs})
 
@@ -295,7 +333,7 @@ def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("spec", ["no/such/backend", "skimage/skimage/nowhere"])
 def test_unknown_backends_are_described_by_their_name(spec: str) -> None:
     """Of a backend that is not known here there is its name, and its processor's for the work."""
-    found = registry.describe(BackendSpec(*spec.split("/")))
+    found = registry.describe(BackendSpec.named(spec))
     assert (found.words, found.libraries, found.work) == (spec, (), spec.split("/")[1])
 
 
@@ -308,7 +346,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
     script = Script(seconds=lambda arm, _: 0.005 if arm.backend == spec else 0.01)
     settings = RunSettings(sizes=(1,), phases=("pipeline",), backends=(spec,), rounds=6)
     engine.run(
-        datasets.smear(1, shape=(32, 40)),
+        [datasets.smear(1, shape=(32, 40))],
         settings,
         out=tmp_path / "run",
         watcher=Watcher(),
@@ -316,7 +354,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
         machine={},
         launch=script.launch,
     )
-    source = read_run_folder(tmp_path / "run")
+    (source,) = read_run_folder(tmp_path / "run")
     assert {*source.samples["backend"]} == {str(spec), str(BASELINE)}
     assert source.versions.items() >= {plugin: "1.0", **machine.versions()}.items()
     assert "jinja2" in source.versions
@@ -332,7 +370,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
 def test_sources_without_descriptions_know_them_from_here() -> None:
     """What a run of an earlier version, ASV or pytest-benchmark does not say is looked up here."""
     source = make_source([sample(SERIAL, "read", 1, seconds=1.0)])
-    assert source.backends[DASK] == registry.describe(BackendSpec(*DASK.split("/")))
+    assert source.backends[DASK] == registry.describe(BackendSpec.named(DASK))
 
 
 def test_names_are_known_without_arrays() -> None:

@@ -253,7 +253,7 @@ def test_files_of_a_report(one: Path) -> None:
     }
     tables = tables_of(all_kinds())
     written = {path.stem for path in (one / "tables").iterdir()}
-    assert written == {*tables, "samples", "summary"}
+    assert written == {*tables, "best-pipeline", "samples", "summary"}
     assert {"read-times", "pipeline-ratios", "environment", "cases"} <= tables.keys()
     assert (one / "figures" / "read.png").read_bytes().startswith(b"\x89PNG")
     with (one / "tables" / "summary.csv").open(encoding="utf-8", newline="") as file:

@@ -52,6 +52,7 @@ settings = st.builds(
     time_limit=limits,
     memory_limit=limits,
     workers=st.integers(1, 64),
+    batch=st.sets(st.integers(1, 20)).map(lambda found: tuple(sorted(found))),
     native_threads=st.booleans(),
     seed=st.integers(0, 2**31),
     precision=st.floats(0.001, 1),
@@ -88,7 +89,7 @@ def test_the_command_measures_the_same(given_settings: RunSettings) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segbench.measure.engine.start", start)
         CliRunner().invoke(cli.main, words[1:])
-    assert told == [origin, given_settings]
+    assert told == [(origin,), given_settings]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from segbench.backends.registry import BASELINE, parse_spec
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS, PHASES, SIZES
 from segbench.measure.workers import NATIVE_POOLS, worker_environment
-from segbench.pipeline import PipelineParams, Segmentation
+from segbench.pipeline import PipelineParams, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,9 +170,9 @@ def test_nothing_leaks_from_one_image_into_the_next(processor: str) -> None:
     """An image's cells are the same alone and between two others, even where cells overlie."""
     images = (np.random.default_rng(1).random((3, *SMALL)) > 0.5).astype(np.uint8) * 200
     with running(f"skimage/{processor}/synchronous") as backend:
-        together = phases.process_images(backend, images, PARAMS)
-        alone = phases.process_images(backend, images[1:2], PARAMS)
-    own = Segmentation(together.labels[1:2], together.objects[1:2])
+        together = phases.segment_pixels(backend, images, PARAMS)
+        alone = phases.segment_pixels(backend, images[1:2], PARAMS)
+    own = packed(together.objects[1:2]).with_labels(together.labels[1:2])
     assert first_difference(own, alone) is None
     # dask-image numbers its objects through the stack: other ids, the same cells.
     assert np.array_equal(own.labels, alone.labels) == (processor == "dask-blocks")

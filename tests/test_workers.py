@@ -21,7 +21,7 @@ from segbench.measure.workers import Arm, Conversation, WorkerProcess, end_of_st
 from segbench.pipeline import PipelineParams
 from segbench.results.records import RUN_NAME, Case, read, read_profiles
 from tests import plugins
-from tests.scripted import Watcher
+from tests.scripted import PLAIN, Watcher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,7 +223,7 @@ def test_a_whole_run(images: Dataset, tmp_path: Path, monkeypatch: pytest.Monkey
         BackendSpec("dask-image", "dask-blocks", "threads"),
     )
     settings = RunSettings(sizes=(1, 3), rounds=2, workers=2, backends=backends)
-    engine.run(images, settings, out=tmp_path, watcher=Watcher(), command="a test", machine={})
+    engine.run([images], settings, out=tmp_path, watcher=Watcher(), command="a test", machine={})
     found = read(tmp_path / RUN_NAME)
     assert {s.status for s in found.samples} == {"ok"}
     assert len({(s.case, s.round) for s in found.samples}) == len(PHASES) * 4 * 2 * 2
@@ -275,7 +275,7 @@ def test_cold_files_are_cold(images: Dataset, tmp_path: Path) -> None:
     settings = RunSettings(
         sizes=(3,), phases=("read",), backends=(), cache="cold", rounds=2, workers=1
     )
-    engine.run(images, settings, out=tmp_path, watcher=Watcher(), command="", machine={})
+    engine.run([images], settings, out=tmp_path, watcher=Watcher(), command="", machine={})
     samples = read(tmp_path / RUN_NAME).samples
     assert {s.calls for s in samples} == {1}
     # Somebody else may look at a file at any moment.
@@ -357,7 +357,7 @@ def test_a_cpu_is_for_one_sample() -> None:
     """A sample runs on the CPU that it was given; what comes after may run on all again."""
     before = os.sched_getaffinity(0)
     seen = []
-    served = worker.Server(None, PipelineParams(), 0.0)  # type: ignore[arg-type]  # no backend is called
+    served = worker.Server(PLAIN, PipelineParams(), 0.0)
     served.ready["open"] = lambda: seen.append(os.sched_getaffinity(0))
     served.paces["open"] = 0.0, 1
     for cpu in (min(before), None, max(before)):

@@ -59,7 +59,7 @@ def test_the_cost_of_the_method_is_that_of_its_run() -> None:
     """What docs/method.md says a run costs is added up from results/reference/smear."""
     (told,) = read_records(kept("cost")).costs
     assert cost.cost_table(told) in METHOD.read_text()
-    source = read_run_folder(ROOT / "results" / "reference" / "smear")
+    (source,) = read_run_folder(ROOT / "results" / "reference" / "smear")
     # How fast a process answers is measured, not added up.
     assert dataclasses.replace(cost.cost_of(source.samples), answer=told.answer) == told
 

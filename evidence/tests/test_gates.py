@@ -34,7 +34,7 @@ from evidence import drawn, gates, pairs, plants, shared
 from evidence.shared import Case, Estimate, ToolError, Trial
 from evidence.tests.helpers import cells, run
 from segbench import cli
-from segbench.backends import dask_blocks, phases, readers, schedulers
+from segbench.backends import dask_blocks, phases, readers, schedulers, stacks
 from segbench.backends import skimage as baseline
 from segbench.backends.interface import Backend
 from segbench.backends.registry import BackendSpec
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     Planted = Callable[[str], ModuleType]
 
 SERIAL = "skimage/skimage/serial"
+DELAYED = "skimage/skimage/threads"
 BLOCKS = "dask-array-skimage/dask-blocks/threads"
 MANY = 1 + 4 * available_cpus()
 
@@ -141,15 +142,17 @@ def test_an_extra_copy_changes_no_result(
     assert copied == [pixels.shape]
 
 
-def test_one_chunk_an_image(planted: Planted) -> None:
+def test_one_chunk_an_image(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that works on several images at once gets one in each chunk."""
     chunks = []
+    map_to_cells = stacks.map_to_cells
 
-    def grayscale(images: da.Array) -> da.Array:
+    def noted(images: da.Array, function: Any) -> da.Array:
         chunks.append(images.chunks[0])
-        return dask_blocks.grayscale(images)
+        return map_to_cells(images, function)
 
-    processor = dataclasses.replace(dask_blocks.PROCESSOR, grayscale=grayscale)
+    monkeypatch.setattr(stacks, "map_to_cells", noted)
+    processor = dask_blocks.PROCESSOR
     pixels = np.zeros((8, 20, 24), np.uint8)
     with schedulers.start("synchronous", workers=1) as scheduler:
         backend = Backend(readers.SKIMAGE, processor, scheduler)
@@ -252,8 +255,8 @@ def test_a_lost_drop_axis_reaches_the_backends(tmp_path: Path) -> None:
     gates.plant(gates.KINDS["a lost drop_axis"], tmp_path)
     code = (
         "import dask.array as da\n"
-        "from segbench.backends import dask_blocks, dask_image\n"
-        "for module in (dask_blocks, dask_image):\n"
+        "from segbench.backends import dask_image, dask_image_area\n"
+        "for module in (dask_image, dask_image_area):\n"
         "    print(module.PROCESSOR.grayscale(da.zeros((2, 4, 5, 3), chunks=(1, 4, 5, 3))).ndim)"
     )
     variables = {**os.environ, "PYTHONPATH": str(package.parent)}
@@ -270,17 +273,24 @@ COMPUTES = ("process", "pipeline")
     [
         ("an extra copy of the stack", ("read",), [str(spec) for spec in QUICK_BACKENDS]),
         ("one chunk an image", COMPUTES, [BLOCKS]),
-        ("a lost drop_axis", COMPUTES, [BLOCKS, "dask-image/dask-image/threads"]),
+        ("a lost drop_axis", COMPUTES, ["dask-image/dask-image/threads"]),
         ("a lost drop_axis", ("open", "read"), ["dask-image/dask-image/threads"]),
-        ("a synchronous scheduler", (*COMPUTES, "read"), [BLOCKS, "dask-image/dask-image/threads"]),
-        ("a label step in Python", COMPUTES, [SERIAL, "skimage/skimage/thread-pool", BLOCKS]),
+        (
+            "a synchronous scheduler",
+            (*COMPUTES, "read"),
+            [DELAYED, BLOCKS, "dask-image/dask-image/threads"],
+        ),
+        (
+            "a label step in Python",
+            COMPUTES,
+            [SERIAL, "skimage/skimage/thread-pool", DELAYED, BLOCKS],
+        ),
     ],
 )
 def test_the_cases_that_run_through_what_is_planted(
     kind: str, phases: tuple[str, ...], backends: list[str]
 ) -> None:
     """Of the default backends these, with more images than there are chunks to fill."""
-    backends = [*backends, *(each.replace("array-skimage", "array-pims") for each in backends)]
     expected = set(itertools.product(phases, backends))
     own = phases if kind == "a lost drop_axis" else PHASES
     assert expected == {

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from segbench.pipeline import Segmentation
+    from segbench.pipeline import Measured, Segmentation
 
 
 def first_difference(result: Segmentation, reference: Segmentation) -> str | None:
@@ -39,6 +39,21 @@ def first_difference(result: Segmentation, reference: Segmentation) -> str | Non
     for number, image in enumerate(images):
         if what := _difference_of_image(*image):
             return f"image {number}: {what}"
+    return None
+
+
+def first_different_table(result: Measured, reference: Measured) -> str | None:
+    """Compare tables of cells: each image must have as many cells as the reference, of the same areas.
+
+    What differs is said as by `first_difference`.
+    """
+    if len(result.objects) != len(reference.objects):
+        return f"objects of {len(result.objects)} images, not {len(reference.objects)}"
+    for number, (own, right) in enumerate(zip(result.objects, reference.objects, strict=True)):
+        if len(own) != len(right):
+            return f"image {number}: {len(own)} objects, not {len(right)}"
+        if (np.sort(own[:, 1]) != np.sort(right[:, 1])).any():
+            return f"image {number}: objects of other areas"
     return None
 
 

@@ -22,7 +22,7 @@ import click
 
 from segbench import __version__, terminal
 from segbench.errors import INTERRUPTED, InputError
-from segbench.images.origin import CELLS, DEFAULT_SHAPE, MADE, Origin, parse_shape
+from segbench.images.origin import CELLS, DEFAULT_SHAPE, MADE, Origin
 from segbench.measure.settings import (
     BACKENDS,
     GATE,
@@ -32,11 +32,12 @@ from segbench.measure.settings import (
     Settings,
     available_cpus,
     available_gib,
+    parse_shapes,
 )
 from segbench.pipeline import TO_FIND_CELLS, PipelineParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 S = TypeVar("S", bound=Settings)
 
@@ -132,14 +133,18 @@ def _together(*options: Callable[..., Any]) -> Callable[..., Any]:
     return add
 
 
-def _options_of(kind: type[Any], defaults: Mapping[str, Any]) -> Iterator[Callable[..., Any]]:
+def _options_of(
+    kind: type[Any], defaults: Mapping[str, Any], *, without: Collection[str] = ()
+) -> Iterator[Callable[..., Any]]:
     """An option for each field of settings; all are None where they are not given.
 
-    `defaults` are those of a command that has others than the fields.
+    `defaults` are those of a command that has others than the fields, `without` what it does not have.
     """
     hints: dict[str, Any] = get_type_hints(kind)
     for each in dataclasses.fields(kind):
         told, value = each.metadata, hints[each.name]
+        if each.name in without:
+            continue
         if value is PipelineParams:
             yield from _options_of(PipelineParams, defaults)
             continue
@@ -155,7 +160,7 @@ def _options_of(kind: type[Any], defaults: Mapping[str, Any]) -> Iterator[Callab
             value = click.IntRange(told["least"])
         told_default = "yes" if off else told.get("shown", shown)
         yield click.option(
-            *(name + off, *told.get("formerly", ()), each.name),
+            *(name + off, *told.get("also", ()), each.name),
             type=None if flag else told.get("read", value),
             is_flag=flag,
             default=None,
@@ -172,13 +177,17 @@ def _given(kind: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(
     kind: type[S], defaults: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[Origin, S]:
-    """Images and settings from the options that were given, and the defaults of a command."""
+) -> tuple[tuple[Origin, ...], S]:
+    """Images, of each shape, and settings from the options that were given, and a command's defaults."""
     given = {**defaults, **_given(kind, options)}
     settings = kind(**given)
     origin = _origin(options, settings)
-    params = _params_for(origin, _given_params(options), limit=settings.sizes[-1])
-    return origin, dataclasses.replace(settings, params=params)
+    shapes = options["shapes"] or (origin.shape,)
+    origins = tuple(dataclasses.replace(origin, shape=shape) for shape in shapes)
+    # One set of parameters for all: that of the smallest, which the widest block has to fit.
+    smallest = min(origins, key=lambda each: min(each.shape))
+    params = _params_for(smallest, _given_params(options), limit=settings.sizes[-1])
+    return origins, dataclasses.replace(settings, params=params)
 
 
 def _given_params(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,9 +224,9 @@ _images_options = _together(
         help=f"Images to make where you give none.  [default: {MADE[0]}]",
     ),
     click.option(
-        "--shape",
-        type=parse_shape,
-        metavar="HxW",
+        *("--shape", "--shapes", "shapes"),
+        type=parse_shapes,
+        metavar="HxW,...",
         help="Of the images to make.  [default: 192x256]",
     ),
 )
@@ -227,18 +236,18 @@ def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
     images, more, channel, truth = (
         options[name] for name in ("images", "more_images", "channel", "truth")
     )
-    made, shape = options["dataset"], options["shape"]
+    made = options["dataset"]
     if images is None and (more or channel or truth):
         what = more[0] if more else "--channel" if channel else "--truth"
         raise InputError(f"{what}: to measure your own images, put --images before them")
-    if images is not None and (made or shape):
+    if images is not None and (made or options["shapes"]):
         raise InputError("--dataset and --shape are for images to make, --images for yours")
     return Origin(
         images=tuple(os.path.abspath(path) for path in (images, *more)) if images else (),  # noqa: PTH100  (a pattern, too)
         channel=channel,
         truth=str(truth.absolute()) if truth else None,
         made=made or MADE[0],
-        shape=shape or DEFAULT_SHAPE,
+        shape=DEFAULT_SHAPE,
         seed=settings.seed,
     )
 
@@ -278,7 +287,7 @@ def run(*, resume: Path | None, **options: Any) -> int:
     folder: Path = resume or options["out"] or _new_folder()
     samples = folder / records.RUN_NAME
     if resume is None:
-        origin, settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
+        origins, settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
         records.refuse_existing(samples)
     elif others := [name for name, value in options.items() if value not in (None, ())]:
         raise InputError(
@@ -289,7 +298,7 @@ def run(*, resume: Path | None, **options: Any) -> int:
     with terminal.progress() as watcher:
         try:
             if resume is None:
-                engine.start(origin, settings, out=folder, watcher=watcher, command=_typed())
+                engine.start(origins, settings, out=folder, watcher=watcher, command=_typed())
             else:
                 engine.resume(folder, watcher=watcher)
         except KeyboardInterrupt:
@@ -308,11 +317,13 @@ def run(*, resume: Path | None, **options: Any) -> int:
     from segbench.report import page
     from segbench.results.sources import read_run_folder
 
-    source = read_run_folder(folder)
-    (section,) = page.make_sections([source])
-    index = page.write([section], folder / "report")
-    sentences = (*section.answer.sentences, *section.warnings)
-    terminal.tell(section.tables_for_terminal(), sentences)
+    sections = page.make_sections(read_run_folder(folder))
+    index = page.write(sections, folder / "report")
+    for overview in page.make_overviews(sections):
+        terminal.tell(overview.tables[:1], overview.sentences)
+    for section in sections:
+        sentences = (*section.answer.sentences, *section.warnings)
+        terminal.tell(section.tables_for_terminal(), sentences)
     if interrupted:
         terminal.warn(
             "interrupted: the report shows what was measured until then; go on with "
@@ -326,7 +337,7 @@ def run(*, resume: Path | None, **options: Any) -> int:
             f"{params.foreground} --contrast {params.contrast:g} (estimated where they are not "
             "given; set what is wrong)"
         )
-    statuses = set(source.samples["status"])
+    statuses = {status for section in sections for status in section.source.samples["status"]}
     failed = "wrong-result" in statuses or "ok" not in statuses
     return INTERRUPTED if interrupted else int(failed)
 
@@ -396,7 +407,9 @@ def gate(
         )
     at_once = len(calibration.SIDES) if calibrate else 2
     defaults = {**GATE, "memory_limit": available_gib() / at_once}
-    origin, settings = _settings(GateSettings, defaults, options)
+    (origin, *others), settings = _settings(GateSettings, defaults, options)
+    if others:
+        raise InputError("--shape: a gate compares images of one shape; give one")
     # It takes a while to import, which bad usage is not to wait for.
     from segbench.report import gate_page
 
@@ -520,6 +533,57 @@ def segment(
         terminal.warn(sentence)
     click.echo(outputs.closing(out, counts, len(found.left_out)))
     return int(bool(counts.left_out))
+
+
+@main.command()
+@click.argument("images", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--total", type=click.IntRange(1), help="Images there will be.  [default: those that are there]"
+)
+@click.option("--channel", type=click.IntRange(1), help=CHANNEL)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
+)
+@file_option("--script", help="Write a script that does it without segbench.")
+@_together(*_options_of(PipelineParams, {}, without=TO_FIND_CELLS))
+def recommend(
+    *,
+    images: tuple[str, ...],
+    total: int | None,
+    channel: int | None,
+    workers: int | None,
+    script: Path | None,
+    **options: Any,
+) -> None:
+    """Say which backend to use for your images, and what it will take.
+
+    The likely ones are measured for about a minute on a sample of the images: those of the shape that
+    most have. Prints the script that does the same without segbench.
+    """
+    from segbench import files
+    from segbench.images import datasets
+    from segbench.recommend import measuring, telling
+
+    origin = Origin(images=tuple(map(os.path.abspath, images)), channel=channel)
+    given = _given_params(options)
+    with terminal.progress() as watcher:
+        watcher.step("preparing the images", steps=0)
+        dataset = datasets.from_images(origin, limit=total)
+        params = _params_for(origin, given, limit=len(dataset.files))
+        found = measuring.recommend(
+            dataset,
+            params,
+            total=total or len(dataset.files),
+            workers=workers or available_cpus(),
+            watcher=watcher,
+        )
+    terminal.tell([telling.table(found)], telling.sentences(found))
+    code = telling.script_of(found, params, name=script.name if script else "segment.py")
+    if script:
+        files.write_text(script, code)
+        click.echo(f"Script: {script}")
+    else:
+        click.echo(f"\n{code}", nl=False)
 
 
 @main.command()

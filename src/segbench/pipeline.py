@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     import pandas as pd
@@ -223,6 +223,11 @@ class Operations:
     measure: Callable[[Any], Any]
 
 
+def measure_objects(images: Any, operations: Operations, params: PipelineParams) -> Any:
+    """The objects alone, as `label_objects` gives them."""
+    return label_objects(images, operations, params)[1]
+
+
 def label_objects(images: Any, operations: Operations, params: PipelineParams) -> tuple[Any, Any]:
     """Run the steps after reading, in their order.
 
@@ -259,37 +264,88 @@ def label_objects(images: Any, operations: Operations, params: PipelineParams) -
 
 
 @dataclass(frozen=True)
-class Segmentation:
-    """What the pipeline finds in a stack of images.
+class Measured:
+    """The table of what the pipeline finds in a stack of images.
 
     Attributes
     ----------
-    labels : ndarray of int32, shape (N, H, W)
-        Label images; 0 is background. The ids differ between backends by design.
-    objects : tuple of ndarray of int64, shape (K, 2)
-        For each image its objects' label and area in pixels.
+    counts : ndarray of int64, shape (N,)
+        Objects in each image.
+    rows : ndarray of int64, shape (K, 2)
+        Label and area in pixels of each, those of an image together: one array, since an array for
+        each of 100,000 images would be larger than what it holds.
     """
 
-    labels: NDArray[np.int32]
-    objects: tuple[NDArray[np.int64], ...]
+    counts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @property
+    def objects(self) -> tuple[NDArray[np.int64], ...]:
+        """For each image its rows ``(K, 2)``."""
+        import numpy as np
+
+        return tuple(np.split(self.rows, np.cumsum(self.counts)[:-1])) if len(self.counts) else ()
 
     @property
     def count(self) -> int:
         """Number of objects in all images."""
-        return sum(len(found) for found in self.objects)
+        return len(self.rows)
+
+    def with_labels(self, labels: NDArray[np.int32]) -> Segmentation:
+        """The same with the label images ``(N, H, W)``."""
+        return Segmentation(self.counts, self.rows, labels=labels)
 
     def table(self) -> pd.DataFrame:
         """One row an object: ``image`` (from 0), ``label``, ``area`` (pixels)."""
         import numpy as np
         import pandas as pd
 
-        images = np.repeat(np.arange(len(self.objects)), [len(found) for found in self.objects])
-        rows = np.concatenate([np.empty((0, 2), np.int64), *self.objects])
-        return pd.DataFrame({"image": images, "label": rows[:, 0], "area": rows[:, 1]})
+        images = np.repeat(np.arange(len(self.counts)), self.counts)
+        return pd.DataFrame({"image": images, "label": self.rows[:, 0], "area": self.rows[:, 1]})
+
+
+@dataclass(frozen=True)
+class Segmentation(Measured):
+    """What the pipeline finds in a stack of images, with the label images.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (N, H, W)
+        0 is background. The ids differ between backends by design.
+    """
+
+    labels: NDArray[np.int32] = field(kw_only=True)
+
+
+def packed(objects: Iterable[NDArray[Any]], min_area: int = 1) -> Measured:
+    """The objects of some images in one table, without those under an area.
+
+    Parameters
+    ----------
+    objects : iterable of ndarray of int, shape (K, 2)
+        Label and area of the objects of each image.
+    min_area : int
+        In pixels.
+    """
+    import numpy as np
+
+    found = [np.asarray(rows, dtype=np.int64).reshape(-1, 2) for rows in objects]
+    found = [rows[rows[:, 1] >= min_area] for rows in found]
+    counts = np.array([len(rows) for rows in found], np.int64)
+    return Measured(counts, np.concatenate([np.empty((0, 2), np.int64), *found]))
+
+
+def joined(tables: Iterable[Measured]) -> Measured:
+    """The tables of several batches of images as one."""
+    import numpy as np
+
+    tables = list(tables)
+    counts, rows = ([getattr(table, name) for table in tables] for name in ("counts", "rows"))
+    return Measured(np.concatenate(counts), np.concatenate(rows))
 
 
 def segmentation(
-    labels: NDArray[Any], objects: Sequence[NDArray[Any]], params: PipelineParams
+    labels: NDArray[Any], objects: Iterable[NDArray[Any]], params: PipelineParams
 ) -> Segmentation:
     """Collect a backend's labels and objects, without those under the minimal area.
 
@@ -297,7 +353,7 @@ def segmentation(
     ----------
     labels : ndarray of int, shape (N, H, W)
         Label images.
-    objects : sequence of ndarray of int, shape (K, 2)
+    objects : iterable of ndarray of int, shape (K, 2)
         Label and area of the objects of each image.
     params : PipelineParams
         Gives the minimal area.
@@ -310,9 +366,8 @@ def segmentation(
     import numpy as np
 
     labels = np.asarray(labels, dtype=np.int32)
-    found = tuple(np.asarray(rows, dtype=np.int64).reshape(-1, 2) for rows in objects)
+    found = packed(objects, params.min_area)
     if params.min_area > 1:
-        found = tuple(rows[rows[:, 1] >= params.min_area] for rows in found)
-        kept = [np.isin(image, rows[:, 0]) for image, rows in zip(labels, found, strict=True)]
-        labels = np.where(kept, labels, 0)
-    return Segmentation(labels, found)
+        each = zip(labels, found.objects, strict=True)
+        labels = np.where([np.isin(image, rows[:, 0]) for image, rows in each], labels, 0)
+    return found.with_labels(labels)

@@ -465,21 +465,38 @@ def cost_model(images: ArrayLike, seconds: ArrayLike) -> CostModel:
         raise ValueError(f"{sizes.size} sizes don't go with {times.size} times")
     if np.unique(sizes).size < 2:
         raise ValueError("a line needs two sizes or more")
-    # The relative errors are fixed * one + marginal * many - 1: solve the normal equations.
-    one, many = 1 / times, sizes / times
-    a, b, c, d, e = one @ one, one @ many, many @ many, one.sum(), many.sum()
-    determinant = a * c - b * b
-    # Of times that are very far apart, rounding leaves the shortest alone.
-    if determinant <= 0:
-        return CostModel(0.0, float(e / c))
-    fixed, marginal = (c * d - b * e) / determinant, (a * e - b * d) / determinant
-    # At most one of the two is below 0. The best line without negative costs then has a 0 there,
-    # and for the other cost what fits best alone.
-    if fixed < 0:
-        return CostModel(0.0, float(e / c))
-    if marginal < 0:
-        return CostModel(float(d / a), 0.0)
-    return CostModel(float(fixed), float(marginal))
+    return CostModel(*costs(np.column_stack([np.ones_like(sizes), sizes]), times))
+
+
+def costs(amounts: ArrayLike, seconds: ArrayLike) -> list[float]:
+    """What a unit of each of some things costs: of a call, an image, a pixel.
+
+    Least squares of the relative errors, none below 0.
+
+    Parameters
+    ----------
+    amounts : array_like of float, shape (S, K)
+        How much of each a call has.
+    seconds : array_like of float, shape (S,)
+        What that takes.
+
+    Returns
+    -------
+    list of float
+        Seconds a unit, of each of the K; nan where there is no telling, as of times beyond all reason.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415  (takes a while to import, for this alone)
+
+    shares = np.asarray(amounts, dtype=float) / _times(seconds)[:, None]
+    # Of one scale: a call is one, and pixels are millions.
+    scale = shares.max(axis=0)
+    if not (np.isfinite(shares).all() and scale.all()):
+        return [math.nan] * shares.shape[1]
+    try:
+        found, _ = nnls(shares / scale, np.ones(len(shares)))
+    except RuntimeError:  # it did not converge
+        return [math.nan] * shares.shape[1]
+    return [float(one) for one in found / scale]
 
 
 def _exp(log: float) -> float:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from segbench.agreement import first_difference, first_different_image
+from segbench.agreement import first_different_image, first_different_table
 from segbench.backends import phases, registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.images import datasets
 from segbench.measure.settings import BACKENDS, PHASES, SIZES
-from segbench.pipeline import PipelineParams, Segmentation
+from segbench.pipeline import Measured, PipelineParams, Segmentation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def reference(request: pytest.FixtureRequest) -> tuple[int, NDArray[Any], Segmen
     size: int = request.param
     with phases.started(BASELINE, workers=1, image=pattern(1), params=PARAMS) as running:
         pixels = phases.read_images(running, pattern(size))
-        return size, pixels, phases.process_images(running, pixels, PARAMS)
+        return size, pixels, phases.segment_pixels(running, pixels, PARAMS)
 
 
 @pytest.mark.benchmark(min_time=ROUND_SECONDS, min_rounds=3, max_time=0.5)
@@ -90,6 +90,6 @@ def test_case(
     result = benchmark(calls[phase])
     if phase == "read":
         assert first_different_image(result, pixels) is None
-    elif isinstance(result, Segmentation):
-        assert first_difference(result, cells) is None
+    elif isinstance(result, Measured):
+        assert first_different_table(result, cells) is None
         benchmark.extra_info["objects"] = result.count

@@ -6,14 +6,14 @@ reaches from one image into the next (a scalar would blur across images).
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import dask_image.ndfilters
 import dask_image.ndmeasure
 import numpy as np
 
-from segbench.backends import dask_blocks
+from segbench.backends import stacks
+from segbench.backends.interface import Processor
 from segbench.errors import InputError
 from segbench.pipeline import MODE, TRUNCATE
 
@@ -65,13 +65,18 @@ def label(mask: da.Array) -> da.Array:
 
 # dask-image has no colour conversion, fills no holes and splits nothing, and its areas make a task
 # for every object: scikit-image's functions are mapped.
-PROCESSOR = dataclasses.replace(
-    dask_blocks.PROCESSOR,
+PROCESSOR = Processor(
     words="dask-image's filters",
     libraries=("dask-image",),
+    work="scikit-image",
     reader="dask-image",
+    grayscale=stacks.grayscale,
     blur=blur,
     threshold=threshold,
+    adapt=stacks.adapt,
+    fill=stacks.fill,
     label=label,
-    batches=False,
+    split=stacks.split,
+    measure=stacks.measure,
+    uses_dask=True,
 )

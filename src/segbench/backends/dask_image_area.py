@@ -13,8 +13,8 @@ import dask.array as da
 import dask_image.ndmeasure
 import numpy as np
 
-from segbench.backends import dask_blocks
 from segbench.backends import dask_image as stack
+from segbench.backends import stacks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def split(mask: da.Array, params: PipelineParams) -> da.Array:
     """Labels whose ids go on from one image to the next: ``area`` takes the stack as a whole."""
-    labels = dask_blocks.split(mask, params)
+    labels = stacks.split(mask, params)
     counts = labels.max(axis=(1, 2))
     before = (counts.cumsum(axis=0) - counts)[:, np.newaxis, np.newaxis]
     return labels + before * (labels > 0)

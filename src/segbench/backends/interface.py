@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from segbench.pipeline import Operations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,14 +54,21 @@ class Reader:
     load : callable, optional
         One of those `files` to its pixels ``(H, W[, C])``; called from several threads or
         processes at once. A reader without one opens a Dask array.
+    names : callable, optional
+        Glob pattern to those `files` by themselves, where that takes less than to open them.
+    batches : bool
+        Whether `open` takes as its second argument a function from the number of images and the bytes
+        of one to how many a chunk is to hold.
     words : str
         What people call it, such as ``Dask over pims``; without words its name.
     libraries : tuple of str
         Distributions that it uses beside `SHARED` and those of its scheduler.
     """
 
-    open: Callable[[str], Any]
+    open: Callable[..., Any]
     load: Callable[[str], NDArray[Any]] | None = None
+    names: Callable[[str], Sequence[str]] | None = None
+    batches: bool = False
     words: str = ""
     libraries: tuple[str, ...] = ()
 
@@ -69,6 +76,10 @@ class Reader:
     def uses_dask(self) -> bool:
         """Whether the handle is a Dask array."""
         return self.load is None
+
+    def files(self, pattern: str) -> Sequence[str]:
+        """What `load` is to decode."""
+        return self.names(pattern) if self.names else self.open(pattern).files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +91,9 @@ class Processor(Operations):
     uses_dask : bool
         Whether the operations take a Dask array ``(N, H, W[, C])`` with chunks of whole images and
         build a task graph; otherwise they take one image ``(H, W[, C])`` in memory.
+    mapped : bool
+        Whether they take one image all the same, and are mapped over the chunks of a Dask array: an
+        image then goes through all of them before the next.
     batches : bool
         Whether a chunk should hold several images (otherwise one); for Dask only.
     words : str
@@ -93,6 +107,7 @@ class Processor(Operations):
     """
 
     uses_dask: bool = False
+    mapped: bool = False
     batches: bool = False
     words: str = ""
     libraries: tuple[str, ...] = ()

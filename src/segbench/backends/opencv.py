@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from segbench.backends import skimage
+from segbench.backends import readers, skimage
 from segbench.errors import InputError
 from segbench.pipeline import TRUNCATE
 
@@ -20,11 +20,37 @@ if TYPE_CHECKING:
 # OpenCV's BORDER_REFLECT repeats the edge pixel, as scipy.ndimage's "reflect" does.
 BORDER = cv2.BORDER_REFLECT
 
+# Those of skimage.color.rgb2gray.
+WEIGHTS = np.array([[0.2125, 0.7154, 0.0721]])
+
 
 def _gaussian(image: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     # OpenCV would choose another radius than scipy.ndimage: int(truncate * sigma + 0.5).
     width = 2 * int(TRUNCATE * sigma + 0.5) + 1
     return np.asarray(cv2.GaussianBlur(image, (width, width), sigma, borderType=BORDER), np.float64)
+
+
+def grayscale(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Luminance of colours by scikit-image's weights, within the rounding of their sum."""
+    if image.ndim == 2 or image.shape[-1] == 4:
+        return skimage.grayscale(image)
+    return np.asarray(cv2.transform(_as_float(image), WEIGHTS), np.float64)
+
+
+def _as_float(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Values from 0 to 1."""
+    return np.asarray(image * (1 / np.iinfo(image.dtype).max))
+
+
+def load(path: str) -> NDArray[Any]:
+    """Decode a file as it is, its colours in the order of RGB."""
+    found = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    if found is None:
+        raise ValueError(f"{path}: OpenCV can't decode it")
+    if found.ndim == 2:
+        return np.asarray(found)
+    order = cv2.COLOR_BGRA2RGBA if found.shape[-1] == 4 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(found, order))
 
 
 def blur(gray: NDArray[np.float64], params: PipelineParams) -> NDArray[np.float64]:
@@ -50,16 +76,29 @@ def label(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.asarray(labels, np.int32)
 
 
+LIBRARIES = (
+    # Of those that bring `cv2` all: more than one may be installed.
+    *("opencv-python-headless", "opencv-python"),
+    *("opencv-contrib-python-headless", "opencv-contrib-python"),
+)
+
+# OpenCV has no collection of files.
+READER = dataclasses.replace(
+    readers.SKIMAGE, words="OpenCV's reader", libraries=LIBRARIES, load=load
+)
+
 PROCESSOR = dataclasses.replace(
     skimage.PROCESSOR,
     words="OpenCV",
-    libraries=(
-        # Of those that bring `cv2` all: more than one may be installed.
-        *("opencv-python-headless", "opencv-python"),
-        *("opencv-contrib-python-headless", "opencv-contrib-python"),
-    ),
+    libraries=LIBRARIES,
     work="OpenCV",
+    reader="opencv",
+    grayscale=grayscale,
     blur=blur,
     threshold=threshold,
     label=label,
+)
+
+IN_BLOCKS = dataclasses.replace(
+    PROCESSOR, words="Dask over OpenCV", uses_dask=True, mapped=True, batches=True
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +13,32 @@ import numpy as np
 
 from segbench.backends import registry, schedulers
 from segbench.backends.interface import Backend
-from segbench.pipeline import PipelineParams, Segmentation, label_objects, segmentation
+from segbench.backends.schedulers import Cluster
+from segbench.errors import InputError
+from segbench.pipeline import (
+    Measured,
+    PipelineParams,
+    Segmentation,
+    joined,
+    label_objects,
+    measure_objects,
+    packed,
+    segmentation,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import dask.array as da
     from numpy.typing import NDArray
 
     from segbench.backends.interface import Processor
     from segbench.backends.registry import BackendSpec
+    from segbench.backends.schedulers import Scheduler
 
-# Bytes of pixels in a chunk that holds several images. Their float64 intermediates are eight times
-# as large, and several are alive at once in every worker.
-BATCH_BYTES = 16 * 2**20
+# Bytes of pixels in a chunk that holds several images: as much as a worker is busy with for more than
+# the 0.1 s that Dask's documentation advises, and no more, since chunks wait in memory.
+BATCH_BYTES = 4 * 2**20
 
 
 @contextmanager
@@ -32,6 +46,7 @@ def started(
     spec: BackendSpec,
     *,
     workers: int,
+    cluster: Cluster = Cluster(),  # noqa: B008  (it is frozen)
     image: str | None = None,
     params: PipelineParams = PipelineParams(),  # noqa: B008  (it is frozen)
 ) -> Iterator[Backend]:
@@ -43,6 +58,8 @@ def started(
         Which one.
     workers : int
         Threads or processes of its scheduler.
+    cluster : Cluster
+        Where `distributed` runs.
     image : str, optional
         Path of an image that the pipeline is run on once, in this process and in those of a pool:
         the libraries import what they import late, and nothing of it is left when the backend is
@@ -58,20 +75,29 @@ def started(
     Raises
     ------
     UnavailableError, InputError
-        As :func:`segbench.backends.registry.load` does.
+        As :func:`segbench.backends.registry.load` does; and if a cluster does not answer, or can't see
+        the image.
     """
     reader, processor = registry.load(spec)
     prepare = partial(_warm_up, spec, image, params) if image else None
-    with schedulers.start(spec.scheduler, workers=workers, prepare=prepare) as scheduler:
+    with schedulers.start(
+        spec.scheduler, workers=workers, batch=spec.batch, cluster=cluster, prepare=prepare
+    ) as scheduler:
         if prepare:
             prepare()
         yield Backend(reader, processor, scheduler)
 
 
 def _warm_up(spec: BackendSpec, image: str, params: PipelineParams) -> None:
+    # Elsewhere, that is: on another machine of a cluster.
+    if not os.path.exists(image):  # noqa: PTH110  (as a reader is given it)
+        raise InputError(
+            f"{image}: can't be seen by a worker on {socket.gethostname()}; keep images and "
+            "SEGBENCH_CACHE_DIR where all workers can read them, by the same path"
+        )
     # Under a scheduler of its own: in the process of a pool there is no other.
     name = "synchronous" if spec.scheduler in schedulers.WITH_DASK else "serial"
-    with started(replace(spec, scheduler=name), workers=1) as backend:
+    with started(replace(spec, scheduler=name, batch=0), workers=1) as backend:
         run_pipeline(backend, image, params)
 
 
@@ -90,93 +116,150 @@ def open_images(backend: Backend, pattern: str) -> Any:
     dask.array.Array or collection
         What the reader opens.
     """
+    if backend.reader.batches:
+        return backend.reader.open(pattern, partial(images_per_chunk, backend.scheduler))
     return backend.reader.open(pattern)
 
 
 def read_images(backend: Backend, pattern: str) -> NDArray[Any]:
     """Phase `read`: all pixels in memory, ``(N, H, W[, C])``."""
-    handle = open_images(backend, pattern)
-    if backend.reader.load is None:
-        return np.asarray(handle.compute())
-    return np.stack(backend.scheduler.map(backend.reader.load, handle.files))
+    reader = backend.reader
+    if reader.load is None:
+        return np.asarray(open_images(backend, pattern).compute())
+    return np.stack(backend.scheduler.map(reader.load, reader.files(pattern)))
 
 
-def process_images(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Segmentation:
-    """Phase `process`: pixels ``(N, H, W[, C])`` in memory to labels and objects."""
-    if backend.processor.uses_dask:
-        return _compute(backend, pixels, params)
-    each = partial(label_objects, operations=backend.processor, params=params)
-    return _collect(backend.scheduler.map(each, pixels), params)
+def process_images(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Measured:
+    """Phase `process`: pixels ``(N, H, W[, C])`` in memory to the table of cells; no labels travel."""
+    return joined(_of_pixels(backend, pixels, _Steps(measure_objects, params, _table)))
 
 
-def run_pipeline(backend: Backend, pattern: str, params: PipelineParams) -> Segmentation:
-    """Phase `pipeline`: files to labels and objects, with nothing in between kept that need not be."""
+def run_pipeline(backend: Backend, pattern: str, params: PipelineParams) -> Measured:
+    """Phase `pipeline`: files to the table of cells, with nothing in between kept that need not be."""
+    return joined(_of_files(backend, pattern, _Steps(measure_objects, params, _table)))
+
+
+def segment_pixels(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Segmentation:
+    """As `process_images`, with the label images."""
+    return _with_labels(_of_pixels(backend, pixels, _Steps(label_objects, params, _list)), params)
+
+
+def segment_files(backend: Backend, pattern: str, params: PipelineParams) -> Segmentation:
+    """As `run_pipeline`, with the label images."""
+    return _with_labels(_of_files(backend, pattern, _Steps(label_objects, params, _list)), params)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is done with images after they are read.
+
+    Attributes
+    ----------
+    function : callable
+        `measure_objects`, or `label_objects`.
+    params : PipelineParams
+    together : callable
+        From what the function gives of each image of a task, to what the task gives.
+    """
+
+    function: Callable[..., Any]
+    params: PipelineParams
+    together: Callable[[Iterable[Any], PipelineParams], Any]
+
+    def of(self, processor: Processor) -> Callable[[Any], Any]:
+        """The function for the images of a processor."""
+        return partial(self.function, operations=processor, params=self.params)
+
+    def batch(self, images: Iterable[Any], *, each: Callable[[Any], Any]) -> Any:
+        """What a task gives."""
+        return self.together(map(each, images), self.params)
+
+
+def _table(objects: Iterable[Any], params: PipelineParams) -> Measured:
+    return packed(objects, params.min_area)
+
+
+def _list(found: Iterable[Any], _: PipelineParams) -> list[Any]:
+    return list(found)
+
+
+def _with_labels(found: Iterable[Sequence[Any]], params: PipelineParams) -> Segmentation:
+    labels, objects = zip(*(one for batch in found for one in batch), strict=True)
+    return segmentation(np.stack(labels), objects, params)
+
+
+def _of_pixels(backend: Backend, pixels: NDArray[Any] | da.Array, steps: _Steps) -> list[Any]:
+    """What the steps give of each batch of images."""
+    if not backend.processor.uses_dask:
+        work = partial(steps.batch, each=steps.of(backend.processor))
+        return backend.scheduler.map_batches(work, np.asarray(pixels))
+    import dask  # noqa: PLC0415  (a backend without Dask need not import it)
+
+    # Labels and objects in one compute: separately, everything up to the labels would run twice.
+    (found,) = dask.compute(_task_graph(backend, pixels, steps))
+    each = zip(*found, strict=True) if isinstance(found, tuple) else found
+    return [steps.together(each, steps.params)]
+
+
+def _of_files(backend: Backend, pattern: str, steps: _Steps) -> list[Any]:
+    """What the steps give of each batch of files."""
     reader, processor = backend.reader, backend.processor
     if reader.uses_dask and processor.uses_dask:
-        return _compute(backend, open_images(backend, pattern), params)
+        return _of_pixels(backend, open_images(backend, pattern), steps)
     if reader.load is None or processor.uses_dask:
-        return process_images(backend, read_images(backend, pattern), params)
-    files = open_images(backend, pattern).files
-    each = partial(_load_and_label, load=reader.load, processor=processor, params=params)
-    return _collect(backend.scheduler.map(each, files), params)
+        return _of_pixels(backend, read_images(backend, pattern), steps)
+    each = partial(_loaded, load=reader.load, steps=steps.of(processor))
+    return backend.scheduler.map_batches(partial(steps.batch, each=each), reader.files(pattern))
+
+
+def _loaded(file: str, *, load: Callable[[str], Any], steps: Callable[[Any], Any]) -> Any:
+    return steps(load(file))
 
 
 def count_tasks(backend: Backend, pattern: str, params: PipelineParams) -> int:
     """Tasks in the graph of the pipeline after Dask's optimisation; 0 where nothing uses Dask."""
+    if not backend.scheduler.uses_dask:
+        return 0
     import dask  # noqa: PLC0415  (a backend without Dask need not import it)
 
-    reads_lazily = backend.reader.uses_dask
-    lazy: tuple[da.Array, ...] = ()
-    if backend.processor.uses_dask:
-        images = (open_images if reads_lazily else read_images)(backend, pattern)
-        lazy = _task_graph(backend, images, params)
-    elif reads_lazily:
-        lazy = (open_images(backend, pattern),)
+    reader, processor, lazy = backend.reader, backend.processor, []
+    if not reader.uses_dask:
+        lazy += backend.scheduler.delayed(reader.files(pattern))
+    elif not processor.uses_dask:
+        handle = open_images(backend, pattern)
+        lazy += [handle, *backend.scheduler.delayed(range(len(handle)))]
+    if processor.uses_dask:
+        read = open_images if reader.uses_dask else read_images
+        steps = _Steps(measure_objects, params, _table)
+        lazy.append(_task_graph(backend, read(backend, pattern), steps))
     return len(set().union(*(dict(part.__dask_graph__()) for part in dask.optimize(*lazy))))
 
 
-def images_per_chunk(count: int, *, image_bytes: int, workers: int) -> int:
-    """How many images a chunk of a batching processor holds.
+def images_per_chunk(scheduler: Scheduler, count: int, image_bytes: int) -> int:
+    """How many images a chunk of a batching reader or processor holds.
 
-    Four chunks a worker keep the workers evenly loaded to the end; larger ones save tasks, up to
-    `BATCH_BYTES`.
+    As many as a task of `Scheduler.map`; where that is left to the scheduler, up to `BATCH_BYTES`.
     """
-    even = -(-count // (4 * workers))
-    return max(1, min(even, BATCH_BYTES // image_bytes))
+    most = count if scheduler.fixed_batch else BATCH_BYTES // image_bytes
+    return max(1, min(scheduler.batch(count), most))
 
 
 def _task_graph(
-    backend: Backend, images: NDArray[Any] | da.Array, params: PipelineParams
-) -> tuple[da.Array, da.Array]:
+    backend: Backend, images: NDArray[Any] | da.Array, steps: _Steps
+) -> da.Array | tuple[da.Array, da.Array]:
     import dask.array as da  # noqa: PLC0415  (a backend without Dask need not import it)
 
-    size, workers = 1, backend.scheduler.workers
-    if backend.processor.batches:
-        size = images_per_chunk(len(images), image_bytes=images[0].nbytes, workers=workers)
+    processor = backend.processor
+    size = 1
+    if processor.batches:
+        size = images_per_chunk(backend.scheduler, len(images), images[0].nbytes)
     if isinstance(images, da.Array):
         stack = images.rechunk({0: size})
     else:
         # name=False: with a name Dask hashes all pixels first, to recognise equal arrays.
         stack = da.from_array(images, chunks=(size, *images.shape[1:]), name=False)
-    return label_objects(stack, backend.processor, params)
+    if not processor.mapped:
+        return steps.of(processor)(stack)
+    from segbench.backends.stacks import map_to_cells  # noqa: PLC0415  (as above)
 
-
-def _compute(
-    backend: Backend, images: NDArray[Any] | da.Array, params: PipelineParams
-) -> Segmentation:
-    import dask  # noqa: PLC0415  (as above)
-
-    # Both in one compute: separately, everything up to the labels would run twice.
-    labels, objects = dask.compute(*_task_graph(backend, images, params))
-    return segmentation(labels, objects, params)
-
-
-def _collect(found: list[tuple[Any, Any]], params: PipelineParams) -> Segmentation:
-    labels, objects = zip(*found, strict=True)
-    return segmentation(np.stack(labels), objects, params)
-
-
-def _load_and_label(
-    file: str, *, load: Callable[[str], NDArray[Any]], processor: Processor, params: PipelineParams
-) -> tuple[Any, Any]:
-    return label_objects(load(file), processor, params)
+    return map_to_cells(stack, steps.of(processor))

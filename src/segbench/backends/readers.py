@@ -1,4 +1,4 @@
-"""The four readers of the presentation.
+"""The four readers of the presentation, and what Dask advises for many files: a function over their names.
 
 Each handle is opened from a glob pattern, or from the path itself for a single image:
 ``dask_image.imread`` fails on a pattern that one file matches (pims then takes the pattern for a
@@ -10,9 +10,18 @@ file name).
 
 from __future__ import annotations
 
-from typing import Any
+import glob
+from typing import TYPE_CHECKING, Any
 
 from segbench.backends.interface import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def list_files(pattern: str) -> list[str]:
+    """The files of a pattern, or the one of a path, in the order of their names."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207  (an absolute pattern)
 
 
 def _open_collection(pattern: str) -> Any:
@@ -62,11 +71,40 @@ def _open_dask_array_skimage(pattern: str) -> Any:
     return imread(pattern, imread=skimage.io.imread)
 
 
+def _open_batched(pattern: str, size: Callable[[int, int], int]) -> Any:
+    import dask.array as da
+    import numpy as np
+    from skimage.io import imread
+
+    files = list_files(pattern)
+    # One image tells the shape and type of all.
+    first = imread(files[0])
+    names = da.from_array(np.array(files), chunks=size(len(files), first.nbytes), name=False)
+    return names.map_blocks(
+        _read_files,
+        dtype=first.dtype,
+        chunks=(names.chunks[0], *((side,) for side in first.shape)),
+        new_axis=[*range(1, first.ndim + 1)],
+        meta=np.empty((0,) * (first.ndim + 1), first.dtype),
+    )
+
+
+def _read_files(files: Any) -> Any:
+    import numpy as np
+    from skimage.io import imread
+
+    return np.stack([imread(file) for file in files])
+
+
 PIMS = ("pims", "slicerator")
 
-SKIMAGE = Reader(words="scikit-image's reader", open=_open_collection, load=_load_file)
+# A collection looks into every file when it is opened.
+SKIMAGE = Reader(
+    words="scikit-image's reader", open=_open_collection, load=_load_file, names=list_files
+)
 DASK_IMAGE = Reader(
     words="dask-image's reader", libraries=("dask-image", *PIMS), open=_open_dask_image
 )
 DASK_ARRAY_PIMS = Reader(words="Dask over pims", libraries=PIMS, open=_open_dask_array_pims)
 DASK_ARRAY_SKIMAGE = Reader(words="Dask over scikit-image's reader", open=_open_dask_array_skimage)
+DASK_BATCHED = Reader(words="Dask over file names", open=_open_batched, batches=True)

@@ -13,13 +13,13 @@ import importlib.util
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, requires
-from typing import TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from segbench.backends.interface import SHARED, Description, Processor, Reader
-from segbench.backends.schedulers import SCHEDULERS, WITH_DASK, WITHOUT_DASK
+from segbench.backends.schedulers import SCHEDULERS, WITH_DASK
 from segbench.errors import InputError
 
 P = TypeVar("P", bound=Reader | Processor)
@@ -34,14 +34,31 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True, order=True)
 class BackendSpec:
-    """The three names of a backend, ``reader/processor/scheduler``."""
+    """The three names of a backend, ``reader/processor/scheduler``, and how it is to be run.
+
+    Attributes
+    ----------
+    reader, processor, scheduler : str
+        Names of its parts.
+    batch : int
+        How many images a task reads and segments, ``reader/processor/scheduler/16``; 0 where that is
+        left to the scheduler.
+    """
 
     reader: str
     processor: str
     scheduler: str
+    batch: int = 0
 
     def __str__(self) -> str:
-        return f"{self.reader}/{self.processor}/{self.scheduler}"
+        batch = f"/{self.batch}" if self.batch else ""
+        return f"{self.reader}/{self.processor}/{self.scheduler}{batch}"
+
+    @classmethod
+    def named(cls, text: str) -> Self:
+        """The backend of a name as `str` writes it, whether its parts are known here or not."""
+        reader, processor, scheduler, *batch = text.split("/")
+        return cls(reader, processor, scheduler, *map(int, batch))
 
 
 BASELINE = BackendSpec("skimage", "skimage", "serial")
@@ -70,7 +87,7 @@ class Part:
 
 
 def parse_spec(text: str) -> BackendSpec:
-    """Read ``reader/processor/scheduler``.
+    """Read ``reader/processor/scheduler``, or ``reader/processor/scheduler/batch``.
 
     Raises
     ------
@@ -78,19 +95,22 @@ def parse_spec(text: str) -> BackendSpec:
         If a part is unknown; the message lists the alternatives. Nothing is loaded.
     """
     parts = text.strip().split("/")
-    if len(parts) != 3:
+    names, batch = parts[:3], parts[3:]
+    if len(names) < 3 or len(batch) > 1:
         raise InputError(
             f"backend {text!r}: write reader/processor/scheduler, such as {BASELINE}; "
             "see `segbench backends`"
         )
+    if batch and not (batch[0].isdecimal() and int(batch[0]) > 0):
+        raise InputError(f"backend {text!r}: {batch[0]!r} images a task; give a number from 1 up")
     known = {_word(kind): sorted(_entry_points(kind)) for kind in KINDS}
     known["scheduler"] = [*SCHEDULERS]
-    for (kind, names), name in zip(known.items(), parts, strict=True):
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
+    for (kind, there), name in zip(known.items(), names, strict=True):
+        if name not in there:
+            close = difflib.get_close_matches(name, there, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            raise InputError(f"unknown {kind} {name!r}{hint}: choose from {', '.join(names)}")
-    return BackendSpec(*parts)
+            raise InputError(f"unknown {kind} {name!r}{hint}: choose from {', '.join(there)}")
+    return BackendSpec.named("/".join(parts))
 
 
 def load(spec: BackendSpec) -> tuple[Reader, Processor]:
@@ -106,15 +126,28 @@ def load(spec: BackendSpec) -> tuple[Reader, Processor]:
     reader, processor = _load(Reader, spec.reader), _load(Processor, spec.processor)
     if missing := _missing_scheduler(spec.scheduler):
         raise UnavailableError(missing)
-    uses_dask = reader.uses_dask or processor.uses_dask
-    fitting = WITH_DASK if uses_dask else WITHOUT_DASK
-    if spec.scheduler not in fitting:
-        why = f"neither part uses Dask, so its scheduler {spec.scheduler} would have nothing to run"
-        if uses_dask:
-            part = f"reader {spec.reader}" if reader.uses_dask else f"processor {spec.processor}"
-            why = f"the {part} builds a Dask graph, which {spec.scheduler} can't run"
-        raise InputError(f"backend {spec}: {why}; use one of {', '.join(fitting)}")
+    if (reader.uses_dask or processor.uses_dask) and spec.scheduler not in WITH_DASK:
+        part = f"reader {spec.reader}" if reader.uses_dask else f"processor {spec.processor}"
+        why = f"the {part} builds a Dask graph, which {spec.scheduler} can't run"
+        raise InputError(f"backend {spec}: {why}; use one of {', '.join(WITH_DASK)}")
+    if spec.batch and not _takes_batches(spec, processor):
+        why = "a task of it is an image" if processor.uses_dask else "it has no tasks"
+        raise InputError(f"backend {spec}: {why}; leave out the number of images a task")
     return reader, processor
+
+
+def takes_batches(spec: BackendSpec) -> bool:
+    """Whether it can be said how many images a task of a backend reads and segments."""
+    try:
+        return _takes_batches(spec, _load(Processor, spec.processor))
+    except UnavailableError:
+        return False
+
+
+def _takes_batches(spec: BackendSpec, processor: Processor) -> bool:
+    if processor.uses_dask:
+        return processor.batches
+    return spec.scheduler != "serial"
 
 
 def describe(spec: BackendSpec) -> Description:
@@ -133,9 +166,10 @@ def describe(spec: BackendSpec) -> Description:
     kept = processor.words and words != processor.words
     if spec.reader != processor.reader:
         words += f" (read by {reader})"
+    batch = f", {spec.batch} image{'s' * (spec.batch > 1)} a task" if spec.batch else ""
     own = _libraries(Reader, spec.reader) + _libraries(Processor, spec.processor)
     return Description(
-        words=f"{words} {scheduler.words}",
+        words=f"{words} {scheduler.words}{batch}",
         libraries=tuple(dict.fromkeys([*SHARED, *scheduler.libraries, *own])),
         work=(not kept and processor.work) or spec.processor,
     )

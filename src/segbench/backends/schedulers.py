@@ -14,12 +14,19 @@ import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+LOOPBACK = "127.0.0.1"
+CONNECT_SECONDS = 10
+A_DAY = 24 * 60 * 60
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,6 +66,12 @@ SCHEDULERS = {
     "serial": Kind(words="in a plain loop", uses_dask=False, workers=1),
     "thread-pool": Kind(words="in a thread pool", uses_dask=False),
     "process-pool": Kind(words="in a process pool", uses_dask=False, libraries=PROCESSES),
+    "joblib": Kind(
+        words="in joblib's processes",
+        uses_dask=False,
+        libraries=(*PROCESSES, "joblib"),
+        extra="joblib",
+    ),
     "synchronous": Kind(words="on Dask's one thread", workers=1, libraries=DASK),
     "threads": Kind(words="on Dask's threads", libraries=DASK),
     "processes": Kind(words="on Dask's processes", libraries=(*DASK, *PROCESSES)),
@@ -74,6 +87,23 @@ WITH_DASK = tuple(name for name, kind in SCHEDULERS.items() if kind.uses_dask)
 ON_ONE_CPU = tuple(name for name, kind in SCHEDULERS.items() if kind.workers == 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where `distributed` runs.
+
+    Attributes
+    ----------
+    address : str
+        Of a cluster's scheduler that is there, such as ``tcp://host:8786``; empty: a cluster is started
+        on this machine, which listens on nothing but it.
+    threads : int
+        Of each process of the cluster that is started.
+    """
+
+    address: str = ""
+    threads: int = 1
+
+
 @dataclass(frozen=True)
 class Scheduler:
     """A started scheduler.
@@ -84,35 +114,102 @@ class Scheduler:
         One of `SCHEDULERS`.
     workers : int
         How many threads or processes work at once (1 for `serial` and `synchronous`).
-    pool : Executor, optional
-        The pool that `map` spreads over; without one it computes under Dask's scheduler where that
-        has several workers, and is a plain loop otherwise.
+    each : callable
+        Applies a function to every one of some batches, and gives their results in order.
+    fixed_batch : int
+        How many items `map` gives a task; 0: four tasks a worker.
+    client : distributed.Client, optional
+        Of the cluster, where it is one.
     """
 
     name: str
     workers: int
-    pool: Executor | None = None
+    each: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+    fixed_batch: int = 0
+    client: Any = None
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Of the cluster's workers now; none without a cluster."""
+        return frozenset(self.client.scheduler_info(n_workers=-1)["workers"] if self.client else ())
+
+    @property
+    def place(self) -> str:
+        """The cluster in words; empty without one."""
+        if not self.client:
+            return ""
+        threads = self.client.nthreads().values()
+        return (
+            f"{len(threads)} workers with {sum(threads)} threads, scheduler at "
+            f"{self.client.scheduler.address}"
+        )
+
+    def sent_bytes(self) -> dict[str, int]:
+        """What each of the cluster's workers has sent until now, to others and back; none without one."""
+        return self.client.run(_sent_bytes, on_error="ignore") if self.client else {}
+
+    @property
+    def uses_dask(self) -> bool:
+        """Whether it runs Dask's graphs."""
+        return SCHEDULERS[self.name].uses_dask
+
+    def batch(self, count: int) -> int:
+        """How many of so many items a task has."""
+        return self.fixed_batch or batch_of(count, self.workers)
 
     def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
-        """Apply `function` to every item, in order of the items."""
-        if self.workers == 1:
-            return [function(item) for item in items]
-        # A task of several items: four a worker keeps the workers evenly loaded, and a process is
-        # sent the function (with its handle on the files) four times rather than once an image.
-        size = max(1, math.ceil(len(items) / (4 * self.workers)))
-        if self.pool is not None:
-            return list(self.pool.map(function, items, chunksize=size))
-        import dask  # noqa: PLC0415  (only backends that use Dask pay for importing it)
-
-        batches = [items[start : start + size] for start in range(0, len(items), size)]
-        # pure=False: otherwise Dask hashes every item, pixels too, to name the task.
-        each = dask.delayed(_apply, pure=False)
-        results = dask.compute(*(each(function, batch) for batch in batches))
+        """Apply `function` to every item, in order of the items, several in a task."""
+        results = self.map_batches(partial(_apply, function), items)
         return [result for batch in results for result in batch]
+
+    def map_batches(
+        self, function: Callable[[Any], R], items: Sequence[Any] | NDArray[Any]
+    ) -> list[R]:
+        """Apply `function` to every batch of the items, a task each, in their order."""
+        return self.each(function, self._batches(items))
+
+    def delayed(self, items: Sequence[Any]) -> list[Any]:
+        """As many tasks of Dask as `map` would compute."""
+        return _delayed(len, self._batches(items))
+
+    def _batches(self, items: Sequence[T] | NDArray[Any]) -> list[Any]:
+        size = self.batch(len(items))
+        return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _sent_bytes(dask_worker: Any) -> int:
+    return int(dask_worker.transfer_outgoing_bytes_total)
+
+
+def batch_of(count: int, workers: int) -> int:
+    """How many of so many items a task is to have.
+
+    Four tasks a worker keep the workers evenly loaded to the end; fewer and larger ones save what a
+    task costs.
+    """
+    return max(1, math.ceil(count / (4 * workers)))
 
 
 def _apply(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     return [function(item) for item in items]
+
+
+def _loop(function: Callable[[T], R], batches: Sequence[T]) -> list[R]:
+    return [function(batch) for batch in batches]
+
+
+def _compute(function: Callable[[T], R], batches: Sequence[T]) -> list[R]:
+    import dask  # noqa: PLC0415  (only backends that use Dask pay for importing it)
+
+    return list(dask.compute(*_delayed(function, batches)))
+
+
+def _delayed(function: Callable[[T], R], batches: Sequence[T]) -> list[Any]:
+    import dask  # noqa: PLC0415  (as above)
+
+    # pure=False: otherwise Dask hashes every item, pixels too, to name the task. As a part of the
+    # function a batch is handed on as it is: Dask looks for lazy values in arguments.
+    return [dask.delayed(partial(function, batch), pure=False)() for batch in batches]
 
 
 @contextmanager
@@ -153,8 +250,78 @@ def _busy_for_a_moment(_: int) -> int:
 
 
 @contextmanager
+def _joblib(workers: int, prepare: Callable[[], object] | None) -> Iterator[Any]:
+    """Start joblib's processes, and prepare them."""
+    from joblib import Parallel, delayed  # noqa: PLC0415  (an extra)
+
+    # Batches are made by `Scheduler.map`, and arrays are sent as they are: joblib would write large
+    # ones to files that its processes map. They stay until the end, as those of the other pools do.
+    kept: dict[str, Any] = {"batch_size": 1, "max_nbytes": None, "idle_worker_timeout": A_DAY}
+    with Parallel(workers, backend="loky", **kept) as parallel:
+        answered: set[int] = set()
+        while len(answered) < workers:
+            answered.update(parallel(delayed(_prepared)(prepare) for _ in range(workers)))
+            if os.getpid() in answered:  # with one worker joblib starts no process
+                break
+        yield lambda function, batches: parallel(delayed(function)(batch) for batch in batches)
+
+
+@contextmanager
+def _cluster(cluster: Cluster, workers: int) -> Iterator[Any]:
+    """A client of the cluster that is there, or of one that is started."""
+    # Only backends that use Dask pay for importing it.
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    if not cluster.address:
+        # As many processes as have so many threads between them, on this machine's own interface.
+        processes = max(1, workers // cluster.threads)
+        shape = {"n_workers": processes, "threads_per_worker": cluster.threads}
+        with (
+            LocalCluster(**shape, host=LOOPBACK, dashboard_address=None) as own,
+            Client(own) as one,
+        ):
+            yield one
+        return
+    try:
+        client = Client(cluster.address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TimeoutError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"no Dask scheduler answers at {cluster.address} ({why}): start one, or leave out "
+            "--scheduler-address"
+        ) from error
+    with client:
+        if not client.nthreads():
+            raise InputError(f"the cluster at {cluster.address} has no workers: start some")
+        yield client
+
+
+def _prepare_cluster(client: Any, prepare: Callable[[], object]) -> None:
+    """Prepare every process of a cluster."""
+    try:
+        client.run(prepare)
+    except ImportError as error:
+        raise InputError(
+            f"the cluster's workers can't import what they need ({error}): install the same segbench "
+            "there, with its libraries"
+        ) from error
+
+
+def _prepared(prepare: Callable[[], object] | None) -> int:
+    if prepare:
+        prepare()
+    time.sleep(0.01)  # so that the others have one, too
+    return os.getpid()
+
+
+@contextmanager
 def start(
-    name: str, *, workers: int, prepare: Callable[[], object] | None = None
+    name: str,
+    *,
+    workers: int,
+    batch: int = 0,
+    cluster: Cluster = Cluster(),
+    prepare: Callable[[], object] | None = None,
 ) -> Iterator[Scheduler]:
     """Start a scheduler, and stop it at the end of the block.
 
@@ -164,6 +331,10 @@ def start(
         One of `SCHEDULERS`.
     workers : int
         How many threads or processes work at once.
+    batch : int
+        How many items of a `map` make a task; 0: four tasks a worker.
+    cluster : Cluster
+        For `distributed`; a cluster that is there has its own number of workers.
     prepare : callable, optional
         Called once in every process of a pool, before its first task: imports what will be needed.
 
@@ -173,23 +344,34 @@ def start(
         Inside the block Dask computes under it too, where it is one of Dask's.
     """
     workers = SCHEDULERS[name].workers or workers
+    each = _compute if SCHEDULERS[name].uses_dask else _loop
     pool: Executor | None = None
     with ExitStack() as stack:
         if name == "thread-pool":
             pool = stack.enter_context(ThreadPoolExecutor(workers))
         elif name in ("process-pool", "processes"):
             pool = stack.enter_context(_process_pool(workers, prepare))
+        elif name == "joblib":
+            each = stack.enter_context(_joblib(workers, prepare))
+        client = None
         if name == "distributed":
-            # Only backends that use Dask pay for importing it.
-            from distributed import Client, LocalCluster  # noqa: PLC0415
-
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            client = stack.enter_context(_cluster(cluster, workers))
+            workers = sum(client.nthreads().values())
             if prepare:
-                client.run(prepare)
+                _prepare_cluster(client, prepare)
         elif name in WITH_DASK:
             import dask  # noqa: PLC0415  (as above)
 
             # Dask starts a new pool of processes for every compute unless it is given one.
-            stack.enter_context(dask.config.set(scheduler=name, num_workers=workers, pool=pool))
-        yield Scheduler(name, workers, pool if name in WITHOUT_DASK else None)
+            # And gives a process six tasks at once: of eight batches for two, one would have six.
+            how = {"scheduler": name, "num_workers": workers, "pool": pool}
+            stack.enter_context(
+                dask.config.set(how | {"chunksize": 1} if name == "processes" else how)
+            )
+        elif pool:
+            each = partial(_in_pool, pool)
+        yield Scheduler(name, workers, each, batch, client)
+
+
+def _in_pool(pool: Executor, function: Callable[[T], R], batches: Sequence[T]) -> list[R]:
+    return list(pool.map(function, batches))

@@ -74,9 +74,9 @@ def backends_of(both: Sequence[Environment]) -> tuple[BackendSpec, ...]:
                 check=False,
                 timeout=ASK_SECONDS,
             )
-            told += [line.split("/") for line in asked.stdout.splitlines()]
+            told += asked.stdout.splitlines()
     # What a library prints when it is imported is not one.
-    found = dict.fromkeys(BackendSpec(*parts) for parts in told if len(parts) == 3)
+    found = dict.fromkeys(BackendSpec.named(line) for line in told if line.count("/") == 2)
     if not found:
         raise InputError("neither side says what it compares by default: name it with --backends")
     return tuple(found)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from segbench.backends.registry import BASELINE
+from segbench.backends.schedulers import Cluster
 from segbench.errors import InputError
 from segbench.gate.decide import ENDING
 from segbench.images import datasets
@@ -279,12 +280,18 @@ def _starts(talks: Sequence[Conversation]) -> dict[str, Failed]:
         elif isinstance(reply, Failed):
             # A backend that it knows and that can't be loaded is broken; or its worker was lost.
             lacking[side] = reply
-        elif reply.protocol != protocol.NUMBER:
+        elif reply.protocol != protocol.NUMBER or _knows_no_cluster(talk, reply):
             raise InputError(
                 f"{side}: its segbench speaks protocol {reply.protocol} with the gate, which speaks "
                 f"{protocol.NUMBER}: they can't be measured alike; name another commit"
             )
     return lacking
+
+
+def _knows_no_cluster(talk: Conversation, started: Started) -> bool:
+    """Whether a side is too old for the cluster that is asked for."""
+    asked = talk.arm.backend.scheduler == "distributed" and talk.settings.cluster != Cluster()
+    return asked and not started.cluster
 
 
 def _check(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segbench.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_SHAPE = (192, 256)  # the presentation's
 
@@ -43,6 +47,11 @@ class Origin:
     made: str = MADE[0]
     shape: tuple[int, int] = DEFAULT_SHAPE
     seed: int = 0
+
+
+def show_shape(shape: Sequence[int]) -> str:
+    """Height and width as `parse_shape` reads them."""
+    return f"{shape[0]}x{shape[1]}"
 
 
 def parse_shape(text: str) -> tuple[int, int]:

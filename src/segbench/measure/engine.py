@@ -14,20 +14,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from segbench import files
 from segbench.backends import registry
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
+from segbench.images.origin import show_shape
 from segbench.images.paths import NAMED
 from segbench.measure import machine as machines
 from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
-from segbench.measure.protocol import Checked, Failed, Made, Refused
-from segbench.measure.settings import PHASES
+from segbench.measure.protocol import Checked, Failed, Refused
+from segbench.measure.settings import PHASES, sizes_within
 from segbench.measure.stopping import Tally, orders, round_over
 from segbench.measure.workers import END_SECONDS, Arm, Conversation
 from segbench.results import records
@@ -49,6 +51,9 @@ TRUTH_IMAGES = 20
 
 # Where the time goes is looked at with so many images, or the largest size below.
 PROFILE_IMAGES = 20
+
+# ... of which all have so many pixels at the most: it is looked at several times.
+PROFILE_PIXELS = 20e6
 
 # How often a fresh process is looked at for what its start costs.
 PROFILES = 3
@@ -77,14 +82,22 @@ class Watcher(Protocol):
 
 
 def start(
-    origin: Origin, settings: RunSettings, *, out: Path, watcher: Watcher, command: str
+    origins: Sequence[Origin], settings: RunSettings, *, out: Path, watcher: Watcher, command: str
 ) -> None:
-    """Find or make the images that are asked for, and `run`."""
+    """Find or make the images that are asked for, of one shape or several, and `run`."""
     # Before images are made: a reader would take that load for somebody else's.
     machine = machines.machine()
     watcher.step("preparing the images", steps=0)
-    dataset = datasets.find(origin, count=settings.sizes[-1])
-    run(dataset, settings, out=out, watcher=watcher, command=command, machine=machine)
+    sets = _find(origins, settings)
+    run(sets, settings, out=out, watcher=watcher, command=command, machine=machine)
+
+
+def _find(origins: Sequence[Origin], settings: RunSettings) -> list[Dataset]:
+    if len(origins) == 1:
+        return [datasets.find(origins[0], count=settings.sizes[-1])]
+    return [
+        datasets.find(one, count=sizes_within(one.shape, settings.sizes)[-1]) for one in origins
+    ]
 
 
 def resume(folder: Path, *, watcher: Watcher) -> None:
@@ -111,16 +124,15 @@ def resume(folder: Path, *, watcher: Watcher) -> None:
                 "start a new run"
             )
     watcher.step("preparing the images", steps=0)
-    dataset = datasets.find(datasets.origin_of(header.dataset), count=settings.sizes[-1])
-    if dataset.key != header.dataset.get("key"):
+    described = [*header.shapes.values()] or [header.dataset]
+    sets = _find([datasets.origin_of(each) for each in described], settings)
+    if [dataset.key for dataset in sets] != [each.get("key") for each in described]:
         raise InputError(f"{folder}: the images have changed since; start a new run")
-    run(
-        dataset, settings, out=folder, watcher=watcher, command="", machine=machine, earlier=earlier
-    )
+    run(sets, settings, out=folder, watcher=watcher, command="", machine=machine, earlier=earlier)
 
 
 def run(
-    dataset: Dataset,
+    sets: Sequence[Dataset],
     settings: RunSettings,
     *,
     out: Path,
@@ -128,14 +140,16 @@ def run(
     command: str,
     machine: Mapping[str, Fact],
     earlier: Records | None = None,
+    profiles: int = PROFILES,
     launch: Launch | None = None,
 ) -> None:
     """Measure all cases and write ``run.jsonl`` and ``profiles.jsonl``.
 
     Parameters
     ----------
-    dataset : Dataset
-        Sizes beyond its number of images are left out.
+    sets : sequence of Dataset
+        One, or one of each shape, which are measured one after the other. Sizes beyond the number of
+        images of one are left out.
     settings : RunSettings
         What to measure.
     out : Path
@@ -148,60 +162,81 @@ def run(
         What :func:`segbench.measure.machine.machine` told before segbench itself made a load.
     earlier : Records, optional
         What `out` holds of this run already: only what it lacks is measured.
+    profiles : int
+        How often a fresh process of each backend is looked at for what its start costs, and where its
+        time goes.
     launch : callable, optional
         Starts the worker of an arm; by default a process.
 
     Raises
     ------
     InputError
-        If a backend makes no sense, or no size fits the dataset.
+        If a backend makes no sense, or no size fits a dataset.
     """
-    sizes, left_out = fitting_sizes(settings.sizes, dataset, watcher)
-    for each in dataset.left_out:
-        watcher.note(f"left out: {each}")
-    if settings.cache == "cold":
-        for file in datasets.laid_out(dataset, sizes[-1]):
-            pagecache.check(file)
     started = datetime.now().astimezone()
     path = out / records.RUN_NAME
+    launch = launch or workers.launcher(settings)
     with ExitStack() as stack:
         # Deleted last, after the workers that map its files have ended.
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-"))
-        launch = launch or workers.launcher(settings)
-        engine = _Engine(dataset, settings, folder, watcher, launch)
-        stack.callback(engine.stop)
-        reference = engine.start(sizes[-1])
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-")))
+        engines = []
+        for dataset in sets:
+            shape = show_shape(dataset.shape) if len(sets) > 1 else ""
+            engine = _Engine(
+                dataset=dataset,
+                settings=settings,
+                folder=folder / f"of-{shape}",
+                watcher=watcher,
+                launch=launch,
+                shape=shape,
+                profiles=profiles,
+            )
+            stack.callback(engine.stop)
+            engines.append(engine)
+        for engine in engines:
+            engine.start()
+            if engine is not engines[0]:
+                engine.stop(grace=END_SECONDS)  # until its turn comes
+        first = engines[0]
         if earlier:
-            engine.remember(earlier.samples)
+            for engine in engines:
+                engine.remember(earlier.samples)
             writer = Writer.reopen(path)
         else:
             header = Header(
                 started=started.isoformat(timespec="seconds"),
-                machine={**machine, "file_system": machines.file_system(dataset.files[0])},
+                machine={**machine, "file_system": machines.file_system(sets[0].files[0])},
                 versions=machines.versions(),
                 settings={
                     **asked.describe(settings),
-                    "sizes": sizes,
-                    "sizes_left_out": left_out,
+                    "sizes": first.sizes,
+                    "sizes_left_out": first.left_out,
                     "baseline": str(BASELINE),
                     "command": command,
-                    "again": asked.command(settings, dataset.origin),
+                    "again": asked.command(settings, *(dataset.origin for dataset in sets)),
                     "variables": workers.set_variables(native_threads=settings.native_threads),
-                    "thread_pools": {str(lane.backend): lane.pools for lane in engine.lanes},
+                    "thread_pools": {str(lane.backend): lane.pools for lane in first.lanes},
+                    "clusters": {
+                        str(lane.backend): lane.cluster for lane in first.lanes if lane.cluster
+                    },
                 },
-                dataset={
-                    **datasets.describe(dataset),
-                    "objects": sum(reference.objects),
-                    "truth": reference.truth,
-                },
+                dataset=first.describe(),
                 backends={str(each): registry.describe(each) for each in settings.backends},
+                shapes={each.shape: each.describe() for each in engines if each.shape},
             )
             writer = Writer.create(path, header)
+        done, looks = 0, sum(profiles * len(engine.lanes) for engine in engines)
         with writer:
-            picture.write(Path(folder), out)
-            engine.measure(sizes, reference.objects, writer)
-        engine.stop(grace=END_SECONDS)
-        engine.profile(sizes, out)
+            picture.write(first.folder, out)
+            for number, engine in enumerate(engines, start=1):
+                left = len(engines) - number
+                try:
+                    done = engine.measure(writer, done=done, left=left, looks=looks)
+                finally:
+                    engine.keep_dask_reports(out)
+                engine.stop(grace=END_SECONDS)
+        for engine in engines:
+            engine.profile(out)
 
 
 def fitting_sizes(
@@ -225,7 +260,8 @@ def fitting_sizes(
     left_out = tuple(size for size in sizes if size > count)
     if left_out:
         words = ", ".join(str(size) for size in left_out)
-        watcher.note(f"{dataset.name} holds {count} images: left out {words}")
+        of = show_shape(dataset.shape)
+        watcher.note(f"{dataset.name} holds {count} images of {of} pixels: left out {words}")
     return fitting, left_out
 
 
@@ -236,6 +272,7 @@ class _Lane:
     backend: BackendSpec
     talk: Conversation
     pools: list[str] = field(default_factory=list)
+    cluster: str = ""
     # Of a backend that failed nothing as large is tried again. 0: it failed when it started.
     failure: Failed | None = None
     failed_at: float = math.inf
@@ -245,18 +282,28 @@ class _Lane:
 
 @dataclass
 class _Engine:
-    """The backends of a run, side by side."""
+    """The backends of a run, side by side, on the images of one shape."""
 
     dataset: Dataset
     settings: RunSettings
-    folder: str
+    folder: Path
     watcher: Watcher
     launch: Launch
+    # Of its images, where there are several.
+    shape: str
+    profiles: int
     talks: list[Conversation] = field(default_factory=list)
     lanes: list[_Lane] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        limits = self.settings.limits
+        limits, dataset = self.settings.limits, self.dataset
+        self.sizes, self.left_out = fitting_sizes(self.settings.sizes, dataset, self.watcher)
+        for each in dataset.left_out:
+            self.watcher.note(f"left out: {each}")
+        if self.settings.cache == "cold":
+            for file in datasets.laid_out(dataset, self.sizes[-1]):
+                pagecache.check(file)
+        self.folder.mkdir()
         self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(lambda: Tally(limits))
         # As often as in the first process of a case it is called in the next ones.
         self.paces: dict[Case, Pace] = {}
@@ -266,43 +313,45 @@ class _Engine:
         self.origin = time.perf_counter()
         self.withheld = machines.withheld_seconds() or 0.0
 
-    def start(self, count: int) -> Made:
+    def start(self) -> None:
         """Start a worker for every backend, all at once, and run each once on one image.
 
-        Parameters
-        ----------
-        count : int
-            Images that the reference is made of, which all are compared with.
-
-        Returns
-        -------
-        Made
-            By one more worker, whose memory is in no figure.
+        One more, whose memory is in no figure, makes the reference that all are compared with.
         """
-        self.watcher.step("starting the workers", steps=0)
+        self._say("starting the workers")
         backends = (BASELINE, *self.settings.backends)
         reference, *self.lanes = (_Lane(backend, self._talk(backend)) for backend in backends)
         self._start([reference, *self.lanes])
         if reference.failure:
             raise InputError(f"the reference {BASELINE} failed: {reference.failure.cause}")
-        self.watcher.step("segmenting with the reference", steps=0)
-        made = reference.talk.make_reference(self.folder, count=count, truth=TRUTH_IMAGES)
+        self._say("segmenting with the reference")
+        folder, count = str(self.folder), self.sizes[-1]
+        made = reference.talk.make_reference(folder, count=count, truth=TRUTH_IMAGES)
         reference.talk.worker.stop(grace=END_SECONDS)
         if isinstance(made, Failed):
             name = self.dataset.name
             raise InputError(f"the reference {BASELINE} failed on {name}: {made.cause}")
-        return made
+        self.reference, self.running = made, True
+
+    def describe(self) -> dict[str, Any]:
+        """The images, and what the reference found in them, for the header."""
+        found = {"objects": sum(self.reference.objects), "truth": self.reference.truth}
+        of_shape = {"sizes": self.sizes} if self.shape else {}
+        return {**datasets.describe(self.dataset), **found, **of_shape}
+
+    def _say(self, text: str, *, steps: int = 0) -> None:
+        self.watcher.step(f"{self.shape}: {text}" if self.shape else text, steps=steps)
 
     def _start_anew(self, sizes: Sequence[int]) -> None:
         """End all workers, and start others for those that have something to do at some sizes."""
-        self.watcher.step("starting the workers anew", steps=0)
+        self._say("starting the workers anew")
         self.stop(grace=END_SECONDS)
-        self.talks.clear()
         # What one that fails now has measured of smaller sizes stays.
         lanes = self._live(sizes[0])
         for lane in lanes:
             lane.talk = self._talk(lane.backend)
         self._start(lanes, size=sizes[0])
+        self.running = True
 
     def _talk(self, backend: BackendSpec) -> Conversation:
         arm, asked_for, dataset = Arm(backend=backend), self.settings, self.dataset
@@ -317,11 +366,14 @@ class _Engine:
         for lane, hear_lane in zip(lanes, hear, strict=True):
             reply = hear_lane(end)
             if isinstance(reply, Refused):
-                raise InputError(reply.reason)
+                if not size:
+                    raise InputError(reply.reason)
+                # It was right before: a cluster has gone away since.
+                reply = Failed("error", reply.reason)
             if isinstance(reply, Failed):
                 self._fail(lane, reply, "start: ", size=size)
             else:
-                lane.pools = reply.thread_pools
+                lane.pools, lane.cluster = reply.thread_pools, reply.cluster
 
     def _live(self, size: int) -> list[_Lane]:
         return [lane for lane in self.lanes if size < lane.failed_at]
@@ -335,11 +387,15 @@ class _Engine:
     def stop(self, *, grace: float = 0.0) -> None:
         """End all workers, after so many seconds in which they may do so themselves."""
         workers.stop_all(self.talks, grace=grace)
+        self.talks.clear()
+        self.running = False
 
     def remember(self, samples: Sequence[Sample]) -> None:
         """Take the samples of an earlier, interrupted part of this run into account."""
         lanes = {lane.backend: lane for lane in self.lanes}
         for sample in samples:
+            if sample.shape != self.shape:
+                continue
             if sample.status == "ok":
                 self.tallies[sample.n_images, sample.phase].add(sample)
                 continue
@@ -351,27 +407,45 @@ class _Engine:
         self.origin -= max((sample.at or 0.0 for sample in samples), default=0.0)
         self.withheld -= max((sample.withheld_seconds or 0.0 for sample in samples), default=0.0)
 
-    def measure(self, sizes: Sequence[int], objects: Sequence[int], writer: Writer) -> None:
-        """Time all cases, round by round, until each has been measured enough."""
-        self.objects, self.writer = objects, writer
-        done, fresh = 0, True
+    def measure(self, writer: Writer, *, done: int, left: int, looks: int) -> int:
+        """Time all cases, round by round, until each has been measured enough.
+
+        Parameters
+        ----------
+        writer : Writer
+            Of the samples.
+        done : int
+            Steps that are over.
+        left : int
+            How many shapes are still to come.
+        looks : int
+            Steps that come after all, to find out where the time goes.
+
+        Returns
+        -------
+        int
+            Steps that are over now.
+        """
+        self.writer, before = writer, done
         for number in range(1, self.settings.rounds + 1):
-            todo = {size: self._todo(size, number) for size in sizes}
+            todo = {size: self._todo(size, number) for size in self.sizes}
             todo = {size: phases for size, phases in todo.items() if phases}
             if not todo:
                 continue
             # A step is a comparison or a case: of this round, and of those that all take.
             steps = sum(len(self.lanes) + len(phases) for phases in todo.values())
             more = max(0, min(self.settings.rounds, MIN_ROUNDS) - number)
-            self.watcher.plan(done + steps * (1 + more) + PROFILES * len(self.lanes))
-            if not fresh:
+            self.watcher.plan(done + steps * (1 + more) * (1 + left) + looks)
+            # At first they are running.
+            if done > before or not self.running:
                 self._start_anew([*todo])
             for size, phases in todo.items():
                 self._measure_size(size, phases, number)
-            fresh, done = False, done + steps
-        self.watcher.plan(done + PROFILES * len(self.lanes))
-        if not done:
-            self.watcher.note("nothing is left to measure")
+            done += steps
+        self.watcher.plan(done + (done - before) * left + looks)
+        if done == before:
+            self.watcher.note(f"{self.shape} nothing is left to measure".strip())
+        return done
 
     def _todo(self, size: int, number: int) -> list[str]:
         """The phases of a size that are not over, and that a round has not been taken of."""
@@ -386,9 +460,8 @@ class _Engine:
     def _measure_size(self, size: int, phases: Sequence[str], number: int) -> None:
         """Take a round of some phases of a size."""
         for lane in self.lanes:
-            self.watcher.step(
-                f"round {number}, {size} images: comparing {lane.backend} with the reference"
-            )
+            what = f"comparing {lane.backend} with the reference"
+            self._say(f"round {number}, {size} images: {what}", steps=1)
             if size < lane.failed_at:
                 self._check(lane, size, phases)
             if size >= lane.failed_at:
@@ -396,7 +469,7 @@ class _Engine:
                 lane.talk.worker.stop()
                 self._record_failure(lane, size)
         for phase in phases:
-            self.watcher.step(f"round {number}, {size} images: {phase}")
+            self._say(f"round {number}, {size} images: {phase}", steps=1)
             self._take_round(size, phase, number)
 
     def _check(self, lane: _Lane, size: int, phases: Sequence[str]) -> None:
@@ -414,7 +487,9 @@ class _Engine:
             long = size > FEW_IMAGES and self.tallies[size, phase].takes_long(lane.backend)
             few = FEW_IMAGES if long else 0
             pace = self.paces.get(case)
-            reply = lane.talk.check(case, self.folder, sample_seconds=seconds, few=few, pace=pace)()
+            reply = lane.talk.check(
+                case, str(self.folder), sample_seconds=seconds, few=few, pace=pace
+            )()
             if isinstance(reply, Failed):
                 self._fail(lane, reply, f"{phase} of {size} images: ", size=size)
                 return
@@ -458,7 +533,7 @@ class _Engine:
         reply = lane.talk.time(
             case.phase,
             calls=ready.pace.calls,
-            objects=sum(self.objects[: case.n_images]),
+            objects=sum(self.reference.objects[: case.n_images]),
             cpu=workers.cpu_of(case, turn),
             warm=self.settings.cache == "warm",
         )
@@ -466,19 +541,26 @@ class _Engine:
             what = f"{case.phase} of {case.n_images} images: "
             self._fail(lane, reply, what, size=case.n_images)
             return None
+        told = msgspec.structs.asdict(reply)
+        peak = ready.peak_mib
+        if case.backend.scheduler == "distributed" and self.settings.scheduler_address:
+            # Those of the client are not those of the cluster.
+            told["cpu_seconds"] = peak = None
         return sample_of(
             case,
+            shape=self.shape,
             block=block,
             status="ok",
-            peak_mib=ready.peak_mib,
+            peak_mib=peak,
             calls=ready.pace.calls,
             first_seconds=ready.seconds,
             idle_mib=ready.idle_mib,
             tasks=ready.tasks,
+            moved_bytes=ready.moved_bytes,
             at=round(time.perf_counter() - self.origin, 6),
             cached=cached,
             # Its seconds, those that were not timed, and the objects.
-            **msgspec.structs.asdict(reply),
+            **told,
         )
 
     def _cool(self, size: int) -> float | None:
@@ -498,18 +580,26 @@ class _Engine:
             case = Case(lane.backend, size, each)
             if case not in self.told:
                 number = block if each == phase else 0
-                self.writer.append(sample_of(case, block=number, status=status, cause=cause))
+                told = {"shape": self.shape, "block": number, "status": status, "cause": cause}
+                self.writer.append(sample_of(case, **told))
                 self.told.add(case)
 
-    def profile(self, sizes: Sequence[int], out: Path) -> None:
+    def keep_dask_reports(self, out: Path) -> None:
+        """Take what Dask's clusters told of their work into the folder of the run."""
+        for file in self.folder.glob("*.html"):
+            name = f"{self.shape}-{file.name}" if self.shape else file.name
+            files.write_bytes(out / "dask" / name, file.read_bytes())
+
+    def profile(self, out: Path) -> None:
         """Find out where the time of each backend goes, one at a time, in a fresh process."""
-        size = max((size for size in sizes if size <= PROFILE_IMAGES), default=PROFILE_IMAGES)
-        done = Counter(profile.backend for profile in records.read_profiles(out))
+        size = self._profiled_size()
+        own = (one for one in records.read_profiles(out) if one.shape == self.shape)
+        done = Counter(profile.backend for profile in own)
         # One of each after the other, so that what is slow for a while is so for all.
-        for lane in [*self.lanes] * PROFILES:
+        for lane in [*self.lanes] * self.profiles:
             backend = lane.backend
-            self.watcher.step(f"where the time of {backend} goes")
-            if size >= lane.failed_at or done[backend] >= PROFILES:
+            self._say(f"where the time of {backend} goes", steps=1)
+            if size >= lane.failed_at or done[backend] >= self.profiles:
                 continue
             done[backend] += 1
             talk = self._talk(backend)
@@ -519,6 +609,14 @@ class _Engine:
                 reply = Failed(reply.status, f"profile: {reply.cause}")
                 self.watcher.note(f"{backend}: {reply.status}, {reply.cause}")
             found = msgspec.structs.asdict(reply)
-            profile = records.Profile(**vars(backend), n_images=size, **found)
+            profile = records.Profile(**vars(backend), n_images=size, shape=self.shape, **found)
             records.write_profile(out, profile)
-        self.watcher.step("writing the report", steps=0)
+        self._say("writing the report")
+
+    def _profiled_size(self) -> int:
+        height, width, *_ = self.dataset.shape
+        most = PROFILE_PIXELS / (height * width)
+        # Numbers of images a task are told apart by many images alone.
+        if not any(backend.batch for backend in self.settings.backends):
+            most = min(most, PROFILE_IMAGES)
+        return max((size for size in self.sizes if size <= most), default=max(1, int(most)))

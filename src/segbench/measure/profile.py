@@ -30,7 +30,7 @@ import numpy as np
 
 from segbench.backends import phases, registry, schedulers
 from segbench.backends.interface import Backend
-from segbench.backends.schedulers import Scheduler
+from segbench.backends.schedulers import Cluster, Scheduler
 from segbench.measure import memory
 from segbench.measure.protocol import Profiled
 from segbench.pipeline import PipelineParams
@@ -141,12 +141,16 @@ def profile(request: protocol.Profile) -> Profiled:
     spec = registry.parse_spec(request.backend)
     params = PipelineParams(**request.params)  # type: ignore[arg-type]  # JSON's values
     reader, processor = registry.load(spec)
+    if spec.scheduler == "distributed" and request.cluster != Cluster():
+        raise registry.UnavailableError(
+            "only a cluster that is started here, with one thread a process, can be watched"
+        )
     # Imported by the scheduler otherwise, and charged to its start.
     if spec.scheduler in schedulers.WITH_DASK:
         import_module("distributed" if spec.scheduler == "distributed" else "dask")
     # From the interpreter's own start on; numpy was among the imports, too.
     times = [request.started, time.perf_counter()]
-    with schedulers.start(spec.scheduler, workers=request.workers) as scheduler:
+    with schedulers.start(spec.scheduler, workers=request.workers, batch=spec.batch) as scheduler:
         times.append(time.perf_counter())
         backend = Backend(reader, processor, scheduler)
         phases.run_pipeline(backend, request.image, params)
@@ -421,7 +425,8 @@ def _noted(backend: Backend, journal: Journal) -> Backend:
     for name in (*STAGES[1:], "split"):
         after = {"threshold": "", "split": "label"}.get(name, name)
         step = partial(notes.step, getattr(processor, name), before.get(name, ""), after)
-        steps[name] = partial(journal.build, step) if processor.uses_dask else step
+        builds = processor.uses_dask and not processor.mapped
+        steps[name] = partial(journal.build, step) if builds else step
     if reader.load is not None:
         reader = replace(reader, load=partial(notes.step, reader.load, "", "decode"))
     elif not one_array:
@@ -436,15 +441,17 @@ class NotedScheduler(Scheduler):
 
     journal: Journal = field(kw_only=True)
 
-    def map(self, function: Callable[[T], R], items: Sequence[T] | NDArray[Any]) -> list[R]:
-        """Apply `function` to every item, in order of the items."""
-        during, apply = self.journal.notes.during, super().map
-        # Without a pool there are Dask's tasks, which are noted where they are run.
-        self.journal.begin(WORK if self.workers == 1 or self.pool else "graph")
-        if self.workers == 1:
+    def map_batches(
+        self, function: Callable[[Any], R], items: Sequence[Any] | NDArray[Any]
+    ) -> list[R]:
+        """Apply `function` to every batch of the items, in their order."""
+        during, apply = self.journal.notes.during, super().map_batches
+        # Dask's tasks are noted where they are run.
+        self.journal.begin("graph" if self.uses_dask else WORK)
+        if self.name == "serial":
             results = during(apply, function, items)
         else:
-            results = apply(partial(during, function) if self.pool else function, items)
+            results = apply(function if self.uses_dask else partial(during, function), items)
         self.journal.begin("collect")
         return results
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from segbench import jsonl
+from segbench.backends.schedulers import Cluster  # noqa: TC001  (read when messages are decoded)
 
 # Grows when a request asks for something else than before: an older worker would do without it.
 NUMBER = 3
@@ -21,13 +22,15 @@ class Message(msgspec.Struct, frozen=True, tag=True, tag_field="kind"):
 class First(Message, frozen=True):
     """What the first request to a worker says: which backend, and what it is tried on.
 
-    `image` is the path of a single image, for the first call.
+    `image` is the path of a single image, for the first call; `cluster` where the scheduler
+    `distributed` runs.
     """
 
     backend: str
     workers: int
     image: str
     params: dict[str, bool | str | int | float]
+    cluster: Cluster
 
 
 class Start(First, frozen=True):
@@ -111,11 +114,13 @@ class Profile(First, frozen=True):
 class Started(Message, frozen=True):
     """The backend is ready; with the native thread pools that its libraries report.
 
-    `protocol` is the `NUMBER` of the worker's version; 0 of one that had none.
+    `protocol` is the `NUMBER` of the worker's version; 0 of one that had none. `cluster` says what
+    cluster it works on, if it does.
     """
 
     thread_pools: list[str]
     protocol: int = 0
+    cluster: str = ""
 
 
 class Made(Message, frozen=True):
@@ -131,7 +136,8 @@ class Checked(Message, frozen=True):
     `seconds` and the memory at its peak, in MiB, are those of its first call (None where it was
     warmed up with fewer images), the idle one that of the worker before any; `difference` says how
     its result differs from the reference (empty: it agrees), `pace` how it was called.
-    `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one.
+    `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one; `moved_bytes` what
+    the workers of a cluster sent in that call.
     """
 
     seconds: float | None
@@ -140,6 +146,7 @@ class Checked(Message, frozen=True):
     peak_mib: float | None
     pace: Pace
     tasks: int | None = None
+    moved_bytes: int | None = None
 
 
 class Timed(Message, frozen=True):
@@ -147,13 +154,14 @@ class Timed(Message, frozen=True):
 
     `cpu_seconds` is what the worker and its children worked, as a mean, too.
     `untimed_seconds` went into getting ready for it: the call that is not timed, and the collection
-    of what the last sample left.
+    of what the last sample left. `lost_workers` of a cluster were there at the start, and are no more.
     """
 
     seconds: float
     objects: int | None
     cpu_seconds: float
     untimed_seconds: float = 0.0
+    lost_workers: int = 0
 
 
 class Profiled(Message, frozen=True):

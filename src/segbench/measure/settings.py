@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from segbench import jsonl
-from segbench.backends.registry import BASELINE, BackendSpec, parse_spec
+from segbench.backends.registry import BASELINE, BackendSpec, parse_spec, takes_batches
+from segbench.backends.schedulers import Cluster
 from segbench.errors import InputError
+from segbench.images.origin import parse_shape, show_shape
 from segbench.measure import machine
 from segbench.pipeline import PipelineParams
 from segbench.results.outcome import Thresholds
 from segbench.results.records import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from segbench.images.origin import Origin
 
@@ -43,22 +45,32 @@ CACHES = ("warm", "cold")
 SIZES = (1, 20, 50, 200, 500)
 QUICK_SIZES = (1, 20)
 
-# Every reader and every processor that ends in reasonable time, without Dask and with its threads.
-# Dask's schedulers `synchronous` and `processes` are measured when they are named: with them a
-# default run would take a third longer, most of it for large arrays on their way between processes.
+# What people would use without Dask, what Dask's documentation advises (batches of file names, as
+# delayed functions or as blocks), and the arms of the presentation. Dask's other schedulers, joblib
+# and OpenCV are measured when they are named.
 BACKENDS = (
     BASELINE,
     BackendSpec("skimage", "skimage", "thread-pool"),
     BackendSpec("skimage", "skimage", "process-pool"),
+    BackendSpec("skimage", "skimage", "threads"),
+    BackendSpec("dask-batched", "dask-blocks", "threads"),
     BackendSpec("dask-image", "dask-image", "threads"),
     BackendSpec("dask-array-pims", "dask-blocks", "threads"),
     BackendSpec("dask-array-skimage", "dask-blocks", "threads"),
 )
 
-# A quick run starts measuring within seconds: no process has to be started but a worker a backend.
+# A quick run starts measuring within seconds: no process has to be started but a worker a backend,
+# and one reader of each kind is enough.
 QUICK_BACKENDS = tuple(
-    backend for backend in BACKENDS if backend.scheduler in ("serial", "thread-pool", "threads")
+    backend
+    for backend in BACKENDS
+    if backend.scheduler != "process-pool"
+    and backend.reader not in ("dask-batched", "dask-array-pims")
 )
+
+# Of several shapes each is measured with as many images as have so many pixels together: a call on
+# 500 images of 2048 x 2048 pixels would take minutes.
+MOST_PIXELS = 100e6
 
 # Of the memory that is free when a run starts: the rest is for the engine and for everybody else.
 MEMORY_SHARE = 0.8
@@ -114,6 +126,23 @@ def parse_phases(text: str) -> tuple[str, ...]:
     return tuple(phase for phase in PHASES if phase in words)
 
 
+def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
+    """Read shapes, ``192x256,512x512``: each once, in their order.
+
+    Raises
+    ------
+    InputError
+        If one is none.
+    """
+    return tuple(dict.fromkeys(parse_shape(word.strip()) for word in text.split(",")))
+
+
+def sizes_within(shape: tuple[int, int], sizes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes at which images of a shape have at most `MOST_PIXELS`; the smallest in any case."""
+    height, width = shape
+    return sizes[0], *(size for size in sizes[1:] if size * height * width <= MOST_PIXELS)
+
+
 def parse_backends(text: str) -> tuple[BackendSpec, ...]:
     """Read backends, ``reader/processor/scheduler,...``: each once, in their order.
 
@@ -167,6 +196,25 @@ class Settings:
         shown="80% of what is free, for a gate between those that work at once",
     )
     workers: int = _option(available_cpus, "Threads or processes.", least=1, shown="one a CPU")
+    batch: tuple[int, ...] = _option(
+        (),
+        "Images that a task reads and segments; several, to compare them.",
+        metavar="N,...",
+        read=parse_sizes,
+        shown="four tasks a worker",
+        also=("--batches",),
+        later=True,
+    )
+    scheduler_address: str = _option(
+        "",
+        "Address of a running Dask scheduler, such as tcp://host:8786, for `distributed`.",
+        metavar="ADDRESS",
+        shown="a cluster is started on this machine",
+        later=True,
+    )
+    threads_per_worker: int = _option(
+        1, "Threads in each process of a cluster that segbench starts.", least=1, later=True
+    )
     native_threads: bool = _option(
         False,
         "Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
@@ -180,6 +228,21 @@ class Settings:
             if most and not 0 < value <= most:
                 name = each.name.replace("_", " ")
                 raise InputError(f"{name} {value:g}: give a number above 0, up to {most:g}")
+        if self.batch:
+            object.__setattr__(self, "backends", tuple(dict.fromkeys(self._in_batches())))
+
+    def _in_batches(self) -> Iterator[BackendSpec]:
+        """The backends, each that takes batches and has none of its own once with every batch."""
+        for backend in self.backends:
+            if backend.batch or not takes_batches(backend):
+                yield backend
+            else:
+                yield from (dataclasses.replace(backend, batch=batch) for batch in self.batch)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where the scheduler `distributed` runs."""
+        return Cluster(address=self.scheduler_address, threads=self.threads_per_worker)
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -227,7 +290,7 @@ class RunSettings(Settings):
         "Or after so many rounds, each in new processes; ratios have intervals from 5 on.",
         least=1,
         # What command lines of earlier versions say.
-        formerly=("--blocks",),
+        also=("--blocks",),
     )
     case_seconds: float = _option(
         10.0,
@@ -331,7 +394,8 @@ def read(described: Mapping[str, Any]) -> RunSettings:
         If a value is missing or makes no sense.
     """
     fields = dataclasses.fields(RunSettings)
-    if missing := {each.name for each in fields} - described.keys():
+    # Runs of earlier versions had the defaults of what they don't name.
+    if missing := {each.name for each in fields if "later" not in each.metadata} - described.keys():
         names = ", ".join(sorted(missing))
         raise InputError(f"the run's settings can't be understood (no {names}): run anew")
     try:
@@ -345,10 +409,14 @@ def read(described: Mapping[str, Any]) -> RunSettings:
         raise InputError(f"the run's settings can't be understood ({error}): run anew") from error
 
 
-def command(settings: RunSettings, origin: Origin) -> str:
-    """The line for a shell that measures the same: every option, also those that are defaults now."""
-    shape = "x".join(map(str, origin.shape))
-    words = ["--dataset", origin.made, "--shape", shape]
+def command(settings: RunSettings, *origins: Origin) -> str:
+    """The line for a shell that measures the same: every option, also those that are defaults now.
+
+    Several origins differ in their shape alone.
+    """
+    origin = origins[0]
+    shapes = ",".join(show_shape(each.shape) for each in origins)
+    words = ["--dataset", origin.made, "--shape", shapes]
     if origin.images:
         words = ["--images", *origin.images]
         words += ["--channel", str(origin.channel)] if origin.channel else []
@@ -361,7 +429,7 @@ def _words(settings: Any) -> Iterator[str]:
         value = getattr(settings, each.name)
         if dataclasses.is_dataclass(value):
             yield from _words(value)
-        elif value is not False:
+        elif value is not False and value not in ((), ""):
             yield f"--{each.name.replace('_', '-')}"
             if isinstance(value, tuple):
                 yield ",".join(map(str, value))

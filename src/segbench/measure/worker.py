@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from segbench.measure.protocol import (
     Timed,
 )
 from segbench.measure.workers import kill_family
-from segbench.pipeline import PipelineParams, Segmentation
+from segbench.pipeline import Measured, PipelineParams, Segmentation, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,8 +79,11 @@ LOOK_SECONDS = 0.5
 class Server:
     """A started backend, and the calls that were made ready."""
 
-    def __init__(self, backend: Backend, params: PipelineParams, slowdown: float) -> None:
+    def __init__(
+        self, backend: Backend, params: PipelineParams, slowdown: float, *, name: str = ""
+    ) -> None:
         self.backend = backend
+        self.name = name
         self.params = params
         self.slowdown = slowdown
         # Of one size.
@@ -95,6 +98,7 @@ class Server:
         self.idle_mib = memory.resident_mib()
         # Made anew with each case: a pool may have started by then.
         self.clock = cputime.Clock()
+        self.addresses = backend.scheduler.addresses
         # The same in every process, so that the sides of a gate are treated alike.
         self._random = random.Random(0)  # noqa: S311  (sizes, no secret)
         self._blocks: list[bytes] = []
@@ -118,22 +122,32 @@ class Server:
             self.short[request.phase] = False
             _let_go()
             return Checked(None, "", self.idle_mib, None, Pace(1, 1, short=False))
+        before = self.backend.scheduler.sent_bytes()
         memory.reset_peak()
         result, seconds = _timed(call)
         peak = memory.peak_mib()
+        after = self.backend.scheduler.sent_bytes()
+        # A worker that was lost is not asked.
+        moved = sum(after[one] - before[one] for one in before.keys() & after.keys())
         difference = None
         if request.phase == "read":
             pixels = _load_pixels(request.folder, request.n_images)
             difference = agreement.first_different_image(result, pixels)
-        elif isinstance(result, Segmentation):
+        elif isinstance(result, Measured):
             reference = _load_reference(request.folder, request.n_images)
-            difference = agreement.first_difference(result, reference)
+            difference = agreement.first_different_table(result, reference)
+            if not (difference or request.pace):
+                # Once, and never timed: label images are not what a phase gives.
+                labelled = self._labelled(request)
+                difference = agreement.first_difference(labelled, reference)
+                del labelled
+                self._write_dask_report(call, request)
         if difference:
             return Checked(seconds, difference, self.idle_mib, peak, Pace(0, 0, short=False))
         self.ready[request.phase] = call
         del result
         tasks = None
-        if request.phase == "pipeline" and self._uses_dask:
+        if request.phase == "pipeline" and self.backend.scheduler.uses_dask:
             tasks = phases.count_tasks(self.backend, request.pattern, self.params)
         pace = request.pace
         if pace:
@@ -144,7 +158,18 @@ class Server:
             pace = self._warm_up(call, request, seconds)
         self.short[request.phase] = pace.short
         _let_go()
-        return Checked(seconds, "", self.idle_mib, peak, pace, tasks)
+        return Checked(seconds, "", self.idle_mib, peak, pace, tasks, moved if before else None)
+
+    def _write_dask_report(self, call: Callable[[], Any], request: Check) -> None:
+        """Have a cluster tell of one call in its own way, beside the reference: it takes Bokeh."""
+        if not self.backend.scheduler.client:
+            return
+        from distributed import performance_report  # noqa: PLC0415  (for a cluster alone)
+
+        name = f"{self.name.replace('/', '-')}-{request.phase}-{request.n_images}.html"
+        report = performance_report(filename=Path(request.folder) / name)  # type: ignore[no-untyped-call]  # distributed has no annotations
+        with suppress(Exception), report:
+            call()
 
     def _warm_up(self, call: Callable[[], Any], request: Check, first: float) -> Pace:
         """Call until calls do not get faster, and find how many of them make a sample."""
@@ -184,17 +209,14 @@ class Server:
                 if self.slowdown:
                     seconds += _busy(self.slowdown * worked)
                     worked *= 1 + self.slowdown
-        objects = result.count if isinstance(result, Segmentation) else None
-        return Timed(seconds / request.calls, objects, worked / request.calls, untimed)
+        objects = result.count if isinstance(result, Measured) else None
+        lost = len(self.addresses - self.backend.scheduler.addresses)
+        return Timed(seconds / request.calls, objects, worked / request.calls, untimed, lost)
 
     def _shake(self) -> None:
         """Have what the next calls allocate lie elsewhere."""
         count = self._random.randrange(SHAKEN_BLOCKS)
         self._blocks = [bytes(self._random.randrange(SHAKEN_BYTES)) for _ in range(count)]
-
-    @property
-    def _uses_dask(self) -> bool:
-        return self.backend.reader.uses_dask or self.backend.processor.uses_dask
 
     def _call(self, request: Check) -> Callable[[], Any]:
         """What a phase does, ready to be called."""
@@ -208,12 +230,20 @@ class Server:
             return partial(phases.process_images, backend, pixels, params)
         return partial(phases.run_pipeline, backend, pattern, params)
 
+    def _labelled(self, request: Check) -> Segmentation:
+        """What `process` or `pipeline` find, with the label images."""
+        backend, params = self.backend, self.params
+        if request.phase == "process":
+            pixels = _load_pixels(request.folder, request.n_images)
+            return phases.segment_pixels(backend, pixels, params)
+        return phases.segment_files(backend, request.pattern, params)
+
     def make_reference(self, request: Reference) -> Made:
         """Segment the images that all are compared with."""
         folder = Path(request.folder)
         pixels = phases.read_images(self.backend, request.pattern)
         np.save(folder / "pixels.npy", pixels)
-        found = phases.process_images(self.backend, pixels, self.params)
+        found = phases.segment_pixels(self.backend, pixels, self.params)
         np.save(folder / "labels.npy", found.labels)
         np.savez(folder / "objects.npz", *found.objects)
         truth = None
@@ -281,7 +311,8 @@ def _load_pixels(folder: str, count: int) -> NDArray[Any]:
 def _load_reference(folder: str, count: int) -> Segmentation:
     labels = np.load(Path(folder) / "labels.npy", mmap_mode="r")
     with np.load(Path(folder) / "objects.npz") as objects:
-        return Segmentation(labels[:count], tuple(objects[f"arr_{i}"] for i in range(count)))
+        found = packed(objects[f"arr_{i}"] for i in range(count))
+    return found.with_labels(labels[:count])
 
 
 def _thread_pools() -> list[str]:
@@ -308,9 +339,15 @@ def _started(request: Start, stack: ExitStack) -> Server:
     params = PipelineParams(**request.params)  # type: ignore[arg-type]  # JSON's values
     spec = registry.parse_spec(request.backend)
     backend = stack.enter_context(
-        phases.started(spec, workers=request.workers, image=request.image, params=params)
+        phases.started(
+            spec,
+            workers=request.workers,
+            cluster=request.cluster,
+            image=request.image,
+            params=params,
+        )
     )
-    server = Server(backend, params, request.slowdown)
+    server = Server(backend, params, request.slowdown, name=request.backend)
     memory.warm_allocator()
     # What the libraries made when they were imported stays, too.
     _let_go()
@@ -325,7 +362,9 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
                 match protocol.decode(line):
                     case protocol.Start() as request:
                         server = _started(request, stack)
-                        reply = protocol.Started(_thread_pools(), protocol.NUMBER)
+                        reply = protocol.Started(
+                            _thread_pools(), protocol.NUMBER, server.backend.scheduler.place
+                        )
                     case Check() as request:
                         reply = server.check(request)
                     case Time() as request:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segbench.backends.registry import BackendSpec
+    from segbench.backends.schedulers import Cluster
     from segbench.images.datasets import Dataset
     from segbench.measure.protocol import Pace, Reply, Request
     from segbench.measure.settings import Settings
@@ -154,8 +155,7 @@ class Conversation:
 
     def start(self) -> Callable[[float], Started | Refused | Failed]:
         """Ask the worker to start its backend; the answer comes by a time of the monotonic clock."""
-        backend, workers, image, params = self._first()
-        self.worker.send(protocol.Start(backend, workers, image, params, self.arm.slowdown))
+        self.worker.send(protocol.Start(*self._first(), self.arm.slowdown))
 
         def hear(end: float) -> Started | Refused | Failed:
             reply = self.worker.receive(limit=max(0.0, end - time.monotonic()))
@@ -163,11 +163,11 @@ class Conversation:
 
         return hear
 
-    def _first(self) -> tuple[str, int, str, dict[str, bool | str | int | float]]:
+    def _first(self) -> tuple[str, int, str, dict[str, bool | str | int | float], Cluster]:
         """What the first request says, whichever it is."""
-        params = dataclasses.asdict(self.settings.params)
-        image = datasets.lay_out(self.dataset, 1)
-        return str(self.arm.backend), self.settings.workers, image, params
+        settings, image = self.settings, datasets.lay_out(self.dataset, 1)
+        params = dataclasses.asdict(settings.params)
+        return str(self.arm.backend), settings.workers, image, params, settings.cluster
 
     def make_reference(self, folder: str, *, count: int, truth: int = 0) -> Made | Failed:
         """Have so many images segmented, which all are compared with.
@@ -196,7 +196,10 @@ class Conversation:
         """
         settings = self.settings
         pixels = case.n_images * math.prod(self.dataset.shape[:2])
-        limit = settings.time_limit + COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
+        # Where the label images are compared, too, they are made by a call of their own, and a cluster
+        # tells of one more.
+        calls = 1 if pace else 3
+        limit = calls * settings.time_limit + COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
         end = time.monotonic() + limit
         pattern = datasets.lay_out(self.dataset, case.n_images)
         few_pattern = datasets.lay_out(self.dataset, few) if few else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segbench.backends.registry import BASELINE
+from segbench.report import reading
 from segbench.report.cells import (
     collected,
     format_factor,
@@ -152,15 +153,16 @@ def answer(source: Source, summary: pd.DataFrame, pairs: Pairs) -> Answer:
     failed = tuple(_failed(cases))
     if phase and not source.paired:
         return Answer(ranking=(UNPAIRED.format(kind=source.kind),), notes=failed)
-    pairs = {key: pair for key, pair in pairs.items() if key[0] == phase}
-    if not any(pair.known for pair in pairs.values()):
-        old = (OLD_RUN,) if pairs else ()
+    reads = reading.sentence(summary, pairs) if phase != "read" else ()
+    own = {key: pair for key, pair in pairs.items() if key[0] == phase}
+    if not any(pair.known for pair in own.values()):
+        old = (OLD_RUN,) if own else ()
         return Answer(ranking=(NOTHING_RANKED,), notes=(*old, *failed))
     ok = [case for case in cases if case.ok]
     names = {case.backend: _called(source, case) for case in ok}
-    contests = _contests(source, ok, pairs)
-    best = _best(ok, pairs)
-    others = _beside(best, pairs) if best else []
+    contests = _contests(source, ok, own)
+    best = _best(ok, own)
+    others = _beside(best, own) if best else []
     told = [*others, *(found[max(found)] for found in contests.values())]
     said = {
         pair.verdict for pair in (*told, *(one for by in contests.values() for one in by.values()))
@@ -173,7 +175,10 @@ def answer(source: Source, summary: pd.DataFrame, pairs: Pairs) -> Answer:
             for dask, found in contests.items()
         )
         or (DASK_NOT_KNOWN,),
-        ranking=tuple(_ranking(source, ok, best, others, names)) if best else (NOTHING_RANKED,),
+        ranking=(
+            *(_ranking(source, ok, best, others, names) if best else (NOTHING_RANKED,)),
+            *reads,
+        ),
         notes=(" ".join(notes), *failed),
     )
 

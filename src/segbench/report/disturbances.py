@@ -133,6 +133,7 @@ def warnings(source: Source) -> list[str]:
         *_noise(source),
         *_trend(source),
         *_withheld(source),
+        *_lost(source),
         *_unknown_parts(source),
         *_warm_files(source),
     ]
@@ -152,6 +153,17 @@ def _interruption(source: Source) -> Iterator[str]:
         yield (
             f"The run was interrupted: {', and '.join(parts)}. What was measured until then is as "
             "good as its intervals say."
+        )
+
+
+def _lost(source: Source) -> Iterator[str]:
+    """Workers of a cluster that ended in the middle."""
+    most = source.samples.groupby("backend", sort=False)["lost_workers"].max()
+    for backend, count in most[most > 0].items():
+        yield (
+            f"{backend}: the cluster lost {count} of its workers while it was measured. Others did their "
+            "work, and the cells are right; the times after it are those of what was left, or of a worker "
+            "that had to be started anew."
         )
 
 

@@ -96,7 +96,8 @@ def explorer_data(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) ->
 
 def _name(source: Source) -> str:
     """Of several sources of one dataset each is to be told from the others."""
-    return f"{source.dataset.get('name') or source.kind}, {source.name}, {source.started}"
+    shape = f" {source.shape}" if source.shape else ""
+    return f"{source.dataset.get('name') or source.kind}{shape}, {source.name}, {source.started}"
 
 
 def _row(case: Case) -> dict[str, object]:

@@ -10,11 +10,22 @@ import pandas as pd
 from segbench import files
 from segbench.backends.registry import BASELINE
 from segbench.measure.settings import CACHES, PHASES
-from segbench.report import costs, disturbances, explorer, figures, presentation, tables
+from segbench.report import (
+    batches,
+    costs,
+    disturbances,
+    explorer,
+    figures,
+    presentation,
+    reading,
+    tables,
+)
 from segbench.report.answer import answer
+from segbench.report.cells import collected
 from segbench.report.pairs import pairs_of
 from segbench.report.rendering import paragraphs, render
 from segbench.report.reproduce import METHOD_LINK, commands
+from segbench.report.shapes import Part, overview, shape_of
 from segbench.report.side_by_side import compare
 from segbench.report.styles import styles
 from segbench.report.summary import listed_in, samples_frame, summarize
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from segbench.report.cells import Table
     from segbench.report.drawing import Drawing
     from segbench.report.pairs import Pairs
+    from segbench.report.shapes import Overview
     from segbench.report.side_by_side import SideBySide
     from segbench.report.styles import Styles
     from segbench.results.sources import Source
@@ -48,6 +60,8 @@ class Section:
         Of the names of its files, where a report has several sources.
     summary : DataFrame
         One row a case.
+    pairs : Pairs
+        Backends two by two.
     warnings : tuple of str
         What disturbed the run, in sentences.
     answer : Answer
@@ -63,11 +77,19 @@ class Section:
     source: Source
     prefix: str
     summary: pd.DataFrame
+    pairs: Pairs
     warnings: tuple[str, ...]
     answer: Answer
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
     commands: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What the source is called, and the shape of its images where a run has several."""
+        name = str(self.source.dataset.get("name") or self.source.kind)
+        shape = self.source.shape.replace("x", " × ")
+        return f"{name}, {shape} pixels" if shape else name
 
     def tables_for_terminal(self) -> list[Table]:
         """Times, ratios and what is missing: what fits a terminal."""
@@ -104,8 +126,10 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     style = styles_of(sources)
     comparisons = compare(sources, [section.summary for section in sections])
     speedup = figures.speedup_figure(runs, style)
+    overviews = make_overviews(sections)
     values: dict[str, object] = {
         "sections": sections,
+        "overviews": overviews,
         "comparisons": comparisons,
         "speedup": speedup,
         "baseline": str(BASELINE),
@@ -115,7 +139,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "data": explorer.explorer_data(runs, style),
         "chart_scripts": explorer.chart_scripts(),
     }
-    parts: list[Section | SideBySide] = [*comparisons, *sections]
+    parts: list[Section | SideBySide | Overview] = [*overviews, *comparisons, *sections]
     tables = {
         f"{part.prefix}{table.name}": pd.DataFrame(table.texts, columns=list(table.columns))
         for part in parts
@@ -125,7 +149,8 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         tables[f"{section.prefix}summary"] = section.summary
         tables[f"{section.prefix}samples"] = samples_frame(section.source)
     contents = {out / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
-    drawings = [(section.prefix, drawing) for section in sections for drawing in section.drawings]
+    drawn: list[Section | Overview] = [*overviews, *sections]
+    drawings = [(part.prefix, drawing) for part in drawn for drawing in part.drawings]
     for prefix, drawing in [*drawings, *([("", speedup)] if speedup else [])]:
         for name, content in drawing.files.items():
             contents[out / "figures" / f"{prefix}{name}"] = content
@@ -155,6 +180,21 @@ def make_sections(sources: Sequence[Source]) -> list[Section]:
     return [_section(one, prefix, style) for one, prefix in zip(sources, prefixes, strict=True)]
 
 
+def make_overviews(sections: Sequence[Section]) -> list[Overview]:
+    """One for each run."""
+    runs = collected(
+        ((section.source.name, section.source.started), section)
+        for section in sections
+        if section.source.kind == "segbench" and shape_of(section.source)
+    )
+    found = []
+    for own in runs.values():
+        parts = [Part(section.source, section.summary, section.pairs) for section in own]
+        prefix = f"{own[0].prefix}best-"
+        found.append(overview(parts, prefix=prefix))
+    return [one for one in found if one]
+
+
 def _section(source: Source, prefix: str, style: Styles) -> Section:
     """Summarize a source and make its tables and figures."""
     pairs = pairs_of(source)
@@ -163,6 +203,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
     drawings = (
         *figures.time_figures(summary, lines, style),
         *figures.ratio_figures(summary, style),
+        batches.batch_figure(batches.batches(source, summary), style),
         figures.parts_figure(costs.profiles_by_backend(source)),
         figures.memory_figure(summary, style),
         figures.found_picture(source),
@@ -172,6 +213,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         source=source,
         prefix=prefix,
         summary=summary,
+        pairs=pairs,
         warnings=tuple(disturbances.warnings(source)),
         answer=answer(source, summary, pairs),
         tables=make_tables(source, summary, pairs, lines),
@@ -187,12 +229,15 @@ def make_tables(
     shown = (
         presentation.read_table(source, summary),
         presentation.claim_table(summary, pairs),
+        reading.reading_table(summary, pairs),
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
+        batches.batch_table(batches.batches(source, summary)),
         costs.parts_table(source, summary),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),
         tables.memory_table(summary),
+        tables.cluster_table(source),
         tables.truth_table(source),
         disturbances.rounds_table(source),
         tables.left_out_table(source, summary),

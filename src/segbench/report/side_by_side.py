@@ -102,14 +102,30 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
     Returns
     -------
     tuple of SideBySide
-        One fewer than sources.
+        One for each source that is not of the first one's run, beside the first of its shape.
     """
     runs = list(zip(sources, summaries, strict=True))
-    return tuple(_beside(runs[0], run, number) for number, run in enumerate(runs[1:], start=2))
+    found = []
+    for number, run in enumerate(runs):
+        alike = (other for other, (one, _) in enumerate(runs) if _shape(one) == _shape(run[0]))
+        first = next(alike) if _shape(run[0]) else 0
+        first = first if first < number else 0
+        if number and not _of_one_run(runs[first][0], run[0]):
+            found.append(_beside(runs[first], run, (first + 1, number + 1)))
+    return tuple(found)
 
 
-def _beside(first: Run, second: Run, number: int) -> SideBySide:
-    names, sources = ("1", str(number)), (first[0], second[0])
+def _shape(source: Source) -> object:
+    return source.dataset.get("shape")
+
+
+def _of_one_run(one: Source, other: Source) -> bool:
+    """Whether two sources are the shapes of a run that has several."""
+    return bool(one.shape) and (one.name, one.started) == (other.name, other.started)
+
+
+def _beside(first: Run, second: Run, numbers: tuple[int, int]) -> SideBySide:
+    names, sources = (str(numbers[0]), str(numbers[1])), (first[0], second[0])
     facts = tuple(_facts_that_differ(*sources))
     changes = _changes(first, second)
     one, two = (f"{source.name} ({source.started})" for source in sources)
@@ -129,8 +145,8 @@ def _beside(first: Run, second: Run, number: int) -> SideBySide:
         if phase in by_phase
     )
     return SideBySide(
-        title=f"{number} beside 1: {two} beside {one}",
-        prefix=f"{number}-beside-1-",
+        title=f"{numbers[1]} beside {numbers[0]}: {two} beside {one}",
+        prefix=f"{numbers[1]}-beside-{numbers[0]}-",
         sentences=tuple(_counted(len(facts), changes, names)),
         tables=(*([facts_table] if facts else []), *phases),
     )

@@ -235,8 +235,8 @@ def ratio_of(case: Case | pd.Series[Any]) -> Ratio:
 
 
 def scheduler_of(backend: str) -> str:
-    """The last part of a backend's name."""
-    return backend.rpartition("/")[2]
+    """The third part of a backend's name, before the batch; other programs' may hold more."""
+    return backend.rstrip("/0123456789").rpartition("/")[2]
 
 
 def uses_dask(backend: str) -> bool:

@@ -37,6 +37,7 @@ from segbench.report.summary import (
     ratio_of,
 )
 from segbench.results.records import STATUSES
+from segbench.results.sources import CASE
 from segbench.stats import MARGIN, MIN_ROUNDS
 
 if TYPE_CHECKING:
@@ -158,6 +159,37 @@ def _too_few(summary: pd.DataFrame) -> str:
     if compared.empty or compared["ratio_error"].notna().any():
         return ""
     return " This run has too few of them: one of an earlier version, or one that was cut short."
+
+
+def cluster_table(source: Source) -> Table | None:
+    """What was done on a Dask cluster, beside the results."""
+    clusters = source.settings.get("clusters")
+    moved = source.samples[source.samples["moved_bytes"].notna()]
+    if not isinstance(clusters, dict) or moved.empty:
+        return None
+    sent = collected(
+        ((backend, phase, size), count)
+        for phase, size, backend, count in zip(
+            *(moved[name] for name in [*CASE, "moved_bytes"]), strict=True
+        )
+    )
+    return Table(
+        name="clusters",
+        title="On a Dask cluster",
+        columns=("Backend", "Phase", "Images", "Sent by the workers", "Cluster"),
+        rows=tuple(
+            row(
+                *(backend, phase, Cell(str(size), size)),
+                Cell(f"{max(counts) / 2**20:.2f} MiB", max(counts)),
+                str(clusters.get(backend, "")),
+                backend=backend,
+            )
+            for (backend, phase, size), counts in sent.items()
+        ),
+        note="What the workers sent to each other and back in one call. Dask's own performance reports "
+        "lie in the folder `dask` beside the samples, where Bokeh is installed.",
+        layout="words",
+    )
 
 
 def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:

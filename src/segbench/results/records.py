@@ -84,8 +84,13 @@ class Sample:
     ----------
     phase, reader, processor, scheduler : str
         What was timed; see the words in the documentation.
+    batch : int
+        How many images a task reads and segments; 0 where that was left to the scheduler.
     n_images : int
         Size of the input.
+    shape : str
+        Height and width of the images, as ``192x256``; empty in runs of earlier versions, and where
+        images of several shapes were not asked for.
     block : int
         From 1; samples of one block were taken side by side. 0 where nothing was timed. A gate
         counts the blocks of a case anew in each round.
@@ -122,6 +127,10 @@ class Sample:
         ones, and the collection of the last sample's garbage.
     tasks : int, optional
         In Dask's graph of the pipeline.
+    moved_bytes : int, optional
+        What the workers of a cluster sent to each other and back in the first call.
+    lost_workers : int
+        Workers of a cluster that were there when the backend started, and no more after the sample.
     side : str
         Of a gate: ``base`` or ``head``. Empty in a run.
     look : int
@@ -132,7 +141,9 @@ class Sample:
     reader: str
     processor: str
     scheduler: str
+    batch: Count = 0
     n_images: FromOne
+    shape: str = ""
     block: Count
     round: FromOne = 1
     seconds: Number | None = None
@@ -149,6 +160,8 @@ class Sample:
     withheld_seconds: Number | None = None
     untimed_seconds: Number | None = None
     tasks: Count | None = None
+    moved_bytes: Count | None = None
+    lost_workers: Count = 0
     side: str = ""
     look: FromOne = 1
 
@@ -160,7 +173,7 @@ class Sample:
     @property
     def backend(self) -> BackendSpec:
         """What was timed."""
-        return BackendSpec(self.reader, self.processor, self.scheduler)
+        return BackendSpec(self.reader, self.processor, self.scheduler, self.batch)
 
     @property
     def case(self) -> Case:
@@ -179,10 +192,10 @@ class Profile:
 
     Attributes
     ----------
-    reader, processor, scheduler : str
+    reader, processor, scheduler, batch : str, int
         The backend.
-    n_images : int
-        Size of the input of the profiled call of the pipeline.
+    n_images, shape : int, str
+        Size of the input of the profiled call of the pipeline, and as in a `Sample`.
     status, cause : str
         As in a `Sample`; where the status is not ``ok`` the rest is 0 or empty.
     import_seconds, start_seconds, first_seconds : float
@@ -202,7 +215,9 @@ class Profile:
     reader: str
     processor: str
     scheduler: str
+    batch: Count = 0
     n_images: Count
+    shape: str = ""
     status: str = "ok"
     cause: str = ""
     import_seconds: Number = 0.0
@@ -221,7 +236,7 @@ class Profile:
     @property
     def backend(self) -> BackendSpec:
         """Whose time it is."""
-        return BackendSpec(self.reader, self.processor, self.scheduler)
+        return BackendSpec(self.reader, self.processor, self.scheduler, self.batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +254,8 @@ class Header:
         for programs that compare runs, so their keys are not fixed here.
     backends : dict of str to Description
         What each backend says of itself, by its spec; empty in runs of earlier versions.
+    shapes : dict of str to dict
+        Where images of several shapes were asked for, the dataset of each; `dataset` is the first.
     """
 
     schema: int = SCHEMA
@@ -248,6 +265,7 @@ class Header:
     settings: dict[str, Any] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)
     backends: dict[str, Description] = field(default_factory=dict)
+    shapes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ class Descriptions(dict[str, Description]):
     """
 
     def __missing__(self, spec: str) -> Description:
-        self[spec] = registry.describe(BackendSpec(*spec.split("/")))
+        try:
+            self[spec] = registry.describe(BackendSpec.named(spec))
+        except (ValueError, TypeError):  # no name that a backend can have
+            self[spec] = Description(words=spec, libraries=(), work=spec)
         return self[spec]
 
 
@@ -105,6 +108,8 @@ class Source:
         Where the time of each backend goes; empty where the source does not say.
     picture : bytes
         PNG of what was found on an image; empty where there is none.
+    shape : str
+        Height and width of its images, ``192x256``, where the run has several shapes.
     history : tuple of Source
         Earlier results of the same machine, for ASV; in the order of their commits.
     notes : tuple of str
@@ -123,6 +128,7 @@ class Source:
     samples: pd.DataFrame
     profiles: tuple[Profile, ...] = ()
     picture: bytes = b""
+    shape: str = ""
     history: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -171,16 +177,16 @@ def read_sources(path: Path) -> list[Source]:
         raise InputError(f"no such file or folder: {path}; give a run folder or a results file")
     if path.is_file():
         if path.name == RUN_NAME:
-            return [read_run_folder(path.parent)]
+            return read_run_folder(path.parent)
         return [read_asv(path) if (path.parent / _MACHINE).exists() else read_pytest(path)]
     if (path / RUN_NAME).exists():
-        return [read_run_folder(path)]
+        return read_run_folder(path)
     runs = sorted(path.glob(f"*/{RUN_NAME}"), key=_modified)
     # Segbench's own ASV suite had no folder of its own at first.
     machines = [file for there in ("*", "asv/*") for file in path.glob(f"{there}/{_MACHINE}")]
     files = [file for machine in machines for file in machine.parent.glob("*.json")]
     asv = sorted((file for file in files if file.name != _MACHINE), key=_modified)
-    found = [read_run_folder(file.parent) for file in runs[-1:]]
+    found = [source for file in runs[-1:] for source in read_run_folder(file.parent)]
     if asv:
         found += _with_history(asv)
     if not found:
@@ -188,26 +194,38 @@ def read_sources(path: Path) -> list[Source]:
     return found
 
 
-def read_run_folder(folder: Path) -> Source:
-    """Read what ``segbench run`` wrote."""
+def read_run_folder(folder: Path) -> list[Source]:
+    """Read what ``segbench run`` wrote: a source for each shape of the images that were measured."""
     run = read(folder / RUN_NAME)
-    header = run.header
-    picture = folder / PICTURE_NAME
-    return Source(
-        name=str(folder),
-        kind="segbench",
-        paired=True,
-        started=header.started,
-        machine=header.machine,
-        versions=header.versions,
-        settings=header.settings,
-        dataset=header.dataset,
-        backends=Descriptions(header.backends),
-        samples=tidy(run.samples),
-        profiles=tuple(read_profiles(folder)),
-        picture=picture.read_bytes() if picture.is_file() else b"",
-        notes=run.notes,
-    )
+    header, profiles, picture = run.header, read_profiles(folder), folder / PICTURE_NAME
+    by_shape: dict[str, list[Sample]] = {shape: [] for shape in header.shapes or [""]}
+    for sample in run.samples:
+        by_shape.setdefault(sample.shape, []).append(sample)
+    sources = [
+        Source(
+            name=str(folder),
+            kind="segbench",
+            paired=True,
+            started=header.started,
+            machine=header.machine,
+            versions=header.versions,
+            settings=header.settings | _sizes(header.shapes.get(shape, {})),
+            dataset=header.shapes.get(shape, header.dataset),
+            shape=shape,
+            backends=Descriptions(header.backends),
+            samples=tidy(samples),
+            profiles=tuple(one for one in profiles if one.shape == shape),
+            notes=run.notes,
+        )
+        for shape, samples in by_shape.items()
+    ]
+    drawn = picture.read_bytes() if picture.is_file() else b""
+    return [dataclasses.replace(sources[0], picture=drawn), *sources[1:]]
+
+
+def _sizes(described: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of images that were measured of a shape, as settings."""
+    return {"sizes": described["sizes"], "sizes_left_out": []} if "sizes" in described else {}
 
 
 def read_pytest(path: Path) -> Source:
@@ -303,7 +321,7 @@ def tidy(samples: Sequence[Sample]) -> pd.DataFrame:
     # Their values are plain: nothing has to be copied.
     frame = pd.DataFrame([_DEFAULTS | vars(sample) for sample in samples], columns=COLUMNS)
     frame = frame.astype(dict.fromkeys(NUMBERS, float))
-    frame["backend"] = frame["reader"] + "/" + frame["processor"] + "/" + frame["scheduler"]
+    frame["backend"] = [str(sample.backend) for sample in samples]
     return frame
 
 
@@ -327,7 +345,7 @@ def _some(samples: Iterable[Sample], otherwise: str) -> pd.DataFrame:
 
 def _sample(backend: str, n_images: int, phase: str, **values: Any) -> Sample:
     """A sample of somebody else's file, once it is known to be such as a run writes."""
-    case = {**vars(BackendSpec(*backend.split("/"))), "n_images": n_images, "phase": phase}
+    case = {**vars(BackendSpec.named(backend)), "n_images": n_images, "phase": phase}
     return jsonl.convert({**case, **values}, Sample)
 
 

@@ -334,7 +334,7 @@ def _together(backend: Backend, images: Sequence[_Image], params: PipelineParams
                     raise plain.NoSpaceError from error
             sources.append(source)
         pixels = phases.read_images(backend, datasets.link_all(sources, links))
-        labels = phases.process_images(backend, pixels, params).labels
+        labels = phases.segment_pixels(backend, pixels, params).labels
     return list(zip(pixels, labels, strict=True))
 
 
