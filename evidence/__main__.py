@@ -54,7 +54,7 @@ for _command in (
     *(cost.cost, coverage.coverage),
     *(gates.identical, gates.slower, gates.planted, drawn.drawn),
     *(report_speed.report_speed, segment_speed.segment_speed),
-    *(smears.smears, same_numbers.same_numbers, scale.scale, scale.threads),
+    *(smears.smears, same_numbers.same_numbers, scale.scale, scale.threads, scale.trimming),
     recommended.recommended,
 ):
     main.add_command(_command)

@@ -20,8 +20,9 @@ import click
 
 from evidence.shared import ROOT
 from segbench.backends import phases, readers, registry, skimage
+from segbench.backends.registry import BackendSpec
 from segbench.images import datasets
-from segbench.images.origin import parse_shape
+from segbench.images.origin import parse_shape, show_shape
 from segbench.measure import memory
 from segbench.measure.settings import available_cpus, parse_backends, parse_sizes
 from segbench.measure.workers import NATIVE_POOLS
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from segbench.backends.registry import BackendSpec
 
 BACKENDS = (
     "skimage/skimage/thread-pool,skimage/skimage/threads,dask-batched/dask-blocks/threads,"
@@ -76,16 +76,8 @@ def scale(
         for each in backends:
             for count in images:
                 pattern = f"{folder}/{count}/*.jpg"
-                words = ["--shape", "x".join(map(str, shape)), "--one", f"{each} {pattern}"]
-                done = subprocess.run(  # noqa: S603  (this program)
-                    [sys.executable, "-m", "evidence", "scale", *words],
-                    cwd=ROOT,
-                    env={**os.environ, **dict.fromkeys(NATIVE_POOLS, "1")},
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-                found = json.loads(done.stdout.splitlines()[-1])
+                words = ("--shape", show_shape(shape), "--one", f"{each} {pattern}")
+                found = json.loads(_again("scale", *words))
                 click.echo(
                     f"| {each} | {count} | {found['seconds']:.1f} s | {found['peak_mib']:.0f} MiB | "
                     f"{found['graph_seconds']:.2f} s | {found['tasks']} |"
@@ -129,6 +121,60 @@ def threads(*, workers: tuple[int, ...], shape: tuple[int, int], images: int) ->
                     gains.append(alone / _median(work))
         cells = " | ".join(f"{gain:.2f}" for gain in gains)
         click.echo(f"| {name} | {1e3 * alone / images:.2f} ms | {cells} |")
+
+
+# By name: in words, and what the processes are told.
+TRIMMED: dict[str, tuple[str, dict[str, str]]] = {
+    "threads": ("Dask's threads", {}),
+    "as-segbench": ("A cluster as segbench starts it", {}),
+    "as-dask": ("A cluster as Dask starts it", {"MALLOC_TRIM_THRESHOLD_": "65536"}),
+}
+
+
+@click.command()
+@click.option("--images", type=click.IntRange(1), default=24, show_default=True)
+@click.option("--shape", type=parse_shape, default="1024x1024", show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--one", type=click.Choice([*TRIMMED]), hidden=True)
+def trimming(*, images: int, shape: tuple[int, int], rounds: int, one: str | None) -> None:
+    """What it costs on a Dask cluster that its workers give memory back to the system."""
+    if one:
+        # Workers inherit it; this process has started without.
+        os.environ.update(TRIMMED[one][1])
+        scheduler = "threads" if one == "threads" else "distributed"
+        pattern = datasets.lay_out(datasets.smear(images, shape=shape), images)
+        params = PipelineParams().within(shape)
+        spec = BackendSpec("skimage", "skimage", scheduler)
+        with phases.started(spec, workers=available_cpus()) as backend:
+            memory.warm_allocator()
+            work = partial(phases.run_pipeline, backend, pattern, params)
+            work()
+            click.echo(_median(work))
+        return
+    words = ["--images", str(images), "--shape", show_shape(shape)]
+    times: dict[str, list[float]] = {name: [] for name in TRIMMED}
+    for _ in range(rounds):
+        for name, own in times.items():
+            own.append(float(_again("trimming", *words, "--one", name)))
+    click.echo("| Where | Time | Beside Dask's threads |")
+    click.echo("| --- | ---: | ---: |")
+    for name, own in times.items():
+        ratios = [time / other for time, other in zip(own, times["threads"], strict=True)]
+        middle, ratio = statistics.median(own), statistics.median(ratios)
+        click.echo(f"| {TRIMMED[name][0]} | {middle:.2f} s | {ratio:.2f} |")
+
+
+def _again(*words: str) -> str:
+    """The last line that a command prints in a process of its own."""
+    done = subprocess.run(  # noqa: S603  (this program)
+        [sys.executable, "-m", "evidence", *words],
+        cwd=ROOT,
+        env={**os.environ, **dict.fromkeys(NATIVE_POOLS, "1")},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout.splitlines()[-1]
 
 
 def _threads(count: int) -> Any:

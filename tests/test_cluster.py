@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # distributed and its dependencies leave sockets and files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 PARAMS = PipelineParams(diameter=8, block_size=21)
 DISTRIBUTED = BackendSpec("skimage", "skimage", "distributed")
@@ -189,3 +194,16 @@ def test_a_cluster_of_ones_own(workers: int, threads: int, processes: int) -> No
         assert {*scheduler.client.nthreads().values()} == {threads}
         every = [scheduler.client.scheduler.address, *scheduler.addresses]
         assert all(address.startswith("tcp://127.0.0.1:") for address in every)
+
+
+def trims() -> str | None:
+    """What a worker was told of giving memory back."""
+    return os.environ.get("MALLOC_TRIM_THRESHOLD_")
+
+
+def test_workers_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes of a cluster of one's own do not give it back after each array, as Dask's do."""
+    # Dask leaves it in the environment of a process that has started a cluster.
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    with schedulers.start("distributed", workers=1) as scheduler:
+        assert [*scheduler.client.run(trims).values()] == [None]

@@ -13,10 +13,12 @@ from segbench.backends.skimage import PROCESSOR
 from segbench.errors import InputError
 from segbench.images.smear import smear_image
 from segbench.pipeline import (
+    MANY,
     TO_FIND_CELLS,
     Operations,
     PipelineParams,
     Segmentation,
+    joined,
     label_objects,
     packed,
     segmentation,
@@ -315,3 +317,14 @@ def test_a_cell_wider_than_the_block_is_whole() -> None:
 def test_a_block_is_no_wider_than_the_image(shape: tuple[int, ...], width: int) -> None:
     """Fitted to a small image, a block is the largest odd one; in a large one it stays."""
     assert PipelineParams(diameter=36).within(shape).block_size == width
+
+
+def test_a_table_of_many_images() -> None:
+    """However many images there are, each keeps its rows, but for those under the minimal area."""
+    objects = [np.array([[1, 5], [2, index]]) for index in range(2 * MANY + 3)]
+    found = packed(objects, min_area=5)
+    assert found.counts.tolist() == [1 + (index >= 5) for index in range(len(objects))]
+    assert found.objects[-1].tolist() == [[1, 5], [2, len(objects) - 1]]
+    halves = joined([packed(objects[:7], min_area=5), packed(objects[7:], min_area=5)])
+    assert np.array_equal(halves.rows, found.rows)
+    assert np.array_equal(halves.counts, found.counts)

@@ -34,6 +34,20 @@ def test_threads() -> None:
 
 
 @pytest.mark.slow
+def test_trimming() -> None:
+    """Dask's threads and both kinds of cluster have a row, beside the threads."""
+    done = run("trimming", "--images", "3", "--shape", "48x64", "--rounds", "1")
+    assert done.exit_code == 0, done.output
+    rows = [row.strip("| ").split(" | ") for row in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == [
+        "Dask's threads",
+        "A cluster as segbench starts it",
+        "A cluster as Dask starts it",
+    ]
+    assert rows[0][2] == "1.00"
+
+
+@pytest.mark.slow
 def test_recommended() -> None:
     """Each folder has a row: what is named, what was predicted, and what it took."""
     done = run("recommended", "--folders", "1", "--rounds", "1", "--smaller", "4")

@@ -55,6 +55,9 @@ CONVEX, SPECK = 0.8, 0.1
 # typical contrast: with less an image has no cells, but noise.
 FLOOR, CORE, FAINTEST = 0.25, 0.5, 0.1
 
+# So many arrays of a few rows are put into one: they would take several times the memory.
+MANY = 256
+
 # What a benchmark leaves out, and who wants to find cells does not.
 TO_FIND_CELLS: dict[str, Any] = {"own_contrast": True, "fill_holes": True, "split": True}
 
@@ -329,10 +332,15 @@ def packed(objects: Iterable[NDArray[Any]], min_area: int = 1) -> Measured:
     """
     import numpy as np
 
-    found = [np.asarray(rows, dtype=np.int64).reshape(-1, 2) for rows in objects]
-    found = [rows[rows[:, 1] >= min_area] for rows in found]
-    counts = np.array([len(rows) for rows in found], np.int64)
-    return Measured(counts, np.concatenate([np.empty((0, 2), np.int64), *found]))
+    counts, parts = [], [np.empty((0, 2), np.int64)]
+    for found in objects:
+        rows = np.asarray(found, dtype=np.int64).reshape(-1, 2)
+        rows = rows[rows[:, 1] >= min_area]
+        counts.append(len(rows))
+        parts.append(rows)
+        if len(parts) > MANY:
+            parts = [np.concatenate(parts)]
+    return Measured(np.array(counts, np.int64), np.concatenate(parts))
 
 
 def joined(tables: Iterable[Measured]) -> Measured:
