@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from segbench.backends.registry import BackendSpec
-from segbench.report import costs
+from segbench.report import batches, costs
 from segbench.report.page import make_tables
 from segbench.report.pairs import pairs_of
 from segbench.report.summary import summarize
@@ -142,7 +142,10 @@ def tables_of(source: Source) -> dict[str, Table]:
     pairs = pairs_of(source)
     summary = summarize(source, pairs)
     lines = costs.lines(source, summary)
-    return {table.name: table for table in make_tables(source, summary, pairs, lines)}
+    return {
+        table.name: table
+        for table in make_tables(source, summary, pairs, lines, batches.batches(source, summary))
+    }
 
 
 def rows_of(source: Source, name: str) -> list[tuple[str, ...]]:

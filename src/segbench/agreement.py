@@ -33,8 +33,8 @@ def first_difference(result: Segmentation, reference: Segmentation) -> str | Non
     """
     if result.labels.shape != reference.labels.shape:
         return f"labels of shape {result.labels.shape}, not {reference.labels.shape}"
-    if len(result.objects) != len(reference.objects):
-        return f"objects of {len(result.objects)} images, not {len(reference.objects)}"
+    if len(result.counts) != len(reference.counts):
+        return f"objects of {len(result.counts)} images, not {len(reference.counts)}"
     images = zip(result.labels, result.objects, reference.labels, reference.objects, strict=True)
     for number, image in enumerate(images):
         if what := _difference_of_image(*image):
@@ -47,8 +47,8 @@ def first_different_table(result: Measured, reference: Measured) -> str | None:
 
     What differs is said as by `first_difference`.
     """
-    if len(result.objects) != len(reference.objects):
-        return f"objects of {len(result.objects)} images, not {len(reference.objects)}"
+    if len(result.counts) != len(reference.counts):
+        return f"objects of {len(result.counts)} images, not {len(reference.counts)}"
     for number, (own, right) in enumerate(zip(result.objects, reference.objects, strict=True)):
         if len(own) != len(right):
             return f"image {number}: {len(own)} objects, not {len(right)}"

@@ -54,6 +54,10 @@ folder_option = partial(
 )
 file_option = partial(click.option, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 flag_option = partial(click.option, is_flag=True)
+channel_option = click.option("--channel", type=click.IntRange(1), help=CHANNEL)
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
+)
 
 
 class _Group(click.Group):
@@ -196,7 +200,7 @@ def _given_params(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value != "auto"}
 
 
-def _params_for(origin: Origin, given: dict[str, Any], *, limit: int) -> PipelineParams:
+def _params_for(origin: Origin, given: dict[str, Any], *, limit: int | None) -> PipelineParams:
     """Parameters for the images of an origin; a block that was not given fits into them."""
     if origin.images:
         PipelineParams(**given)  # bad usage is not to wait for the images
@@ -216,7 +220,7 @@ _images_options = _together(
     # these.
     click.argument("more_images", nargs=-1, metavar=""),
     click.option("--images", metavar="PATH...", help="Your images: folders, files and patterns."),
-    click.option("--channel", type=click.IntRange(1), help=CHANNEL),
+    channel_option,
     folder_option("--truth", help="Folder with a label image for each of your images."),
     click.option(
         "--dataset",
@@ -455,7 +459,7 @@ def gate(
 @file_option("--summary", help="Table, a row an image: cells, and their median area.")
 @folder_option("--labels", help="Write a label image (TIFF) for each image.")
 @folder_option("--overlays", help="Write a picture (PNG) with outlines for each image.")
-@click.option("--channel", type=click.IntRange(1), help=CHANNEL)
+@channel_option
 @click.option(
     "--values",
     nargs=2,
@@ -464,9 +468,7 @@ def gate(
     help="What black and white are in images that are neither of 8 nor of 16 bit.  "
     "[default: from a sample of your images]",
 )
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
-)
+@workers_option
 @flag_option("--resume", help="Go on with what was interrupted, as it was begun.")
 @_together(*_options_of(PipelineParams, TO_FIND_CELLS))
 def segment(
@@ -540,10 +542,8 @@ def segment(
 @click.option(
     "--total", type=click.IntRange(1), help="Images there will be.  [default: those that are there]"
 )
-@click.option("--channel", type=click.IntRange(1), help=CHANNEL)
-@click.option(
-    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
-)
+@channel_option
+@workers_option
 @file_option("--script", help="Write a script that does it without segbench.")
 @_together(*_options_of(PipelineParams, {}, without=TO_FIND_CELLS))
 def recommend(
@@ -569,7 +569,7 @@ def recommend(
     with terminal.progress() as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.from_images(origin, limit=total)
-        params = _params_for(origin, given, limit=len(dataset.files))
+        params = _params_for(origin, given, limit=total)
         found = measuring.recommend(
             dataset,
             params,

@@ -19,7 +19,7 @@ from segbench.measure import engine
 from segbench.measure.machine import machine
 from segbench.measure.settings import RunSettings
 from segbench.results import records
-from segbench.stats import costs, t_reach
+from segbench.stats import cost_model, t_reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,8 +275,7 @@ def _beyond(times: dict[int, float], total: int, at_once: int) -> float:
     if len(turns) == 1:
         ((own, seconds),) = turns.items()
         return seconds / own * last
-    call, turn = costs([[1.0, count] for count in turns], [*turns.values()])
-    return call + turn * last
+    return cost_model([*turns], [*turns.values()]).seconds(last)
 
 
 def _medians(samples: Sequence[Sample], name: str) -> dict[int, float]:

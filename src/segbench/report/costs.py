@@ -137,7 +137,7 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
         rows=tuple(
             row(
                 *(line.phase, line.backend),
-                *(_cost(cost) for cost in (line.model.fixed, line.model.marginal)),
+                *(cost_cell(cost) for cost in (line.model.fixed, line.model.marginal)),
                 Cell(f"{line.off:.0%}", line.off),
                 line.against.words,
                 backend=line.backend,
@@ -155,7 +155,8 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
     )
 
 
-def _cost(seconds: float) -> Cell:
+def cost_cell(seconds: float) -> Cell:
+    """What something costs, where that can be seen."""
     return Cell("not seen") if seconds < NOT_SEEN else seconds_cell(seconds)
 
 

@@ -199,11 +199,11 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
     """Summarize a source and make its tables and figures."""
     pairs = pairs_of(source)
     summary = summarize(source, pairs)
-    lines = costs.lines(source, summary)
+    lines, batched = costs.lines(source, summary), batches.batches(source, summary)
     drawings = (
         *figures.time_figures(summary, lines, style),
         *figures.ratio_figures(summary, style),
-        batches.batch_figure(batches.batches(source, summary), style),
+        batches.batch_figure(batched, style),
         figures.parts_figure(costs.profiles_by_backend(source)),
         figures.memory_figure(summary, style),
         figures.found_picture(source),
@@ -216,23 +216,30 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         pairs=pairs,
         warnings=tuple(disturbances.warnings(source)),
         answer=answer(source, summary, pairs),
-        tables=make_tables(source, summary, pairs, lines),
+        tables=make_tables(source, summary, pairs, lines, batched),
         drawings=tuple(drawing for drawing in drawings if drawing),
         commands=commands(source),
     )
 
 
 def make_tables(
-    source: Source, summary: pd.DataFrame, pairs: Pairs, lines: Sequence[costs.Line]
+    source: Source,
+    summary: pd.DataFrame,
+    pairs: Pairs,
+    lines: Sequence[costs.Line],
+    batched: Sequence[batches.Batch],
 ) -> tuple[Table, ...]:
-    """All tables of a source, in their order on the page; `lines` are those of `costs.lines`."""
+    """All tables of a source, in their order on the page.
+
+    `lines` are those of `costs.lines`, and `batched` those of `batches.batches`.
+    """
     shown = (
         presentation.read_table(source, summary),
         presentation.claim_table(summary, pairs),
         reading.reading_table(summary, pairs),
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
-        batches.batch_table(batches.batches(source, summary)),
+        batches.batch_table(batched),
         costs.parts_table(source, summary),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),

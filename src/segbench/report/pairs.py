@@ -13,6 +13,7 @@ from segbench.stats import UNKNOWN, of_rounds, round_logs, verdicts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from segbench.report.summary import Case
     from segbench.results.sources import Source, Times
     from segbench.stats import Ratio
 
@@ -84,6 +85,13 @@ def pairs_of(source: Source) -> Pairs:
     }
     turned = {(*key[:2], pair.other, pair.backend): pair.turned() for key, pair in pairs.items()}
     return pairs | turned
+
+
+def pair_of(pairs: Pairs, case: Case | None, other: Case | None) -> Pair | None:
+    """A case beside another of its phase and size; None where one is missing or they are not compared."""
+    if case is None or other is None:
+        return None
+    return pairs.get((case.phase, case.n_images, case.backend, other.backend))
 
 
 def ratio_between(own: Times, other: Times) -> Ratio:

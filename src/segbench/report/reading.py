@@ -16,6 +16,7 @@ from segbench.report.cells import (
     images,
     row,
 )
+from segbench.report.pairs import pair_of
 from segbench.report.summary import cases_in, scheduler_of
 from segbench.report.tables import case_cell, heads, sizes_of
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from segbench.report.pairs import Pair, Pairs
+    from segbench.report.pairs import Pairs
     from segbench.report.summary import Case
 
 # What people write to get each reader of segbench's own.
@@ -70,9 +71,10 @@ def sentence(summary: pd.DataFrame, pairs: Pairs) -> Iterator[str]:
         return
     cases = [case for own in readers.values() for case in own]
     size = max(sizes_of(cases))
+    best = _fastest(cases, size)
     told = []
     for reader, own in readers.items():
-        pair = _pair(_fastest(own, size), best := _fastest(cases, size), pairs)
+        pair = pair_of(pairs, _fastest(own, size), best)
         if pair and pair.known:
             said = f" ({pair.verdict})" if pair.verdict in ("undecided", "no difference") else ""
             told.append(f"{CALLED.get(reader, reader)} {format_factor(pair.ratio.estimate)}{said}")
@@ -95,17 +97,10 @@ def _fastest(cases: Sequence[Case], size: int) -> Case | None:
     return min(own, key=lambda case: case.seconds_median, default=None)
 
 
-def _pair(own: Case | None, best: Case | None, pairs: Pairs) -> Pair | None:
-    """A reader's fastest beside that of all, if it is another."""
-    if own is None or best is None:
-        return None
-    return pairs.get(("read", own.n_images, own.backend, best.backend))
-
-
 def _cell(own: Case | None, best: Case | None, pairs: Pairs) -> Cell:
     if own is None:
         return NOTHING
-    cell, pair = Cell("1.00×", 1.0), _pair(own, best, pairs)
+    cell, pair = Cell("1.00×", 1.0), pair_of(pairs, own, best)
     if pair:
         cell = finding_cell(pair.ratio, pair.verdict)
     elif own is not best:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from segbench.report.cells import (
     seconds_cell,
     sizes_in_words,
 )
+from segbench.report.costs import cost_cell
 from segbench.report.drawing import Drawing, finish, new_figure, sizes_axis
+from segbench.report.pairs import pair_of
 from segbench.report.summary import cases_in, scheduler_of, uses_dask
 from segbench.stats import costs
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from segbench.report.cells import Row
-    from segbench.report.pairs import Pair, Pairs
+    from segbench.report.pairs import Pairs
     from segbench.report.summary import Case
     from segbench.results.sources import Source
 
@@ -212,23 +215,13 @@ def _spots(parts: Iterable[Part], phase: str) -> list[Spot]:
 
 def _compared(best: Mapping[str, Case], part: Part) -> bool:
     """Whether the best of two kinds have a ratio with an interval."""
-    pairs = (
-        part.pairs.get((one.phase, one.n_images, one.backend, other.backend))
-        for one in best.values()
-        for other in best.values()
-        if one is not other
-    )
+    pairs = (pair_of(part.pairs, *both) for both in combinations(best.values(), 2))
     return any(pair.known for pair in pairs if pair)
 
 
 def _beaten(kind: str, best: Mapping[str, Case], part: Part) -> bool:
     """Whether another kind's best is faster than this one's, for certain or probably."""
-    own = best[kind]
-    beside = (
-        part.pairs.get((own.phase, own.n_images, other.backend, own.backend))
-        for other in best.values()
-        if other is not own
-    )
+    beside = (pair_of(part.pairs, other, best[kind]) for other in best.values())
     return any(pair.verdict.endswith("faster") for pair in beside if pair)
 
 
@@ -237,13 +230,8 @@ def _sentences(spots: Sequence[Spot]) -> Iterator[str]:
     most = [own[-1] for own in collected((spot.part.words, spot) for spot in spots).values()]
     for ahead, alike in collected((spot.ahead, spot) for spot in most).items():
         where = _listed(f"{images(spot.n_images)} of {spot.part.words}" for spot in alike)
-        took = [*filter(None, (_took(kind, alike) for kind in (POOL, DASK)))]
-        yield (
-            ": ".join(
-                [f"For {where} pixels {MAP[ahead].sentence}", *(["; ".join(took)] if took else [])]
-            )
-            + "."
-        )
+        took = "; ".join(filter(None, (_took(kind, alike) for kind in (POOL, DASK))))
+        yield f"For {where} pixels {MAP[ahead].sentence}{f': {took}' if took else ''}."
     few = [spot for spot in spots if spot.ahead == (LOOP,)]
     for words, own in collected((spot.part.words, spot.n_images) for spot in few).items():
         yield f"With {sizes_in_words(own)} of {words} pixels a plain loop is the fastest."
@@ -251,7 +239,9 @@ def _sentences(spots: Sequence[Spot]) -> Iterator[str]:
 
 def _took(kind: str, spots: Sequence[Spot]) -> str:
     """What the best of a kind takes beside the plain loop, at each of some spots."""
-    compared = [(spot, _pair(spot, spot.best.get(kind), spot.best.get(LOOP))) for spot in spots]
+    compared = [
+        (spot, pair_of(spot.part.pairs, spot.best.get(kind), spot.best.get(LOOP))) for spot in spots
+    ]
     known = [(spot, pair) for spot, pair in compared if pair and pair.known]
     names = {spot.part.source.backends[spot.best[kind].backend].words for spot, _ in known}
     shares = [f"{pair.ratio.estimate:.0%}" for _, pair in known]
@@ -300,14 +290,8 @@ def _name(spot: Spot, case: Case | None) -> Cell:
 
 def _beside(spot: Spot, case: Case | None, other: Case | None) -> Cell:
     """A case beside another, as the pairs of the source have it."""
-    pair = _pair(spot, case, other)
+    pair = pair_of(spot.part.pairs, case, other)
     return finding_cell(pair.ratio, pair.verdict) if pair else NOTHING
-
-
-def _pair(spot: Spot, case: Case | None, other: Case | None) -> Pair | None:
-    if case is None or other is None:
-        return None
-    return spot.part.pairs.get((case.phase, spot.n_images, case.backend, other.backend))
 
 
 def _map(phase: str, spots: Sequence[Spot]) -> Drawing:
@@ -403,5 +387,5 @@ def _cost_row(phase: str, backend: str, own: Sequence[tuple[int, float, Case]]) 
     times = np.array([case.seconds_median for *_, case in own])
     found = costs(amounts, times)
     off = float(np.abs(amounts @ found / times - 1).max())
-    cells = [seconds_cell(one) if one > 0 else Cell("not seen") for one in found]
+    cells = [cost_cell(one) for one in found]
     return row(phase, backend, *cells, Cell(f"{off:.0%}", off), backend=backend)

@@ -106,11 +106,11 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
     """
     runs = list(zip(sources, summaries, strict=True))
     found = []
-    for number, run in enumerate(runs):
-        alike = (other for other, (one, _) in enumerate(runs) if _shape(one) == _shape(run[0]))
-        first = next(alike) if _shape(run[0]) else 0
-        first = first if first < number else 0
-        if number and not _of_one_run(runs[first][0], run[0]):
+    for number, run in enumerate(runs[1:], start=1):
+        shape = _shape(run[0])
+        alike = (other for other in range(number) if shape and _shape(runs[other][0]) == shape)
+        first = next(alike, 0)
+        if not _of_one_run(runs[first][0], run[0]):
             found.append(_beside(runs[first], run, (first + 1, number + 1)))
     return tuple(found)
 
