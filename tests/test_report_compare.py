@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from segbench.backends.interface import Description
 from segbench.report import summary as summary_of
-from segbench.report.side_by_side import SideBySide, compare
+from segbench.report.side_by_side import compare
 from segbench.stats import VERDICTS
 from tests.made_up import DASK, PIMS, POOL, SERIAL, case, make_source, mixtures, sample
 
 if TYPE_CHECKING:
     from segbench.report.cells import Cell
+    from segbench.report.drawing import Chapter
     from segbench.results.records import Sample
     from segbench.results.sources import Source
 
@@ -47,18 +48,18 @@ def run_of(times: dict[str, float] | None = None, **other: Any) -> Source:
     )
 
 
-def compared(*sources: Source) -> tuple[SideBySide, ...]:
+def compared(*sources: Source) -> tuple[Chapter, ...]:
     """Some sources side by side."""
     return compare(sources, [summary_of.summarize(source) for source in sources])
 
 
-def beside(second: Source, first: Source | None = None) -> SideBySide:
+def beside(second: Source, first: Source | None = None) -> Chapter:
     """A source beside another."""
     (found,) = compared(first or run_of(), second)
     return found
 
 
-def facts(found: SideBySide) -> set[tuple[str, ...]]:
+def facts(found: Chapter) -> set[tuple[str, ...]]:
     """The rows of facts that differ."""
     return {
         tuple(cell.text for cell in row.cells)
@@ -68,7 +69,7 @@ def facts(found: SideBySide) -> set[tuple[str, ...]]:
     }
 
 
-def rows(found: SideBySide) -> list[dict[str, Cell]]:
+def rows(found: Chapter) -> list[dict[str, Cell]]:
     """The rows of all phases, by the headings of their columns."""
     return [
         dict(zip(table.columns, row.cells, strict=True))
@@ -78,7 +79,7 @@ def rows(found: SideBySide) -> list[dict[str, Cell]]:
     ]
 
 
-def verdicts_of(found: SideBySide, column: str) -> dict[str, set[str]]:
+def verdicts_of(found: Chapter, column: str) -> dict[str, set[str]]:
     """By backend, what the cells of a column show."""
     said: dict[str, set[str]] = {}
     for row in rows(found):

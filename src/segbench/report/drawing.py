@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from segbench.report.cells import Table
+
 # Inches: of a figure without its legend, of its margins, and of a line of the legend.
 WIDTH, HEIGHT = 8.6, 4.4
 LEFT, RIGHT, ABOVE, BELOW = 1.0, 0.15, 0.35, 0.5
@@ -78,6 +80,30 @@ class Drawing:
         """Those that it has, by their names."""
         kinds = {"svg": self.svg, "png": self.png}
         return {f"{self.name}.{kind}": content for kind, content in kinds.items() if content}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """What a page shows beside its sections, such as one source beside another.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    prefix : str
+        Of the names of its files. The ids that its cells name have the prefixes of the sections.
+    sentences : tuple of str
+        What was found.
+    tables : tuple of Table
+    drawings : tuple of Drawing
+        Each is shown under its table.
+    """
+
+    title: str
+    prefix: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...]
+    drawings: tuple[Drawing, ...] = ()
 
 
 def new_figure(*titles: str, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:

@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 
     from segbench.report.answer import Answer
     from segbench.report.cells import Table
-    from segbench.report.drawing import Drawing
+    from segbench.report.drawing import Chapter, Drawing
     from segbench.report.pairs import Pairs
-    from segbench.report.shapes import Overview
-    from segbench.report.side_by_side import SideBySide
     from segbench.report.styles import Styles
     from segbench.results.sources import Source
 
@@ -139,7 +137,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         "data": explorer.explorer_data(runs, style),
         "chart_scripts": explorer.chart_scripts(),
     }
-    parts: list[Section | SideBySide | Overview] = [*overviews, *comparisons, *sections]
+    parts: list[Section | Chapter] = [*overviews, *comparisons, *sections]
     tables = {
         f"{part.prefix}{table.name}": pd.DataFrame(table.texts, columns=list(table.columns))
         for part in parts
@@ -149,8 +147,7 @@ def write(sections: Sequence[Section], out: Path) -> Path:
         tables[f"{section.prefix}summary"] = section.summary
         tables[f"{section.prefix}samples"] = samples_frame(section.source)
     contents = {out / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
-    drawn: list[Section | Overview] = [*overviews, *sections]
-    drawings = [(part.prefix, drawing) for part in drawn for drawing in part.drawings]
+    drawings = [(part.prefix, drawing) for part in parts for drawing in part.drawings]
     for prefix, drawing in [*drawings, *([("", speedup)] if speedup else [])]:
         for name, content in drawing.files.items():
             contents[out / "figures" / f"{prefix}{name}"] = content
@@ -180,7 +177,7 @@ def make_sections(sources: Sequence[Source]) -> list[Section]:
     return [_section(one, prefix, style) for one, prefix in zip(sources, prefixes, strict=True)]
 
 
-def make_overviews(sections: Sequence[Section]) -> list[Overview]:
+def make_overviews(sections: Sequence[Section]) -> list[Chapter]:
     """One for each run."""
     runs = collected(
         ((section.source.name, section.source.started), section)

@@ -23,7 +23,7 @@ from segbench.report.cells import (
     sizes_in_words,
 )
 from segbench.report.costs import cost_cell
-from segbench.report.drawing import Drawing, finish, new_figure, sizes_axis
+from segbench.report.drawing import Chapter, Drawing, finish, new_figure, sizes_axis
 from segbench.report.pairs import pair_of
 from segbench.report.summary import cases_in, scheduler_of, uses_dask
 from segbench.stats import costs
@@ -129,32 +129,8 @@ class Spot:
     ahead: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overview:
-    """What is shown of all shapes of a run together.
-
-    Attributes
-    ----------
-    title : str
-        Heading.
-    prefix : str
-        Of the names of its files.
-    sentences : tuple of str
-        What is fastest where.
-    tables : tuple of Table
-    drawings : tuple of Drawing
-        A map for each kind of work, under its table.
-    """
-
-    title: str
-    prefix: str
-    sentences: tuple[str, ...]
-    tables: tuple[Table, ...]
-    drawings: tuple[Drawing, ...]
-
-
-def overview(parts: Sequence[Part], *, prefix: str) -> Overview | None:
-    """The shapes of a run together, with maps where there are several.
+def overview(parts: Sequence[Part], *, prefix: str) -> Chapter | None:
+    """What is fastest where, with a map for each kind of work where a run has several shapes.
 
     None where no two kinds were compared.
     """
@@ -166,7 +142,7 @@ def overview(parts: Sequence[Part], *, prefix: str) -> Overview | None:
     phases = list(by_phase) if several else list(by_phase)[:1]
     tables = [_best_table(phase, by_phase[phase]) for phase in phases]
     costs_of_all = _cost_table(parts) if several else None
-    return Overview(
+    return Chapter(
         title="By number and size of images" if several else "The best of each kind",
         prefix=prefix,
         sentences=tuple(_sentences(by_phase[phases[0]])),

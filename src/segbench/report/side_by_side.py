@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ from segbench.report.cells import (
     images,
     row,
 )
+from segbench.report.drawing import Chapter
 from segbench.report.summary import cases_in, ratio_of
 from segbench.report.tables import case_cell, ratio_cell, time_cell
 from segbench.stats import MARGIN, UNKNOWN, of_rounds, ratio_of_ratios, round_logs, verdicts
@@ -62,30 +63,7 @@ COUNTED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SideBySide:
-    """A source beside the first.
-
-    Attributes
-    ----------
-    title : str
-        Heading.
-    prefix : str
-        Of the names of its files.
-    sentences : tuple of str
-        How many facts differ, and how many times and ratios changed.
-    tables : tuple of Table
-        The facts that differ, then one table a phase. The ids that its cells name have the prefixes
-        of the sections.
-    """
-
-    title: str
-    prefix: str
-    sentences: tuple[str, ...]
-    tables: tuple[Table, ...]
-
-
-def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tuple[SideBySide, ...]:
+def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tuple[Chapter, ...]:
     """Each source beside the first.
 
     A difference in time that all backends share, the baseline among them, leaves their ratios to
@@ -101,8 +79,9 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
 
     Returns
     -------
-    tuple of SideBySide
-        One for each source that is not of the first one's run, beside the first of its shape.
+    tuple of Chapter
+        How many facts differ, and how many times and ratios changed, with the facts and a table a
+        phase. One for each source that is not of the first one's run, beside the first of its shape.
     """
     runs = list(zip(sources, summaries, strict=True))
     found = []
@@ -124,7 +103,7 @@ def _of_one_run(one: Source, other: Source) -> bool:
     return bool(one.shape) and (one.name, one.started) == (other.name, other.started)
 
 
-def _beside(first: Run, second: Run, numbers: tuple[int, int]) -> SideBySide:
+def _beside(first: Run, second: Run, numbers: tuple[int, int]) -> Chapter:
     names, sources = (str(numbers[0]), str(numbers[1])), (first[0], second[0])
     facts = tuple(_facts_that_differ(*sources))
     changes = _changes(first, second)
@@ -144,7 +123,7 @@ def _beside(first: Run, second: Run, numbers: tuple[int, int]) -> SideBySide:
         for phase in PHASES
         if phase in by_phase
     )
-    return SideBySide(
+    return Chapter(
         title=f"{numbers[1]} beside {numbers[0]}: {two} beside {one}",
         prefix=f"{numbers[1]}-beside-{numbers[0]}-",
         sentences=tuple(_counted(len(facts), changes, names)),
