@@ -16,7 +16,7 @@ test: $(VENV)/installed-dev
 
 # What is slow by nature: browsers, clusters, real gates, large simulations, and the evidence.
 slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow $(TEST_ARGS)
 
 # The lowest versions that pyproject.toml allows: they are told to be enough, and have to be. What they
 # warn of has been mended since, in them or in what they use.

@@ -50,6 +50,7 @@ BACKENDS = [
     "skimage/skimage/threads",
     "dask-batched/dask-blocks/threads",
     "dask-image/dask-image/threads",
+    "dask-array-skimage/dask-image-blocks/threads",
     "dask-array-pims/dask-blocks/threads",
     "dask-array-skimage/dask-blocks/threads",
 ]
@@ -183,7 +184,7 @@ class Cells(_Cases):
                 except registry.UnavailableError:
                     continue  # its values are missing, those of the others are there
                 cells = phases.run_pipeline(backend, pattern, PARAMS)
-                tasks = phases.count_tasks(backend, pattern, PARAMS)
+                tasks = phases.graph_cost(backend, pattern, PARAMS).tasks
                 wrong = _areas(cells) != _areas(reference)
                 found[name, n_images] = cells.count, wrong, tasks
         return found

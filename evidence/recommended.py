@@ -13,7 +13,7 @@ from segbench.backends import registry
 from segbench.images import datasets
 from segbench.measure import engine
 from segbench.measure.machine import machine
-from segbench.measure.settings import RunSettings, available_cpus
+from segbench.measure.settings import RunSettings, available_cpus, parse_sizes
 from segbench.pipeline import PipelineParams
 from segbench.recommend import measuring
 from segbench.report.cells import format_seconds
@@ -33,16 +33,16 @@ class _Quiet:
 
 
 @click.command()
-@click.option("--folders", type=click.IntRange(1, len(FOLDERS)), default=len(FOLDERS))
+@click.option("--folders", type=parse_sizes, default="1,2,3,4", help="Which of the four.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--smaller", type=click.IntRange(1), default=1, hidden=True)
-def recommended(*, folders: int, rounds: int, smaller: int) -> None:
+def recommended(*, folders: tuple[int, ...], rounds: int, smaller: int) -> None:
     """Recommend a backend for folders of different kinds, then measure all likely ones in full."""
     click.echo(
         "| Images | Named | Predicted | Took | Within | Over the best | Plain loop over it |"
     )
     click.echo("| --- | --- | --- | ---: | --- | ---: | ---: |")
-    for count, (height, width) in FOLDERS[:folders]:
+    for count, (height, width) in (FOLDERS[number - 1] for number in folders):
         shape = (height // smaller, width // smaller)
         dataset = datasets.smear(max(2, count // smaller), shape=shape)
         params, total = PipelineParams().within(shape), len(dataset.files)

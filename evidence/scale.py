@@ -94,7 +94,7 @@ def _look(spec: BackendSpec, pattern: str, shape: tuple[int, int]) -> dict[str, 
         seconds = time.perf_counter() - started
         peak = memory.peak_mib()
         started = time.perf_counter()
-        tasks = phases.count_tasks(backend, pattern, params)
+        tasks = phases.graph_cost(backend, pattern, params).tasks
         graph = time.perf_counter() - started
     return {"seconds": seconds, "peak_mib": peak or 0.0, "graph_seconds": graph, "tasks": tasks}
 

@@ -17,6 +17,7 @@ from segbench.results.sources import Descriptions, Source, tidy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from segbench.report.answer import Answer
     from segbench.report.cells import Table
 
 SERIAL = "skimage/skimage/serial"
@@ -31,6 +32,17 @@ NASTY = (
 )
 
 NOISE = (1.00, 1.13, 0.95, 1.07, 0.90, 1.05)
+
+
+def called(backend: str) -> str:
+    """What people call a backend."""
+    return Descriptions({})[backend].words
+
+
+def sentences_of(said: Answer) -> tuple[str, ...]:
+    """All that an answer says, what was asked first."""
+    undecided = (one.sentence for one in said.undecided)
+    return (said.use, *said.changes, *undecided, *said.left_out, said.measured)
 
 
 def sample(backend: str, phase: str, n_images: int, block: int = 0, **other: Any) -> Sample:

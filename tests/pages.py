@@ -26,7 +26,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.open: list[str] = []
         self.texts: dict[str, list[str]] = {kind: [] for kind in ("", *TOLD_APART)}
-        self.text = ""
+        self.text = self.text_before_opening = ""
         self.feed(text)
         self.close()
 
@@ -46,6 +46,8 @@ class Page(HTMLParser):
         self.texts[kind].append(data)
         if kind in ("", "code"):
             self.text += data
+            if "details" not in self.open or "summary" in self.open:
+                self.text_before_opening += data
 
     def all(self, tag: str) -> list[dict[str, str]]:
         """Attributes of all elements of a kind."""

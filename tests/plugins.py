@@ -61,6 +61,26 @@ def leaving_a_child(labels):
     subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     time.sleep(600)
 
+def writing_everywhere(labels):
+    for file in range(3, 64):
+        try:
+            os.write(file, b"junk for whoever reads this\\n")
+        except OSError:
+            pass
+    return skimage.measure(labels)
+
+def detaching(labels):
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(601)"])
+        os._exit(0)
+    return skimage.measure(labels)
+
+def wandering(labels):
+    os.chdir("/")
+    return skimage.measure(labels)
+
 def large(labels):
     kept = np.ones(25 * 2**20)
     return skimage.measure(labels)
@@ -108,6 +128,9 @@ NAMES = (
     "hoarding_for_a_moment",
     "out_of_memory",
     "leaving_a_child",
+    "writing_everywhere",
+    "detaching",
+    "wandering",
     "large",
     "slow_at_first",
 )

@@ -23,7 +23,8 @@ LEVELS = (
     ("agreement", "estimate", "results", "stats"),
     ("images", "backends"),
     ("pipeline",),
-    ("files", "errors", "jsonl"),
+    ("windows",),
+    ("files", "errors", "jsonl", "text"),
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 

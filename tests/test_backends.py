@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 SHAPE = (32, 40)
 
 READERS = ("skimage", "dask-image", "dask-array-pims", "dask-array-skimage", "dask-batched")
-WITH_DASK = ("dask-image", "dask-image-area", "dask-blocks", "dask-one-by-one")
+WITH_DASK = (
+    *("dask-image", "dask-image-one-by-one", "dask-image-stored"),
+    *("dask-image-area", "dask-image-blocks"),
+    *("dask-blocks", "dask-one-by-one"),
+)
 WITHOUT = ("skimage", "opencv") if importlib.util.find_spec("cv2") else ("skimage",)
 PARAMS = tuple(
     PipelineParams(diameter=8, block_size=21, **other)
@@ -149,7 +153,7 @@ def test_readers_give_the_pixels(
 # labels alone, and takes long.
 PAIRS = (
     *(("skimage", processor) for processor in (*WITHOUT, "dask-image", "dask-blocks")),
-    ("dask-image", "dask-image"),
+    *(("dask-image", processor) for processor in ("dask-image", "dask-image-blocks")),
     ("dask-array-pims", "dask-blocks"),
     ("dask-array-skimage", "skimage"),
     ("dask-batched", "dask-blocks"),
@@ -283,7 +287,7 @@ def test_plain_parts_under_any_scheduler(scheduler: str, batch: int) -> None:
     spec = BackendSpec("skimage", "skimage", scheduler, batch if scheduler != "serial" else 0)
     with phases.started(spec, workers=2) as backend:
         found = phases.segment_files(backend, datasets.lay_out(dataset, 5), PARAMS[0])
-        tasks = phases.count_tasks(backend, datasets.lay_out(dataset, 5), PARAMS[0])
+        tasks = phases.graph_cost(backend, datasets.lay_out(dataset, 5), PARAMS[0]).tasks
     assert first_difference(found, reference(dataset, PARAMS[0], 5)) is None
     # With one worker four batches are of two images, and three of those are all.
     expected = math.ceil(5 / (batch or (2 if scheduler == "synchronous" else 1)))
@@ -296,11 +300,12 @@ def test_tasks_are_counted() -> None:
 
     def tasks(reader: str, processor: str) -> int:
         with phases.started(spec_of(reader, processor), workers=1) as backend:
-            return phases.count_tasks(backend, datasets.lay_out(dataset, 12), PARAMS[0])
+            return phases.graph_cost(backend, datasets.lay_out(dataset, 12), PARAMS[0]).tasks
 
     assert tasks("skimage", "skimage") == 0
     batched = tasks("dask-array-skimage", "dask-blocks")
-    assert 0 < batched < tasks("dask-array-skimage", "dask-image")
+    assert 0 < batched < tasks("dask-array-skimage", "dask-one-by-one")
+    assert tasks("dask-image", "dask-image") < tasks("dask-image", "dask-image-one-by-one")
     assert tasks("skimage", "dask-blocks") > 0
     assert tasks("dask-image", "skimage") >= 12
 

@@ -22,7 +22,7 @@ from PIL import Image
 from skimage.io import imread
 
 from segbench import __main__ as program
-from segbench import __version__
+from segbench import __version__, terminal
 from segbench.backends.skimage import measure
 from segbench.cli import main
 from segbench.images import datasets
@@ -153,7 +153,10 @@ def test_no_command_shows_the_help() -> None:
         (["--resume", "images"], "a run goes on as it was asked for; give --resume alone"),
         (["--seed", "-1"], "-1 is not in the range"),
         (["--shape", "10x10"], "shape '10x10'"),
-        (["--shape", "100000x100000"], "shape '100000x100000'"),
+        (["--shape", "100000x100000"], "shape 100000x100000: images of a smear"),
+        (["--shape", "1000000x16"], "shape '1000000x16'"),
+        (["--large", "512x512", "--dataset", "smear"], "--large takes the sizes"),
+        (["--large"], "--large takes the sizes"),
         (["--shape", "wide"], "shape 'wide'"),
         (["--dataset", "cells"], "'cells' is not one of"),
         (["--dataset", "tissue", "--shape", "600x600"], "the tissue photograph is 512x512"),
@@ -301,7 +304,7 @@ def test_segment_keeps_the_names(folder: Path, backend: str) -> None:
     with Path("cells.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     assert list(rows[0])[:3] == ["file", "label", "area"]
-    assert result.stdout.startswith(f"cells.csv: {len(rows)} cells in 8 images, ")
+    assert f"\ncells.csv: {len(rows)} cells in 8 images, " in result.stdout
     for name in names:
         labels = imread(Path("labels") / f"{name}.tif")
         assert labels.shape == (32, 40)
@@ -343,7 +346,10 @@ def test_segment_of_images_without_cells(folder: Path) -> None:
         Image.fromarray(np.full((32, 40), 200, np.uint8)).save(file)
     result = segbench("segment", folder)
     assert result.exit_code == 0, result.output
-    assert result.stdout == "cells.csv: 0 cells in 2 images, 2 without cells; 0 files left out\n"
+    assert result.stdout == (
+        "0.png: 0 cells\n1.png: 0 cells\n"
+        "cells.csv: 0 cells in 2 images, 2 without cells; 0 files left out\n"
+    )
     assert Path("cells.csv").read_text() == ",".join(["file", *COLUMNS]) + "\n"
 
 
@@ -477,8 +483,31 @@ def test_a_terminal_that_can_not_show_all_signs_shows_the_rest(
         check=True,
     )
     lines = done.stdout.decode(encoding).splitlines()
-    assert any(line.startswith("pipeline: time") for line in lines)
+    assert any(line.startswith("Measured: ") for line in lines)
     assert lines[-1].startswith("Report:")
+
+
+def test_lines_to_paste_are_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """No part of a line is taken for markup or for the name of a sign, and none is broken."""
+    line = f"segbench gate --threshold read:100:a/b/c=0.1 [bold]{'x' * 200}"
+    terminal.show_line(line)
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_log_has_a_line_a_minute(
+    seconds: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no terminal for a bar: what is done, what is next, and not more often."""
+    monkeypatch.setattr(terminal, "LOG_EVERY", seconds)
+    with terminal.progress() as watcher:
+        watcher.plan(3)
+        watcher.step("read, 20 images")
+    with terminal.counting(7, "files") as show:
+        show(2)
+    told = capsys.readouterr().err
+    expected = ["1 of 3 steps done; next: read, 20 images", "2 of 7 files done"]
+    assert [*map(str.strip, told.splitlines())] == (expected if seconds == 0 else [])
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(finished: Path) -> None:
@@ -541,7 +570,7 @@ def test_a_run_that_was_ended_can_go_on(tmp_path: Path, name: str) -> None:
     """However a run is ended, no sample is lost, and `--resume` measures the rest."""
     out = tmp_path / "out"
     run = out / "run.jsonl"
-    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--rounds", "12"]
+    command = [sys.executable, "-m", "segbench", "run", *SMALL, "--rounds", "6"]
     with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
         [*command, "--precision", "0.001", "--out", str(out)],
         stdout=subprocess.PIPE,

@@ -67,6 +67,18 @@ def certify(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", str(certificate))
 
 
+def address_in(path: Path) -> str:
+    """What a scheduler's file tells, once it is whole: Dask writes it in place."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return str(json.loads(path.read_text())["address"])
+        except (FileNotFoundError, json.JSONDecodeError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
 @pytest.fixture
 def protocol() -> str:
     """Of the cluster, unless a test says otherwise."""
@@ -83,10 +95,7 @@ def cluster(
     told = tmp_path / "scheduler.json"
     here = ("--host", "127.0.0.1", "--scheduler-file", str(told), "--protocol", protocol)
     with program("scheduler", *here, "--port", "0", "--no-dashboard", "--no-show") as scheduler:
-        until = time.monotonic() + WAIT_SECONDS
-        while not told.exists() and time.monotonic() < until:
-            time.sleep(0.1)
-        address = json.loads(told.read_text())["address"]
+        address = address_in(told)
         assert address.startswith(f"{protocol}://127.0.0.1:")
         alone = (
             *("--nthreads", "1", "--no-nanny", "--no-dashboard"),

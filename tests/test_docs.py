@@ -5,12 +5,21 @@ from __future__ import annotations
 import gzip
 import re
 import shlex
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from segbench import stats
+from segbench.backends import phases
+from segbench.backends.registry import BASELINE
 from segbench.cli import main
+from segbench.images import datasets
+from segbench.images.origin import CELLS
 from segbench.measure import engine, stopping, worker, workers
 from segbench.measure.settings import (
     MEMORY_SHARE,
@@ -19,12 +28,14 @@ from segbench.measure.settings import (
     RunSettings,
     Settings,
 )
+from segbench.pipeline import PipelineParams
 from segbench.report import presentation
 from segbench.results.records import RUN_NAME, read
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+UPSTREAM = sorted((ROOT / "docs" / "upstream").glob("[!R]*.md"))
 
 
 IN_WORDS = {3: "three", 5: "five"}
@@ -38,7 +49,7 @@ def commands(section: str) -> list[str]:
 
 def test_the_quick_start_is_two_commands_of_the_makefile() -> None:
     """`make bench` and `make test`, and the Makefile has both."""
-    assert commands("Quick start") == ["make bench", "make test"]
+    assert commands("Quick start")[:2] == ["make bench", "make test"]
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^bench:.*\n\t.*segbench run \$\(BENCH_ARGS\)", makefile, re.MULTILINE)
     assert "BENCH_ARGS ?= --quick" in makefile
@@ -59,11 +70,21 @@ def test_the_readmes_figure_is_that_of_a_report() -> None:
     assert f"]({target})" in README
 
 
+def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
+    """The answer in the README is what `segbench report` prints of the reference run."""
+    source = str(ROOT / "results" / "reference" / "smear")
+    result = CliRunner().invoke(main, ["report", source, "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    shown = README.split("$ segbench run\n", 1)[1].split("```", 1)[0]
+    # A terminal of 80 columns breaks lines elsewhere.
+    assert sorted(shown.split()) == sorted(result.output.partition("Report: ")[0].split())
+
+
 def test_the_readme_names_what_is_quick() -> None:
     """The sizes and the number of backends that the README gives for `make bench` are --quick's."""
     assert len(QUICK_BACKENDS) == 5
     *first, last = QUICK_SIZES
-    sizes = f"the sizes {', '.join(map(str, first))} and {last} with five backends"
+    sizes = f"measures {', '.join(map(str, first))} and {last} images with five backends"
     assert sizes in " ".join(README.split())
 
 
@@ -71,12 +92,14 @@ def test_the_readme_names_what_is_quick() -> None:
     "command",
     [
         line
-        for line in re.findall(r"^\$ (.*)$", README, re.MULTILINE)
+        for document in DOCUMENTS
+        if document.name != "backends.md"  # whose package is not installed
+        for line in re.findall(r"^\$ (.*)$", document.read_text(), re.MULTILINE)
         if line.startswith("segbench ")
     ],
 )
-def test_the_commands_of_the_readme_are_accepted(command: str) -> None:
-    """Each segbench command of the README has options that the command line knows."""
+def test_the_commands_of_the_documents_are_accepted(command: str) -> None:
+    """Each segbench command of the README and docs/ has options that the command line knows."""
     _, name, *words = shlex.split(command)
     context = main.make_context("segbench", [name])
     subcommand = main.get_command(context, name)
@@ -142,3 +165,53 @@ def test_the_readme_describes_the_run_behind_its_figure() -> None:
         f"smears of {height} × {width} pixels"
     )
     assert words in " ".join(README.split())
+
+
+def run_python(code: str, *arguments: str, folder: Path) -> str:
+    """What a script prints, in an interpreter of its own."""
+    file = folder / "script.py"
+    file.write_text(code)
+    done = subprocess.run(  # noqa: S603  (this interpreter, on a script of the documents)
+        [sys.executable, str(file), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("document", UPSTREAM, ids=lambda path: path.stem)
+def test_what_is_wrong_upstream_is_still_so(document: Path, tmp_path: Path) -> None:
+    """Each script prints what stands below it, with the versions that the page names."""
+    text = document.read_text()
+    for library, of in re.findall(r"\b(dask-image|Dask) (\d+\.\d+)\b", text):
+        if not version(library.lower()).startswith(f"{of}."):
+            pytest.skip(
+                f"{library} {version(library.lower())} is another one than that of the page"
+            )
+    pairs = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL)
+    assert pairs
+    for code, printed in pairs:
+        assert run_python(code, folder=tmp_path) == printed
+
+
+def test_a_large_image_by_hand(tmp_path: Path) -> None:
+    """The script of the page finds as many cells as segbench does, with tiles that cut many of them."""
+    pytest.importorskip("zarr")
+    text = (ROOT / "docs" / "large-images.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    shape, params = (900, 1300), PipelineParams(diameter=CELLS["mosaic"]["diameter"])
+    dataset = datasets.mosaic(shape=shape)
+    for setting in (f"sigma={params.sigma}", f"{params.block_size}, offset={params.taken_off}"):
+        assert setting in code
+    assert f">= {params.min_area})" in code
+    assert params.reach <= 128
+    small = code.replace("TILE, MARGIN = 2048, 128", "TILE, MARGIN = 256, 128")
+    assert small != code
+    found = run_python(small, str(dataset.files[0]), folder=tmp_path)
+    with phases.started(BASELINE, workers=1) as backend:
+        expected = phases.run_pipeline(backend, datasets.lay_out(dataset, 1), params)
+    assert found == f"{expected.count} cells\n"
+    assert np.count_nonzero(expected.rows[:, 1]) > 20

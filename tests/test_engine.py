@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import pytest
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.images import datasets
-from segbench.measure import engine, machine
+from segbench.measure import engine, machine, stopping
 from segbench.measure.protocol import (
     Check,
     Checked,
@@ -120,6 +121,14 @@ def test_every_case_is_sampled_once_a_block(images: Dataset, tmp_path: Path) -> 
     assert times == sorted(times)
 
 
+def test_what_is_measured_is_told_before_it_starts(images: Dataset, tmp_path: Path) -> None:
+    """How many cases, and about how long."""
+    watcher = Watcher()
+    measure(images, tmp_path, Script(), watcher=watcher, phases=("read", "pipeline"))
+    (told,) = (note for note in watcher.notes if note.startswith("measuring "))
+    assert re.fullmatch(r"measuring 8 cases \(.*\): about \d+( to \d+)? min", told)
+
+
 def test_the_header_says_what_was_asked(images: Dataset, tmp_path: Path) -> None:
     """Settings, what was typed, a command that measures the same, and the workers' thread pools."""
     measure(images, tmp_path, Script(), seed=5, phases=("read",))
@@ -147,7 +156,7 @@ def test_every_case_has_five_rounds_of_new_processes(images: Dataset, tmp_path: 
     }
     assert {tuple(sorted(own)) for own in rounds.values()} == {(1, 2, 3, 4, 5)}
     # The reference's, one of each backend and round, and those of its profiles.
-    own = MIN_ROUNDS + engine.PROFILES
+    own = MIN_ROUNDS + stopping.PROFILES
     assert Counter(w.arm.backend for w in script.workers) == {BASELINE: 1 + own, THREADS: own}
     assert all(worker.stopped for worker in script.workers)
 

@@ -330,6 +330,9 @@ def refuse(
     [
         (" ", "Expected package name.*give NAME==VERSION, or NAME @ URL"),
         ("tinylib==", "give NAME==VERSION"),
+        ("tinylib; python_version < '3'", "its marker does not hold here"),
+        ("tinylib @ file:///nowhere/at/all", "there is no /nowhere/at/all"),
+        ("tinylib @ git+file:///nowhere/at/all@main", "there is no /nowhere/at/all"),
         ("-r requirements.txt", "give NAME==VERSION"),
         ("git+https://host/it.git", "give NAME==VERSION, or NAME @ URL"),
         ("SegBench==0.1", "compared by --base REF"),

@@ -14,7 +14,7 @@ from imagecodecs import png_encode
 from PIL import Image
 from skimage.io import imread
 
-from segbench.errors import InputError
+from segbench.errors import InputError, UnreadableError
 from segbench.images import plain
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def test_what_can_not_be_read_is_told(
     """One line with the file, what is wrong, and what to do."""
     (tmp_path / name).write_bytes(content)
     for function in (plain.kind_as_it_is, decoded):
-        with pytest.raises(plain.UnreadableError, match=message) as caught:
+        with pytest.raises(UnreadableError, match=message) as caught:
             function(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
@@ -243,7 +243,7 @@ def test_whole_numbers_of_16_bit_stay() -> None:
 def test_channels_that_pass_for_pages_are_refused(tmp_path: Path) -> None:
     """An array whose last axis are channels, written without axes, is a stack of slivers."""
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40, 2), np.uint8), photometric="minisblack")
-    with pytest.raises(plain.UnreadableError, match="30 images that are 2 pixels wide; if these"):
+    with pytest.raises(UnreadableError, match="30 images that are 2 pixels wide; if these"):
         list(plain.images_of(tmp_path / "a.tif"))
 
 

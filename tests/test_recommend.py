@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.io
+import tifffile
 from click.testing import CliRunner
 
-from segbench import cli
+from segbench import cli, windows
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.images import datasets
@@ -21,7 +22,7 @@ from segbench.images.origin import Origin
 from segbench.measure.protocol import Check
 from segbench.pipeline import PipelineParams
 from segbench.recommend import measuring, telling
-from segbench.recommend.script import RUNS, script
+from segbench.report.script import RUNS, script
 from tests.scripted import Script, Watcher
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def cells_by(code: str, files: list[Path], folder: Path) -> pd.DataFrame:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return pd.read_csv(folder / "cells.csv")
+    return pd.read_csv(folder / "areas.csv")
 
 
 def cells_of(files: list[Path], params: PipelineParams) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def test_the_script_finds_the_same_cells(scheduler: str, tmp_path: Path) -> None
     """Under every scheduler that may be named, without segbench, image by image."""
     files = save(tmp_path / "images")
     spec = BackendSpec("skimage", "skimage", scheduler)
-    code = script(spec, DARK, words="some words", workers=2, batch=2, channels=3)
+    code = script(spec, DARK, workers=2, channels=3)
     assert "segbench" not in code
     assert len(code.splitlines()) < 60
     found, expected = cells_by(code, files, tmp_path), cells_of(files, DARK)
@@ -96,9 +97,7 @@ def test_the_script_reads_as_segbench_does(
 ) -> None:
     """Gray images and transparent ones, one channel, bright cells, and each local threshold."""
     files = save(tmp_path / "images", channels=channels)
-    code = script(
-        BASELINE, params, words="", workers=1, batch=1, channels=channels, channel=channel
-    )
+    code = script(BASELINE, params, workers=1, channels=channels, channel=channel)
     found = cells_by(code, files, tmp_path)
     if channel:
         (tmp_path / "alone").mkdir()
@@ -191,7 +190,36 @@ def test_recommend(tmp_path: Path) -> None:
     words += ["--script", str(tmp_path / "own.py")]
     done = CliRunner().invoke(cli.main, words)
     assert done.exit_code == 0, done.output
-    assert "40 images, as predicted" in done.output
+    assert "Predicted for 40 images" in done.output
     code = (tmp_path / "own.py").read_text()
     assert "python own.py IMAGE..." in code
     assert len(cells_by(code, files, tmp_path)) > 5
+
+
+def test_a_large_image_is_measured_in_part(tmp_path: Path) -> None:
+    """What is named works in tiles; time grows with the image, and memory only as a whole."""
+    seconds = {"serial": 8.0, "thread-pool": 4.0, "threads": 4.05, "process-pool": 6.0}
+
+    def time_of(arm: Arm, _: Time) -> float:
+        return seconds[arm.backend.scheduler]
+
+    path = tmp_path / "a.tif"
+    values = np.zeros((2048, 16384), np.uint8)
+    tifffile.imwrite(path, values, tile=(512, 512), compression="zlib")
+    scripted = Script(seconds=time_of, peak_mib=lambda _: 1024.0)
+    image = windows.open_image(str(path))
+    found = measuring.recommend_large(
+        image, DARK, workers=2, watcher=Watcher(), launch=scripted.launch
+    )
+    assert found.dataset.shape == (2048, 4096)
+    assert str(found.named.backend) == "tiles/tiles/thread-pool/2048"
+    assert found.named.seconds == pytest.approx(16)
+    assert found.named.peak_mib == 1024
+    assert found.loop.seconds == pytest.approx(32)
+    assert found.loop.peak_mib == 4096
+    (first, *_), command = telling.of_large(found, image, DARK)
+    assert first.startswith(
+        "Use scikit-image in tiles in a thread pool, tiles of 2048 pixels: 2048 × 16384 "
+    )
+    assert "scikit-image on the whole image would take 32.0 s and 4.0 GiB" in first
+    assert command.startswith(f"segbench segment {path} --diameter ")

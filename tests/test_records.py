@@ -59,13 +59,16 @@ SAMPLE_KEYS = {
     *("seconds", "status", "objects", "peak_mib"),
 }
 
-sizes = st.floats(min_value=0, exclude_min=True, max_value=1e15, allow_subnormal=False)
+sizes = st.floats(min_value=1e-9, max_value=1e9)
+# That can be seen: others are refused.
+SEEN = st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=("C", "Z"))
+NAMES = st.text(SEEN, max_size=50)
 samples = st.builds(
     Sample,
     phase=st.sampled_from(["open", "read", "process", "pipeline"]),
-    reader=st.text(),
-    processor=st.text(),
-    scheduler=st.text(),
+    reader=NAMES,
+    processor=NAMES,
+    scheduler=NAMES,
     n_images=st.integers(1, 10**6),
     block=st.integers(0, 100),
     seconds=sizes,
@@ -214,8 +217,11 @@ def test_runs_of_earlier_versions() -> None:
     for folder in sorted(REFERENCE.glob("*/run.jsonl")):
         found = read(folder)
         assert found.notes == ()
-        assert len(found.samples) > 50
-        assert read_profiles(folder.parent)
+        assert found.samples
+        # A large image is measured a few times, and not looked at for where the time goes.
+        if found.header.dataset["name"] != "mosaic":
+            assert len(found.samples) > 50
+            assert read_profiles(folder.parent)
 
 
 @settings(max_examples=30, deadline=None)

@@ -32,13 +32,16 @@ from tests.scripted import Script, Watcher
 DOCUMENT = Path(__file__).parents[1] / "docs" / "backends.md"
 READERS = (
     *("skimage", "dask-image", "dask-array-pims", "dask-array-skimage"),
-    *("dask-batched", "opencv"),
+    *("dask-batched", "opencv", "tiles", "zarr"),
 )
 PROCESSORS = (
     *("skimage", "dask-image", "dask-image-area", "dask-blocks"),
+    *("dask-image-blocks", "dask-image-one-by-one", "dask-image-stored"),
     *("dask-one-by-one", "opencv", "dask-opencv"),
+    *("tiles", "dask-overlap", "dask-overlap-stored"),
+    *("dask-image-tiles", "dask-image-tiles-stored"),
 )
-OPTIONAL = ("opencv", "dask-opencv", "distributed", "joblib")
+OPTIONAL = ("opencv", "dask-opencv", "zarr", "distributed", "joblib")
 NAMED: dict[str, Any] = {"reader": "skimage", "processor": "skimage", "scheduler": "serial"}
 NAMES = {"reader": READERS, "processor": PROCESSORS, "scheduler": tuple(schedulers.SCHEDULERS)}
 
@@ -113,7 +116,8 @@ def test_impossible_combinations_are_refused(spec: str, reason: str) -> None:
         ("skimage/dask-blocks/threads", True),
         ("dask-batched/dask-one-by-one/threads", False),
         ("dask-array-skimage/dask-one-by-one/threads", False),
-        ("dask-image/dask-image/threads", False),
+        ("dask-image/dask-image/threads", True),
+        ("dask-image/dask-image-one-by-one/threads", False),
     ],
 )
 def test_which_take_a_batch(spec: str, takes: bool) -> None:
@@ -284,17 +288,17 @@ CLUSTER = {"cloudpickle", "distributed", "msgpack", "tornado"}
         ("skimage/skimage/process-pool", "scikit-image in a process pool", {"cloudpickle"}),
         (
             "dask-image/dask-image/threads",
-            "dask-image's filters on Dask's threads",
+            "dask-image's filters and labels (read by dask_image.imread.imread) on Dask's threads",
             DASKS | PIMS | {"dask-image"},
         ),
         (
             "dask-array-pims/dask-blocks/distributed",
-            "Dask over scikit-image (read by Dask over pims) on a Dask cluster",
+            "scikit-image over a Dask array (read by dask.array.image.imread over pims) on a Dask cluster",
             DASKS | PIMS | CLUSTER,
         ),
         (
             "dask-array-skimage/dask-blocks/threads",
-            "Dask over scikit-image on Dask's threads",
+            "scikit-image over a Dask array on Dask's threads",
             DASKS,
         ),
     ],
@@ -315,7 +319,8 @@ def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "mypackage.py").write_text(
         "\n".join(text for kind, text in blocks if kind == "python")
     )
-    points = tomllib.loads(blocks[0][1])["project"]["entry-points"]
+    (project,) = (text for kind, text in blocks if kind == "toml")
+    points = tomllib.loads(project)["project"]["entry-points"]
     declared = "".join(
         f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
         for group, entries in points.items()
@@ -325,7 +330,7 @@ def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Monke
     assert found_as_reference("dask-imread/quick-labels/threads")
     described = registry.describe(registry.parse_spec("dask-imread/quick-labels/threads"))
     assert described.words == (
-        "scikit-image with scipy's labels (read by Dask's own reader) on Dask's threads"
+        "scikit-image with scipy's labels (read by dask.array.image.imread) on Dask's threads"
     )
     assert described.work == "scipy's labels"
 
@@ -361,7 +366,7 @@ def test_new_backend_is_seen_in_run_and_report(plugin: str, tmp_path: Path) -> N
     assert source.backends[str(spec)] == registry.describe(spec)
     later = dataclasses.replace(source, versions={**source.versions, "jinja2": "0.1"})
     report = page.build([source, later], tmp_path / "report").with_name("report.md").read_text()
-    assert "the fastest is the quick labels in a plain loop" in report
+    assert "Use the quick labels in a plain loop" in report
     (beside,) = compare([source, later], [summarize(source), summarize(later)])
     told = {row.cells[0].text: row.cells[-1].text for row in beside.tables[-1].rows}
     assert told == {str(BASELINE): "–", str(spec): "jinja2"}

@@ -18,24 +18,29 @@ from markdown_it import MarkdownIt
 
 from segbench.measure.settings import PHASES
 from segbench.report.answer import answer
+from segbench.report.choice import Part
 from segbench.report.disturbances import warnings
-from segbench.report.page import build, make_sections, method
+from segbench.report.page import GROUPS, build, make_runs, make_sections, method
 from segbench.report.pairs import pairs_of
 from segbench.report.rendering import markdown_text
 from segbench.report.reproduce import METHOD_LINK
 from segbench.report.summary import summarize
+from segbench.results.sources import read_run_folder
 from segbench.stats import ALPHA, FALSE_SHARE, MARGIN
+from segbench.text import one_line
 from tests.made_up import (
     DASK,
     NASTY,
     POOL,
     SERIAL,
+    called,
     case,
     limits,
     make_source,
     ordinary,
     profile,
     sample,
+    sentences_of,
     tables_of,
 )
 from tests.pages import asks_for_nothing, read_page
@@ -135,8 +140,8 @@ def test_wrong_anywhere_is_wrong_everywhere(two: Path) -> None:
         (cells,) = (row[1:] for row in shown[name] if row[0] == DASK)
         assert set(cells) == {"wrong-result"}
     assert not any(row[0] == "Dask imread" for row in shown["presentation-read"])
-    (refused,) = (sentence for sentence in section.answer.sentences if DASK in sentence)
-    assert refused == f"Not ranked: {DASK} (wrong-result)."
+    (run,) = make_runs([section])
+    assert "(wrong-result)." in run.answer.left_out[0]
     assert section.drawings
     assert not any(DASK in drawing.alt for drawing in section.drawings)
     assert "3 cells too many" in read_page(two / "index.html").text
@@ -159,6 +164,26 @@ def test_method_says_how_files_were_read() -> None:
         f"a run (2024-01-02T03:04:05+00:00): {method([cold])[-1]}",
         f"a run (2024-01-02T03:04:05+00:00), another (later): {method([warm])[-1]}",
     ]
+
+
+def test_the_page_is_short_before_anything_is_opened(tmp_path: Path) -> None:
+    """The reference run has fewer than 2,500 words then, and all of its tables behind headings."""
+    source = Path(__file__).parents[1] / "results" / "reference" / "smear"
+    page = read_page(build(read_run_folder(source), tmp_path))
+    assert len(page.text_before_opening.split()) < 2500
+    for words in ("Use scikit-image in a thread pool", *GROUPS):
+        assert words in page.text_before_opening
+    assert "The samples behind every number" not in page.text_before_opening
+    assert "The samples behind every number" in page.text
+    # Each of these samples can be measured alone.
+    assert page.text.count("segbench run --sizes 500 --phases pipeline --backends") == 9
+
+
+def test_commands_in_sentences_are_code(one: Path) -> None:
+    """A command of segbench's between backticks is code on the page, and in Markdown."""
+    html = (one / "index.html").read_text(encoding="utf-8")
+    assert "<code>segbench run --images FOLDER</code>" in html
+    assert "`segbench run --images FOLDER`" in (one / "report.md").read_text(encoding="utf-8")
 
 
 def test_warnings_are_on_the_page(one: Path) -> None:
@@ -218,7 +243,8 @@ def test_whatever_was_sampled_makes_tables(
     rows = [row for table in tables_of(source).values() for row in table.rows]
     cells = [cell for row in rows for cell in row.cells]
     assert all(cell.value is None or math.isfinite(cell.value) for cell in cells)
-    sentences = [*answer(source, summary, pairs_of(source)).sentences, *warnings(source)]
+    said = answer([Part(source, summary, pairs_of(source))])
+    sentences = [*sentences_of(said), *warnings(source)]
     texts = [*(cell.whole for cell in cells), *sentences]
     assert not [text for text in texts if "nan" in text or "inf" in text]
     assert (summary["verdict"].isin(["faster", "slower"]) <= summary["ratio_low"].notna()).all()
@@ -245,7 +271,7 @@ def test_in_what_asvs_times_differ_is_told_with_them(kinds: list[str]) -> None:
 def test_files_of_a_report(one: Path) -> None:
     """A report is a page, its Markdown twin, tables as CSV and figures in two formats."""
     assert sorted(path.name for path in one.iterdir()) == [
-        *("figures", "index.html", "report.md", "tables"),
+        *(".segbench-report.json", "figures", "index.html", "report.md", "tables"),
     ]
     drawn = ("read", "pipeline", "read-ratios", "pipeline-ratios", "memory", "parts")
     assert {path.name for path in (one / "figures").iterdir()} == {
@@ -306,7 +332,7 @@ def test_data_for_scripts_end_no_element(hostile: Path) -> None:
     (script,) = (script for script in page.texts["script"] if script.lstrip().startswith("{"))
     assert not re.search(r"[<>&\u2028]", script)
     (result,) = json.loads(script)["results"]
-    assert SCRIPT_END in result["name"]
+    assert one_line(SCRIPT_END) in result["name"]
     backends = {row["backend"] for row in result["rows"]}
     assert {SERIAL, "/".join(3 * [NASTY.replace("/", "-")])} <= backends
 
@@ -394,12 +420,13 @@ def test_markdown_tables_are_tables(one: Path) -> None:
 
 def test_alternative_texts_hold_data(one: Path) -> None:
     """The text of a figure says what it shows: phase, backends, times and sizes."""
-    read, ratios, pipeline = (
-        image["alt"] for image in read_page(one / "index.html").all("img")[:3]
+    _, read, ratios, pipeline = (
+        image["alt"] for image in read_page(one / "index.html").all("img")[:4]
     )
-    assert f"{SERIAL} 10.0 ms for 1 image; {POOL} 30.0 ms for 1 image" in read
-    assert f"for 1 image: {POOL} 2.17× (1.70–2.77) slower" in ratios
-    assert f"{SERIAL} 1.00 s for 20 images; {POOL} 600 ms for 20 images" in pipeline
+    loop, pool = called(SERIAL), called(POOL)
+    assert f"{loop} 10.0 ms for 1 image; {pool} 30.0 ms for 1 image" in read
+    assert f"for 1 image: {pool} 2.17× (1.70–2.77) slower" in ratios
+    assert f"{loop} 1.00 s for 20 images; {pool} 600 ms for 20 images" in pipeline
     assert "Time of pipeline" in pipeline
 
 
@@ -493,7 +520,8 @@ def test_tables_of_an_unfinished_run(name: str) -> None:
     """Whatever there is makes tables: a run that stopped early, failed, or says little of itself."""
     source = UNFINISHED[name]
     texts = [text for table in tables_of(source).values() for row in table.texts for text in row]
-    texts += [*answer(source, summarize(source), pairs_of(source)).sentences, *warnings(source)]
+    said = answer([Part(source, summarize(source), pairs_of(source))])
+    texts += [*sentences_of(said), *warnings(source)]
     assert {*source.samples["cause"]} - {""} <= {*texts}
     assert not [text for text in texts if re.search("nan|None", text)]
 

@@ -1,9 +1,10 @@
-"""What a report says first, the presentation replicated, and how each number can be traced."""
+"""What a page says first, the presentation replicated, and how each number can be traced."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,21 +13,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segbench.backends.interface import Description
-from segbench.report import costs
+from segbench.backends.registry import BackendSpec
+from segbench.images.origin import Origin
+from segbench.measure import settings as asked
+from segbench.measure.settings import RunSettings
+from segbench.report import costs, figures
 from segbench.report import summary as summary_of
 from segbench.report.answer import (
-    BESIDE_IT,
-    DASK_NOT_KNOWN,
-    MORE_ROUNDS,
-    MOST_NAMED,
-    NOTHING_RANKED,
-    OLD_RUN,
-    PROBABLY,
-    RANGES,
+    ELSEWHERE,
+    LOOP_FAILED,
+    MOST_ROWS,
+    NO_DASK,
+    NOTHING_COMPARED,
+    NOTHING_SHOWN,
+    YOURS,
     Answer,
     answer,
 )
+from segbench.report.choice import Part, choices, kind_of, much_slower
 from segbench.report.pairs import Pairs, pairs_of
+from segbench.report.styles import styles
+from segbench.report.summary import uses_dask
 from segbench.stats import MARGIN, of_rounds, verdicts
 from tests.made_up import (
     DASK,
@@ -38,26 +45,30 @@ from tests.made_up import (
     case,
     make_source,
     mixtures,
+    profile,
     sample,
+    sentences_of,
     tables_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from segbench.results.records import Sample
 
-CV = "skimage/opencv/serial"
-CV_DASK = "dask-image/opencv/threads"
+THREADS = "skimage/skimage/threads"
+CV = "opencv/opencv/thread-pool"
+CV_DASK = "opencv/dask-opencv/threads"
 
 WORDS = {
-    SERIAL: "scikit-image, one image after the other",
+    SERIAL: "scikit-image in a plain loop",
     POOL: "scikit-image in a thread pool",
     DASK: "dask-image on Dask's threads",
-    PIMS: "Dask over scikit-image",
-    IMREAD: "Dask over scikit-image",
-    CV: "OpenCV",
-    CV_DASK: "Dask over OpenCV",
+    THREADS: "scikit-image on Dask's threads",
+    PIMS: "scikit-image over a Dask array",
+    IMREAD: "scikit-image over another Dask array",
+    CV: "OpenCV in a thread pool",
+    CV_DASK: "OpenCV over a Dask array",
 }
 DESCRIBED = {
     backend: Description(
@@ -71,24 +82,24 @@ SWING = (1.0, 0.8, 1.2, 1.1, 0.9, 1.0)
 WILD = (0.6, 1.7, 0.9, 1.4, 0.7, 1.1)
 
 
-def named(backend: str) -> str:
-    """A backend as sentences have it."""
-    return f"{WORDS[backend]} ({backend})"
+def part_of(*cases: Sequence[Sample], **other: Any) -> Part:
+    """A shape of a run that has some cases."""
+    source = make_source(*cases, **{"backends": DESCRIBED, **other})
+    pairs = pairs_of(source)
+    return Part(source, summary_of.summarize(source, pairs), pairs)
 
 
 def answered(*cases: Sequence[Sample], **other: Any) -> Answer:
     """The answer of some cases."""
-    source = make_source(*cases, **{"backends": DESCRIBED, **other})
-    pairs = pairs_of(source)
-    return answer(source, summary_of.summarize(source, pairs), pairs)
+    return answer([part_of(*cases, **other)])
 
 
-def by_size(backend: str, seconds: dict[int, float], blocks: int = 6) -> list[Sample]:
+def by_size(backend: str, seconds: dict[int, float], blocks: int = 6, **other: Any) -> list[Sample]:
     """The pipeline's samples of a backend, without noise."""
     return [
         one
         for size, value in seconds.items()
-        for one in case(backend, "pipeline", size, *[value] * blocks)
+        for one in case(backend, "pipeline", size, *[value] * blocks, **other)
     ]
 
 
@@ -113,257 +124,261 @@ def level(least: float, most: float) -> list[float]:
     )
 
 
-# One snapshot an outcome.
+# One snapshot.
 
 
 def test_the_answer_as_it_is_read() -> None:
-    """Whether Dask pays comes first, then the fastest with what others take, then what holds for both."""
+    """What to use comes first, then what Dask takes and where that changes, then what was measured."""
     said = answered(
-        by_size(SERIAL, {20: 1.0}), by_size(POOL, {20: 0.5}), by_size(DASK, {20: 4.0}),
-        by_size(IMREAD, {20: 0.51}), noisy(PIMS, 20, 0.5),
-    )  # fmt: skip
-    assert said.sentences == (
-        (
-            f"Whether Dask pays with 20 images is not decided: {named(PIMS)} takes 1.01 times as long "
-            f"(0.92 to 1.11) as {named(POOL)}."
-        ),
-        (
-            "For 20 images of 8 × 9 pixels from files to a table of cells on this machine (2 CPUs, "
-            f"Abacus 3000), among the fastest is {named(POOL)}: 500 ms."
-        ),
-        f"It takes 50% less time (50 to 50%) than {named(SERIAL)}.",
-        f"As fast, to within 5%: {IMREAD} takes 1.02 times as long (1.02 to 1.02).",
-        (f"Not decided whether faster or slower: {PIMS} takes 1.01 times as long (0.92 to 1.11)."),
-        f"Slower: {DASK} takes 8.00 times as long (7.97 to 8.03).",
-        f"{RANGES} {MORE_ROUNDS}",
+        by_size(SERIAL, {1: 0.1, 20: 2.0, 50: 5.0}, peak_mib=100.0),
+        by_size(POOL, {1: 0.1, 20: 1.2, 50: 2.5}),
+        by_size(DASK, {1: 0.9, 20: 5.0, 50: 12.0}),
+        by_size(PIMS, {1: 0.2, 20: 1.6, 50: 3.0}),
+        failed(IMREAD, 50),
+        versions={"python": "3.12.1", "dask": "2026.8.0", "scikit-image": "0.26.0"},
     )
+    assert sentences_of(said) == (
+        (
+            "Use scikit-image in a thread pool, not Dask: 40% to 50% less time than a plain loop for 20 "
+            "images or more of 8 × 9 pixels."
+        ),
+        (
+            "With 50 images scikit-image over a Dask array, the fastest with Dask, takes 1.20 times "
+            "(1.20 to 1.20) as long as scikit-image in a thread pool."
+        ),
+        "For 1 image use a plain loop.",
+        f"{ELSEWHERE}{YOURS}.",
+        "Left out: scikit-image over another Dask array (memory).",
+        (
+            "Measured: 1, 20 and 50 images of 8 × 9 pixels (smear), 5 backends, on 2 CPUs (Abacus 3000), "
+            "with Python 3.12.1, Dask 2026.8.0 and scikit-image 0.26.0, 2024-01-02."
+        ),
+    )
+    assert said.table
+    assert said.table.texts == [
+        (f"{WORDS[POOL]} {POOL}", "2.50 s", "0.50× (0.50–0.50) faster", "–"),
+        (f"{WORDS[PIMS]} {PIMS}", "3.00 s", "0.60× (0.60–0.60) faster", "–"),
+        (f"{WORDS[SERIAL]} {SERIAL}", "5.00 s", "1.00×", "100 MiB"),
+        (f"{WORDS[DASK]} {DASK}", "12.0 s", "2.40× (2.39–2.41) slower", "–"),
+    ]
 
 
 PLAIN = {1: 1.0, 10: 10.0, 100: 100.0}
-POOLED = {1: 1.5, 10: 6.0, 100: 51.0}
 
 
 @pytest.mark.parametrize(
-    ("with_dask", "most", "than", "fewer"),
+    ("pool", "use", "others"),
     [
-        ({1: 0.5, 10: 3.0, 100: 26.0}, "Dask pays with 100 images", "49% less time (49 to 49%) than",
-         "The same holds with 1 and 10 images."),
-        ({1: 3.0, 10: 20.0, 100: 30.0}, "Dask pays with 100 images", "41% less time (41 to 41%) than",
-         "With 1 and 10 images it does not pay."),
-        ({1: 0.7, 10: 7.0, 100: 70.0}, "Dask does not pay with 100 images",
-         "1.37 times as long (1.37 to 1.38) as", "The same holds with 10 images. With 1 image it pays."),
-        ({1: 2.0, 10: 5.0, 100: 52.0}, "Dask makes no difference with 100 images",
-         "1.02 times as long (1.02 to 1.02) as", "With 1 image it does not pay. With 10 images it pays."),
-        # Of those with which both sides were timed the most count.
-        ({1: 0.5, 10: 3.0}, "Dask pays with 10 images", "50% less time (50 to 50%) than",
-         "The same holds with 1 image."),
+        ({1: 0.5, 10: 5.0, 100: 50.0}, "50% less time than a plain loop for 1 to 100 images", ()),
+        ({1: 2.0, 10: 8.0, 100: 60.0},
+         "20% to 40% less time than a plain loop for 10 images or more",
+         ("For 1 image use a plain loop.",)),
+        ({1: 0.5, 10: 20.0, 100: 50.0}, "50% less time than a plain loop for 1 and 100 images",
+         ("For 10 images use a plain loop.",)),
+        ({1: 1.5, 10: 12.0, 100: 90.0}, "10% less time than a plain loop for 100 images",
+         ("For 1 and 10 images use a plain loop.",)),
+        ({1: 0.01, 10: 0.1, 100: 0.8}, "100 to 125 times as fast as a plain loop for 1 to 100 images", ()),
     ],
 )  # fmt: skip
-def test_whether_dask_pays(with_dask: dict[int, float], most: str, than: str, fewer: str) -> None:
-    """The verdict with the most images has a sentence, and so has what holds with fewer."""
-    said = answered(by_size(SERIAL, PLAIN), by_size(POOL, POOLED), by_size(PIMS, with_dask))
-    assert said.on_dask == (f"{most}: {named(PIMS)} takes {than} {named(POOL)}. {fewer}",)
+def test_numbers_of_images(pool: dict[int, float], use: str, others: tuple[str, ...]) -> None:
+    """The largest number of images speaks, with those for which the same holds; others are named."""
+    said = answered(by_size(SERIAL, PLAIN), by_size(POOL, pool))
+    assert said.use == f"Use {WORDS[POOL]}: {use} of 8 × 9 pixels."
+    assert said.changes == (NO_DASK, *others, f"{ELSEWHERE}{YOURS}.")
 
 
 @pytest.mark.parametrize(
-    ("ten", "start", "end"),
+    ("dask", "use", "on_dask"),
     [
-        (by_size(PIMS, {10: 2.0}), "Dask pays", "With 1 image whether it pays is not decided."),
-        (noisy(PIMS, 10, 10.0), "Whether Dask pays with 10 images is not", "holds with 1 image."),
+        (by_size(PIMS, {20: 1.0}), "a thread pool, not Dask: ", "the fastest with Dask, takes 2.00 times"),
+        (by_size(PIMS, {20: 0.51}), "a thread pool: ", "Dask is neither faster nor slower, to within 5%: "),
+        (noisy(PIMS, 20, 0.5), "a thread pool: ", "Whether Dask would be faster is open: with 20 images "),
+        (by_size(PIMS, {20: 0.25}), "over a Dask array: 75%", "With 20 images it takes 0.50 times"),
+        # Of too few rounds nothing is known.
+        (case(PIMS, "pipeline", 20, *[0.5] * 4), "a thread pool: ", "takes 8.00 times"),
     ],
-)
-def test_undecided_with_fewer_images(ten: list[Sample], start: str, end: str) -> None:
-    """Where one number of images decides and another does not, both are told."""
-    (said,) = answered(by_size(SERIAL, {1: 1.0, 10: 10.0}), ten, noisy(PIMS, 1, 1.0)).on_dask
-    assert said.startswith(start)
-    assert said.endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("cases", "failures"),
-    [
-        ([failed(SERIAL, 1)], f"Not ranked: {SERIAL} (memory)."),
-        ([by_size(SERIAL, {1: 1.0})], ""),
-        (
-            [by_size(POOL, {1: 1.0}), failed(SERIAL, 2, "wrong-result")],
-            f"Not ranked: {SERIAL} (wrong-result).",
-        ),
-        ([by_size(SERIAL, {1: 1.0}, 4), by_size(POOL, {1: 0.5}, 4)], OLD_RUN),
-    ],
-    ids=["no times", "one backend", "no baseline", "few rounds"],
-)
-def test_nothing_to_compare(cases: list[list[Sample]], failures: str) -> None:
-    """Without two backends and rounds enough the answer says what it takes, and what failed."""
-    said = answered(*cases)
-    assert said.ranking == (NOTHING_RANKED,)
-    assert (said.on_dask, said.notes) == ((), (failures,) if failures else ())
-
-
-def test_dask_may_pay_where_nothing_is_ranked() -> None:
-    """Without the baseline there is no ranking, but Dask is compared with others without it."""
+)  # fmt: skip
+def test_whether_to_use_dask(dask: list[Sample], use: str, on_dask: str) -> None:
+    """Dask is named where nothing without it is as fast, and advised against where it is slower."""
     said = answered(
-        by_size(SERIAL, {20: 1.0}), failed(SERIAL, 20), by_size(POOL, {20: 1.0}), by_size(PIMS, {20: 0.5})
-    )  # fmt: skip
-    assert said.sentences == (
-        f"Dask pays with 20 images: {named(PIMS)} takes 50% less time (50 to 50%) than {named(POOL)}.",
-        NOTHING_RANKED,
-        RANGES,
-        f"Not ranked: {SERIAL} (memory).",
+        by_size(SERIAL, {20: 1.0}), by_size(POOL, {20: 0.5}), by_size(DASK, {20: 4.0}), dask
     )
+    assert use in said.use
+    assert on_dask in said.changes[0]
+
+
+def test_what_is_a_bit_faster_is_not_named() -> None:
+    """Where a less simple backend gains less than a tenth, that is said, and the simpler one is named."""
+    processes = "skimage/skimage/process-pool"
+    order = {"backends": [SERIAL, POOL, processes]}
+    for seconds, named in ((0.47, POOL), (0.4, processes)):
+        said = answered(
+            by_size(SERIAL, {50: 1.0}), by_size(POOL, {50: 0.5}), by_size(processes, {50: seconds}),
+            settings=order,
+        )  # fmt: skip
+        called = (
+            "scikit-image in a thread pool" if named == POOL else "scikit-image in a process pool"
+        )
+        assert said.use.startswith(f"Use {called}: ")
+        told = "With 50 images scikit-image in a process pool takes 6% less time than that; "
+        assert any(one.startswith(told) for one in said.changes) == (named == POOL)
+
+
+def test_dask_has_to_beat_every_backend_without() -> None:
+    """It is not used where it is faster than one backend without, and no faster than another."""
+    said = answered(by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: 3.0}), by_size(PIMS, {1: 1.01}))
+    assert said.use == "Use a plain loop: nothing was faster for 1 image of 8 × 9 pixels."
+    assert f"as long as {WORDS[SERIAL]}." in said.changes[0]
+
+
+def test_like_is_compared_with_like() -> None:
+    """Dask over scikit-image is not held against OpenCV without Dask; Dask over OpenCV is."""
+    cases = (
+        by_size(SERIAL, {9: 1.0}),
+        by_size(POOL, {9: 0.8}),
+        by_size(PIMS, {9: 0.4}),
+        by_size(CV, {9: 0.1}),
+    )
+    assert answered(*cases).use.startswith("Use OpenCV in a thread pool: 90% less time")
+    said = answered(*cases, by_size(CV_DASK, {9: 0.5}))
+    assert said.use.startswith("Use OpenCV in a thread pool, not Dask: 90% less time")
+
+
+def test_a_plugin_takes_part() -> None:
+    """A backend of which nothing is known has its name, and is named where it is the fastest."""
+    plugin = "skimage/turbo/thread-pool"
+    cases = by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: 0.5}), by_size(plugin, {1: 0.25})
+    said = answered(*cases, backends={})
+    assert said.use.startswith(f"Use {plugin}: 75% less time than a plain loop")
+    assert said.table
+    assert said.table.rows[0].backend == plugin
+
+
+def test_the_steps_that_cost_are_named() -> None:
+    """Of the slowest backend, where one or two make half of what it needs more than a plain loop."""
+    cases = by_size(SERIAL, {20: 1.0}), by_size(POOL, {20: 0.5}), by_size(DASK, {20: 4.0})
+    parts = {"label": 2.5, "blur": 0.5}
+    slow = profile(DASK, seconds=4.0, parts=parts, n_images=20, calls={"label": 20})
+    loop = profile(SERIAL, seconds=1.0, parts={"label": 0.1, "blur": 0.5}, n_images=20)
+    said = answered(*cases, profiles=(loop, slow))
+    assert (
+        f"The slowest, {WORDS[DASK]}, takes 4.00 times as long as a plain loop for 20 images. For 20 images it "
+        f"takes 4.00 s, {WORDS[SERIAL]} 1.00 s; most of the difference goes into label (2.40 s more)."
+    ) in said.changes
+    alike = profile(THREADS, seconds=0.6, parts={"label": 0.1, "blur": 0.1}, n_images=20)
+    told = answered(*cases, profiles=(loop, alike, slow)).changes
+    assert any(f"{WORDS[THREADS]} 600 ms; most of" in sentence for sentence in told)
+    other = profile(DASK, seconds=4.0, parts={"label": 0.5, "blur": 0.9}, n_images=20)
+    for profiles in ((), (slow,), (loop, other)):
+        told = answered(*cases, profiles=profiles).changes
+        assert not [sentence for sentence in told if "The slowest, " in sentence]
+
+
+def test_what_is_done_again_is_named() -> None:
+    """Of the slowest backend, also where it takes little longer than a plain loop."""
+    cases = by_size(SERIAL, {20: 1.0}), by_size(POOL, {20: 0.5}), by_size(DASK, {20: 1.2})
+    loop = profile(SERIAL, seconds=1.0, parts={"label": 0.1, "blur": 0.5}, n_images=20)
+    for calls, told in (({"decode": 40, "blur": 40, "label": 20}, True), ({"decode": 20}, False)):
+        own = profile(DASK, seconds=4.0, parts={"label": 2.5}, n_images=20, calls=calls)
+        sentence = (
+            f"The slowest, {WORDS[DASK]}, takes 1.20 times as long as a plain loop for 20 images: each image "
+            "goes through decode and blur twice."
+        )
+        assert (sentence in answered(*cases, profiles=(loop, own)).changes) == told
+
+
+# What is open, or can't be said.
+
+
+def test_the_largest_decided_number_speaks() -> None:
+    """What is open with the most images does not hide what is decided with fewer."""
+    own = RunSettings(sizes=(20, 500), backends=(BackendSpec.named(POOL),))
+    said = answered(
+        by_size(SERIAL, {20: 1.0}), by_size(POOL, {20: 0.5}),
+        noisy(SERIAL, 500, 1.0, WILD), noisy(POOL, 500, 0.9, SWING),
+        settings=asked.describe(own), dataset={"name": "smear", "origin": asdict(Origin())},
+    )  # fmt: skip
+    assert said.use.endswith("50% less time than a plain loop for 20 images.")
+    assert said.changes == (NO_DASK, f"{ELSEWHERE}{YOURS}.")
+    assert said.undecided == (
+        (
+            (
+                "For 500 images it is open whether anything is faster than a plain loop; until then use that. This "
+                "measures the most likely in about 2 min:"
+            ),
+            (
+                f"segbench run --sizes 500 --phases pipeline --backends {SERIAL},{POOL} --rounds 20 "
+                "--case-seconds 600.0"
+            ),
+        ),
+    )
+    assert said.table
+    assert said.table.title.startswith("20 images")
+
+
+def test_nothing_is_decided() -> None:
+    """Where no number of images decides, that is said, with the table and without code to paste."""
+    said = answered(noisy(SERIAL, 20, 1.0, WILD), noisy(POOL, 20, 0.9, SWING))
+    assert said.use == NOTHING_SHOWN
+    assert said.undecided[0].sentence.startswith("For 20 images of 8 × 9 pixels it is open ")
+    assert said.table
+    assert said.code == ""
+
+
+@pytest.mark.parametrize(
+    "cases",
+    [
+        [by_size(SERIAL, {1: 1.0})],
+        [by_size(POOL, {1: 1.0}), by_size(PIMS, {1: 2.0})],
+        [by_size(SERIAL, {1: 1.0}, 4), by_size(POOL, {1: 0.5}, 4)],
+    ],
+    ids=["one backend", "no baseline", "few rounds"],
+)
+def test_nothing_to_compare(cases: list[list[Sample]]) -> None:
+    """Without the plain loop, another backend and rounds enough the answer says what it takes."""
+    said = answered(*cases)
+    assert said.use == NOTHING_COMPARED.format(baseline=SERIAL)
+    assert (said.changes, said.table, said.code) == ((), None, "")
+
+
+def test_the_plain_loop_failed() -> None:
+    """Without a time of what all are compared with, that is what is said."""
+    said = answered(failed(SERIAL, 20), by_size(POOL, {20: 1.0}), by_size(PIMS, {20: 2.0}))
+    assert said.use == LOOP_FAILED
+
+
+def test_more_images_failed() -> None:
+    """`or more` is not said where the largest number of images was tried and failed."""
+    said = answered(
+        by_size(SERIAL, {1: 1.0, 20: 1.0, 50: 1.0}), by_size(POOL, {1: 2.0, 20: 0.5, 50: 0.5}),
+        failed(SERIAL, 500), by_size(POOL, {500: 9.0}),
+    )  # fmt: skip
+    assert said.use.endswith("for 20 and 50 images of 8 × 9 pixels.")
+
+
+def test_dask_is_not_named_before_a_pool_was_shown_to_be_slower() -> None:
+    """Where a pool may be as fast as Dask, the choice is open, though Dask is faster than the loop."""
+    said = answered(by_size(SERIAL, {1: 1.0}), by_size(PIMS, {1: 0.8}), noisy(POOL, 1, 0.85, WILD))
+    assert said.use == NOTHING_SHOWN
+    assert said.undecided[0].sentence.startswith(
+        f"For 1 image of 8 × 9 pixels {WORDS[PIMS]} is faster than a plain loop, but it is open whether "
+        f"{WORDS[POOL]} is as fast; until then use the former"
+    )
+
+
+def test_any_dask_that_is_as_fast_is_not_advised_against() -> None:
+    """Also one that does other work than what is named."""
+    cases = by_size(SERIAL, {9: 1.0}), by_size(POOL, {9: 0.5}), by_size(DASK, {9: 4.0})
+    assert ", not Dask" in answered(*cases).use
+    assert ", not Dask" not in answered(*cases, by_size(CV_DASK, {9: 0.52})).use
 
 
 def test_unpaired_samples_name_no_winner() -> None:
     """Of ASV and pytest-benchmark nothing is ranked, and what was wrong is named."""
     cases = by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: 0.5}), failed(DASK, 1, "wrong-result")
     said = answered(*cases, paired=False, kind="asv")
-    (sentence,) = said.ranking
-    assert re.match(
-        r"Which backend is the fastest, and whether Dask pays, can't be said .*\(asv\)", sentence
-    )
-    assert POOL not in sentence
-    assert (said.on_dask, said.notes) == ((), (f"Not ranked: {DASK} (wrong-result).",))
-
-
-# The fastest.
-
-
-@pytest.mark.parametrize(
-    ("pool", "dask", "words", "best"),
-    [
-        ([0.5] * 6, [4.0] * 6, "the fastest is", POOL),
-        ([2.0] * 6, [4.0] * 6, "the fastest is", SERIAL),
-        ([0.5] * 6, [0.5] * 6, "among the fastest is", POOL),
-        ([1.0, 1.001] * 3, [4.0] * 6, "none was shown for certain to be faster than", SERIAL),
-        (NOISE, [4.0] * 6, "none was shown for certain to be faster than", SERIAL),
-        # Too little is known of one that may be faster by far.
-        ([0.5] * 6, [0.1] * 4, "among the fastest is", POOL),
-        ([2.0] * 6, [0.1] * 3, "none was shown for certain to be faster than", SERIAL),
-    ],
-)
-def test_the_fastest(pool: Sequence[float], dask: Sequence[float], words: str, best: str) -> None:
-    """One is called the fastest where all others are slower for certain; otherwise they are named."""
-    cases = [case(one, "pipeline", 1, *times) for one, times in ((POOL, pool), (DASK, dask))]
-    first, *others = answered(by_size(SERIAL, {1: 1.0}), *cases).ranking
-    assert f", {words} {named(best)}: " in first
-    told = " ".join(others)
-    assert all(one in told or one == best for one in (POOL, DASK))
-    assert (f"than {named(SERIAL)}" in told) == (best == POOL)
-    assert told.count(SERIAL) == (best == POOL)
-
-
-def test_others_are_compared_within_blocks() -> None:
-    """What may be as fast is told by the ratios within blocks, not by those to the baseline."""
-    said = answered(
-        by_size(SERIAL, {1: 1.0}),
-        noisy(POOL, 1, 0.100, SWING), noisy(DASK, 1, 0.100, SWING[::-1]),
-        noisy(PIMS, 1, 0.110, SWING), noisy(IMREAD, 1, 0.101, SWING),
-    ).ranking  # fmt: skip
-    told = {one.partition(":")[0]: one for one in said[2:]}
-    assert f"{IMREAD} takes 1.01 times as long (1.01 to 1.01)" in told["As fast, to within 5%"]
-    assert f"{DASK} takes 1.00 times" in told["Not decided whether faster or slower"]
-    assert f"{PIMS} takes 1.10 times" in told["Slower"]
-
-
-def test_none_is_called_faster_than_the_fastest() -> None:
-    """One that is faster than what is most ahead of the baseline is told of in its place."""
-    wild = np.array([0.3, 0.7] * 5)
-    # Beside the baseline DASK was timed in slow rounds only.
-    first, *others = answered(
-        case(SERIAL, "pipeline", 1, *[1.0] * 10),
-        case(POOL, "pipeline", 1, *wild),
-        [one for one in case(DASK, "pipeline", 1, *(0.9 * wild)) if not one.block % 2],
-    ).ranking
-    assert f"the fastest is {named(DASK)}" in first
-    assert [one for one in others if one.startswith("Slower: ") and POOL in one]
-
-
-@pytest.mark.parametrize(
-    ("times", "first", "other"),
-    [
-        (
-            0.95,
-            f"none was shown for certain to be faster than {named(SERIAL)}",
-            "Probably faster: ",
-        ),
-        (1 / 0.95, f"the fastest is probably {named(SERIAL)}", "Probably slower: "),
-    ],
-)
-def test_what_is_probable_is_said_so(times: float, first: str, other: str) -> None:
-    """An interval on one side alone is told as probable, in the ranking and of Dask, and explained."""
-    noise = (0.99, 1.01, 1.0, 0.99, 1.01, 1.0)
-    said = answered(by_size(SERIAL, {1: 1.0}), noisy(PIMS, 1, times, noise))
-    assert first in said.ranking[0]
-    assert said.ranking[1].startswith(f"{other}{PIMS} takes ")
-    pays = "Dask probably pays" if times < 1 else "Dask probably does not pay"
-    assert said.on_dask[0].startswith(f"{pays} with 1 image: {named(PIMS)} takes ")
-    assert said.notes == (f"{RANGES} {PROBABLY} {MORE_ROUNDS}",)
-
-
-def test_nothing_in_common_with_the_fastest() -> None:
-    """Two backends that were never timed in one block are not told apart."""
-    *_, last = answered(
-        case(SERIAL, "read", 1, *[1.0] * 10),
-        case(POOL, "read", 1, *[0.5] * 5),
-        case(DASK, "read", 1, *[0.9] * 10)[5:],
-    ).ranking
-    assert last == f"Not decided whether faster or slower: {DASK} has too few rounds in common."
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.8, "takes 20% less time (20 to 20%) than"),
-        (0.02, "takes 0.02 times as long (0.02 to 0.02) as"),
-    ],
-)
-def test_shares_are_told_where_they_can_be_read(seconds: float, words: str) -> None:
-    """Time that is saved is a share; where next to nothing is left, a multiple says more."""
-    said = answered(by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: seconds}))
-    assert said.ranking[1] == f"It {words} {named(SERIAL)}."
-
-
-def test_more_blocks_are_asked_for_where_something_is_open() -> None:
-    """Where every difference is decided, nothing is said of more blocks."""
-    cases = by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: 0.5})
-    assert answered(*cases, by_size(DASK, {1: 1.0})).notes == (RANGES,)
-    assert MORE_ROUNDS in answered(*cases, noisy(DASK, 1, 0.5)).notes[0]
-
-
-def test_only_so_many_are_named() -> None:
-    """A sentence names six backends at the most, and how many more there are."""
-    for seconds in (1.0, 2.0):
-        many = [by_size(f"a/b/{number}", {1: seconds}) for number in range(MOST_NAMED + 2)]
-        told = answered(by_size(SERIAL, {1: 1.0}), *many).ranking[-1]
-        assert told.count("a/b/") == MOST_NAMED
-        assert told.endswith(", and 2 more.")
-
-
-@pytest.mark.parametrize(
-    ("phases", "question"),
-    [
-        (["open", "read", "process", "pipeline"], "from files to a table of cells"),
-        (["open", "read", "process"], "from pixels in memory to a table of cells"),
-        (["open", "read"], "from files to pixels in memory"),
-        (["open"], "from files to a handle on them"),
-    ],
-)
-def test_the_answer_is_about_the_pipeline(phases: list[str], question: str) -> None:
-    """Where several phases were measured the pipeline counts; without it, process, then read."""
-    said = answered(
-        *(case(SERIAL, phase, 1, *[1.0] * 6) for phase in phases),
-        *(case(PIMS, phase, 1, *[2.0] * 6) for phase in phases),
-    )
-    assert question in said.ranking[0]
-    told = {"process": "for processing ", "read": "for reading ", "pipeline": ""}
-    if phases == ["open"]:
-        assert said.on_dask == (DASK_NOT_KNOWN,)
-    else:
-        assert said.on_dask[0].startswith(f"Dask does not pay {told[phases[-1]]}with 1 image: ")
-    # Words say what is done with pixels: of what reads them the name does.
-    assert (WORDS[SERIAL] in said.ranking[0]) == (phases[-1] in ("process", "pipeline"))
-
-
-# What failed, and what was measured of more images.
+    assert re.match(r"This source can't say what to use: its samples \(asv\)", said.use)
+    assert said.left_out == (f"Left out: {WORDS[DASK]} (wrong-result).",)
 
 
 @pytest.mark.parametrize(
@@ -373,135 +388,126 @@ def test_nothing_is_named_that_failed(status: str) -> None:
     """A fast backend whose result was wrong, that timed out or crashed is no winner anywhere."""
     said = answered(
         by_size(SERIAL, {1: 1.0, 20: 1.0}), by_size(POOL, {1: 0.5, 20: 0.5}),
-        by_size(IMREAD, {1: 2.0, 20: 2.0}), by_size(DASK, {1: 0.001}), failed(DASK, 20, status),
+        by_size(DASK, {1: 0.5}), failed(DASK, 20, status),
     )  # fmt: skip
-    *others, last = said.sentences
     where = "" if status == "wrong-result" else " with 20 images"
-    assert last == f"Not ranked: {DASK} ({status}{where})."
-    assert f"the fastest is {named(POOL)}" in said.ranking[0]
-    assert not [one for one in others if DASK in one]
-    assert ("With 1 image it pays." in said.on_dask[0]) == (status != "wrong-result")
+    assert said.left_out == (f"Left out: {WORDS[DASK]} ({status}{where}).",)
+    assert said.use.startswith(f"Use {WORDS[POOL]}: ")
+    assert said.table
+    assert DASK not in [row.backend for row in said.table.rows]
 
 
-def test_more_images_than_are_ranked() -> None:
-    """Sizes at which nothing is ranked are told, and of each failure with how many images it was."""
-    said = answered(
-        *(by_size(backend, {1: seconds}) for backend, seconds in ((SERIAL, 1.0), (PIMS, 2.0))),
-        by_size(POOL, {1: 1.0, 20: 9.0, 50: 20.0}),
-        *(failed(SERIAL, size) for size in (20, 50, 200)), failed(PIMS, 20),
-        failed(POOL, 200, "timeout"), failed(DASK, 20, "wrong-result"),
-    )  # fmt: skip
-    assert "For 1 image of" in said.ranking[0]
-    assert said.ranking[-1] == "With 20 and 50 images nothing is ranked."
-    named = (
-        f"{SERIAL} (memory with 20, 50 and 200 images)",
-        f"{POOL} (timeout with 200 images)",
-        f"{PIMS} (memory with 20 images)",
-        # What was wrong is so at any size.
-        f"{DASK} (wrong-result)",
-    )
-    assert all(one in said.notes[-1] for one in named)
+def test_more_images_than_are_compared() -> None:
+    """A number of images at which the plain loop failed leaves the answer to the next smaller one."""
+    said = answered(by_size(SERIAL, {1: 1.0}), failed(SERIAL, 20), by_size(POOL, {1: 0.5, 20: 9.0}))
+    assert said.use.endswith("for 1 image of 8 × 9 pixels.")
+    assert said.left_out == (f"Left out: {WORDS[SERIAL]} (memory with 20 images).",)
 
 
-def test_a_size_with_too_few_blocks_is_not_ranked() -> None:
-    """A size that has too few blocks for an interval leaves the answer to the next smaller one."""
-    few = by_size(POOL, {20: 0.5}, 4)
-    said = answered(by_size(SERIAL, {1: 1.0, 20: 1.0}), by_size(POOL, {1: 0.5}), few)
-    assert said.ranking[0].startswith("For 1 image of")
-    assert said.ranking[-1] == "With 20 images nothing is ranked."
-
-
-def test_blocks_of_a_baseline_that_failed_later_do_not_count() -> None:
-    """Blocks of a baseline that failed are no ground for a ratio; smaller sizes keep theirs."""
-    cases = by_size(SERIAL, {1: 1.0, 20: 1.0}), failed(SERIAL, 20), by_size(POOL, {1: 1.5, 20: 1.5})
-    assert answered(*cases).ranking[0].startswith("For 1 image of")
-
-
-# Whether Dask pays.
-
-
-def test_dask_has_to_beat_every_backend_without() -> None:
-    """It does not pay where it overtakes one backend without Dask, and not another."""
-    said = answered(
-        by_size(SERIAL, {1: 0.41, 10: 4.1, 100: 41.0}), by_size(POOL, {1: 3.5, 10: 8.0, 100: 53.0}),
-        by_size(PIMS, {size: 2.0 + 0.4 * size for size in (1, 10, 100)}),
-    ).on_dask[0]  # fmt: skip
-    assert said.startswith("Dask makes no difference with 100 images: ")
-    assert f"as {named(SERIAL)}." in said
+def test_what_is_probable_is_said_so() -> None:
+    """An interval on one side alone is told as probable."""
+    noise = (0.99, 1.01, 1.0, 0.99, 1.01, 1.0)
+    said = answered(by_size(SERIAL, {1: 1.0}), noisy(POOL, 1, 0.95, noise))
+    assert said.use.startswith(f"Use {WORDS[POOL]}: probably 5% less time than a plain loop")
 
 
 @pytest.mark.parametrize(
-    ("last", "words"), [(by_size(PIMS, {100: 40.0}), "Dask pays"), (noisy(PIMS, 100, 96.0), "Whether")]
-)  # fmt: skip
-def test_a_rival_that_failed_later_counts_where_it_was_timed(
-    last: list[Sample], words: str
-) -> None:
-    """What is faster than Dask with fewer images is not forgotten where it fails with the most."""
-    rivals = by_size(SERIAL, PLAIN), by_size(POOL, {1: 0.3, 10: 3.0}), failed(POOL, 100)
-    said = answered(*rivals, by_size(PIMS, {1: 0.5, 10: 5.0}), last)
-    assert said.on_dask[0].startswith(f"{words} ")
-    assert said.on_dask[0].endswith(" With 1 and 10 images it does not pay.")
-    assert said.notes[-1] == f"Not ranked: {POOL} (memory with 100 images)."
-
-
-def test_dask_needs_rounds_in_common() -> None:
-    """What Dask shares too few blocks with may be faster: then it is not decided."""
-    pool = case(POOL, "pipeline", 1, *[0.2] * 9)[3:]
-    (said,) = answered(by_size(SERIAL, {1: 1.0}, 9), pool, by_size(PIMS, {1: 0.5}, 6)).on_dask
-    assert said.startswith("Whether Dask pays with 1 image is not decided: ")
-    assert said.endswith(f"{named(PIMS)} has too few rounds in common with {named(POOL)}.")
-
-
-def test_any_backend_with_dask_may_pay() -> None:
-    """That the one with the lowest median is slower says nothing of one undecided, or faster."""
-    cases = by_size(SERIAL, {1: 1.0}), by_size(PIMS, {1: 1.2}), noisy(IMREAD, 1, 1.3, WILD)
-    (said,) = answered(*cases).on_dask
-    assert said.startswith(
-        f"Whether Dask pays with 1 image is not decided: {named(IMREAD)} takes 1.30"
-    )
-    # The machine is slower in the blocks of the one that is faster.
-    (said,) = answered(
-        case(SERIAL, "pipeline", 1, *[1.0] * 6, *[10.0] * 6),
-        by_size(PIMS, {1: 1.2}),
-        case(IMREAD, "pipeline", 1, *[5.0] * 12)[6:],
-    ).on_dask
-    assert said.startswith(f"Dask pays with 1 image: {named(IMREAD)} takes 50% less time")
-
-
-def test_like_is_compared_with_like() -> None:
-    """Dask over scikit-image has to beat scikit-image, not OpenCV; Dask over OpenCV has to."""
-    both = answered(
-        *(
-            by_size(backend, {size: seconds * size for size in (1, 10)})
-            for backend, seconds in ((SERIAL, 1.0), (POOL, 0.8), (PIMS, 0.4), (CV, 0.1))
-        ),
-        by_size(CV_DASK, {1: 5.0, 10: 5.0}),
-    ).on_dask
-    assert [one.partition(" with ")[0] for one in both] == [
-        "Dask pays", "Dask over OpenCV does not pay",
-    ]  # fmt: skip
-    assert f"as {named(CV)}." in both[1]
-    # What reads gives the same pixels, whatever would process them.
-    (said,) = answered(*(case(one, "read", 1, *[2.0] * 6) for one in (SERIAL, CV_DASK))).on_dask
-    assert said.startswith("Dask makes no difference for reading with 1 image: ")
-
-
-def test_backends_that_are_not_described() -> None:
-    """A backend of which nothing is known has its names, and does the work of its processor."""
-    plugin, threads = "skimage/turbo/serial", "skimage/turbo/threads"
-    cases = by_size(SERIAL, {1: 1.0}), by_size(plugin, {1: 0.5}), by_size(threads, {1: 0.1})
-    said = answered(*cases)
-    assert f"the fastest is {threads}: " in said.ranking[0]
-    assert said.on_dask[0].startswith(f"Dask over turbo pays with 1 image: {threads} takes 80%")
-
-
-@pytest.mark.parametrize(
-    "dask", [[], by_size(DASK, {1: 1.0}, blocks=4), by_size(CV_DASK, {1: 0.1})]
+    ("phases", "question"),
+    [
+        (["open", "read", "process", "pipeline"], ""),
+        (["open", "read", "process"], ", from pixels in memory to a table of cells"),
+        (["open", "read"], ", from files to pixels in memory"),
+        (["open"], ", from files to a handle on them"),
+    ],
 )
-def test_dask_was_not_compared(dask: list[Sample]) -> None:
-    """Without a backend with Dask, blocks enough, or another of the same work that is what is said."""
-    said = answered(by_size(SERIAL, {1: 1.0}), by_size(POOL, {1: 0.5}), dask)
-    assert said.on_dask == (DASK_NOT_KNOWN,)
+def test_the_answer_is_about_the_pipeline(phases: list[str], question: str) -> None:
+    """Where several phases were measured the pipeline counts; without it, process, then read."""
+    said = answered(
+        *(case(SERIAL, phase, 1, *[2.0] * 6) for phase in phases),
+        *(case(POOL, phase, 1, *[1.0] * 6) for phase in phases),
+    )
+    assert said.use.startswith(f"Use {WORDS[POOL]}{question}: 50% less time")
+
+
+# Shapes, rows, code.
+
+
+def shape(height: int, width: int, **other: Any) -> dict[str, Any]:
+    """What a source says of images of a shape."""
+    return {
+        "dataset": {"name": "smear", "shape": [height, width, 3]},
+        "shape": f"{height}x{width}",
+        **other,
+    }
+
+
+def test_other_shapes_are_named() -> None:
+    """The first shape speaks; where the same holds for another is told, and where another is better."""
+    small = part_of(by_size(SERIAL, {50: 1.0}), by_size(POOL, {50: 0.5}), **shape(8, 9))
+    alike = part_of(by_size(SERIAL, {50: 2.0}), by_size(POOL, {50: 1.5}), **shape(16, 18))
+    large = part_of(by_size(SERIAL, {10: 3.0}), by_size(PIMS, {10: 1.0}), **shape(80, 90))
+    said = answer([small, alike, large])
+    assert said.use.endswith("for 50 images of 8 × 9 pixels.")
+    assert said.changes == (
+        NO_DASK,
+        "For 50 images of 16 × 18 pixels use the same backend.",
+        f"For 10 images of 80 × 90 pixels use {WORDS[PIMS]}.",
+        f"{ELSEWHERE}{YOURS}.",
+    )
+    assert "of 8 × 9, 16 × 18 and 80 × 90 pixels" in said.measured
+
+
+def test_eight_rows_at_the_most() -> None:
+    """The table keeps the plain loop, what is named, the best with Dask, and the slowest of all."""
+    many = [by_size(f"a/b{number}/thread-pool", {1: 0.1 + number / 100}) for number in range(12)]
+    slow = by_size("a/slow/thread-pool", {1: 9.0})
+    said = answered(by_size(SERIAL, {1: 1.0}), by_size(DASK, {1: 2.0}), slow, *many)
+    assert said.table
+    shown = [row.backend for row in said.table.rows]
+    assert len(shown) == MOST_ROWS
+    assert shown[0] == "a/b0/thread-pool"
+    assert {SERIAL, "a/slow/thread-pool"} <= {*shown}
+    assert said.not_shown == 7
+
+
+@pytest.mark.parametrize(
+    ("backend", "code"),
+    [
+        (POOL, "with ThreadPoolExecutor(WORKERS) as pool:"),
+        (f"{POOL}/4", "size = 4  # images per task"),
+        ("skimage/skimage/threads", 'scheduler="threads"'),
+        (PIMS, f"segbench segment FOLDER --backend {PIMS} --diameter 36.0 --foreground dark "),
+    ],
+)
+def test_there_is_code_to_paste(backend: str, code: str) -> None:
+    """A script for scikit-image's functions, under any scheduler; for others a command."""
+    own = RunSettings(sizes=(20,), backends=(BackendSpec.named(backend),), workers=2)
+    said = answered(
+        by_size(SERIAL, {20: 1.0}), by_size(backend, {20: 0.5}),
+        settings=asked.describe(own), dataset={"shape": [8, 9, 3], "origin": asdict(Origin())},
+    )  # fmt: skip
+    assert code in said.code
+    assert "dark cells of 36 pixels" in said.cells
+
+
+def test_code_is_of_the_pipeline_and_of_segbenchs_own_words() -> None:
+    """None where reading alone was measured; nothing that a run file calls a backend is in a script."""
+    own = RunSettings(sizes=(20,), backends=(BackendSpec.named(POOL),), workers=2)
+    told = {
+        "settings": asked.describe(own),
+        "dataset": {"shape": [8, 9, 3], "origin": asdict(Origin())},
+    }
+    read = case(SERIAL, "read", 20, *[1.0] * 6), case(POOL, "read", 20, *[0.5] * 6)
+    assert answered(*read, **told).code == ""
+    hostile = Description(words='"""\nimport os\n"""', libraries=(), work="scikit-image")
+    said = answered(
+        by_size(SERIAL, {20: 1.0}),
+        by_size(POOL, {20: 0.5}),
+        **told,
+        backends={**DESCRIBED, POOL: hostile},
+    )
+    assert "scikit-image in a thread pool" in said.code
+    assert "import os" not in said.code
 
 
 # Pairs.
@@ -534,15 +540,6 @@ def test_only_paired_samples_make_pairs() -> None:
         (1, SERIAL, POOL), (1, SERIAL, DASK), (2, SERIAL, DASK),
     }  # fmt: skip
     assert not pairs_of(make_source(*cases, paired=False))
-
-
-def word_of(sentence: str) -> str:
-    """What the first part of a sentence says of whether Dask pays."""
-    words = {
-        "probably does not pay": "probably slower", "does not pay": "slower", "not decided": "undecided",
-        "no difference": "no difference", "probably pays": "probably faster", "pays": "faster",
-    }  # fmt: skip
-    return next(verdict for words, verdict in words.items() if words in sentence.partition(":")[0])
 
 
 RATIOS = st.lists(st.floats(0.8, 1.3), min_size=9, max_size=9)
@@ -598,28 +595,55 @@ def test_a_report_says_the_same_of_a_pair_everywhere(
             assert said[found.after].endswith(sides[0])
             assert all(said[size].endswith(sides[1]) for size in sizes if size >= found.by)
             assert not any(said[size].endswith(sides[1]) for size in sizes if size <= found.after)
-    # The answer.
-    said_by = answer(source, summary, pairs)
-    largest = {one: pairs["pipeline", 200, one, SERIAL] for one in backends}
-    named_in = re.findall(r"\(([\w-]+/[\w-]+/[\w-]+)\)", " ".join(said_by.on_dask[:1]))
-    if len(named_in) >= 2 and "200 images" in said_by.on_dask[0].partition(":")[0]:
-        pair = pairs["pipeline", 200, named_in[0], named_in[1]]
-        assert word_of(said_by.on_dask[0]) == pair.verdict
-    best = next(one for one in (*backends, SERIAL) if f"({one})" in said_by.ranking[0])
-    assert best == SERIAL or any(
-        pairs["pipeline", 200, best, other].verdict == "faster" for other in told_of(best, largest)
+    # The answer, its table, and the best of each kind.
+    part = Part(source, summary, pairs)
+    answered_so, chosen = answer([part]), choices([part], "pipeline")
+    assert [choice.spot.n_images for choice in chosen] == [*sizes]
+    for choice in chosen:
+        own = {backend: told[backend, choice.spot.n_images] for backend in backends}
+        if choice.backend == SERIAL:
+            assert not [verdict for verdict in own.values() if verdict.endswith("faster")]
+            assert choice.is_open == ("undecided" in own.values())
+        else:
+            assert own[choice.backend].endswith("faster")
+            assert not [
+                other
+                for other in backends
+                if other != choice.backend
+                and own[other].endswith("faster")
+                and much_slower(pairs["pipeline", choice.spot.n_images, choice.backend, other])
+            ]
+        if choice.dask and not uses_dask(choice.backend):
+            assert not much_slower(choice.dask.turned()) or choice.backend == SERIAL
+        if kind_of(choice.backend) not in choice.spot.ahead:  # it is the fastest of no kind
+            assert choice.spot.best[kind_of(choice.backend)].backend != choice.backend
+    decided = [choice for choice in chosen if not choice.is_open]
+    assert (
+        answered_so.use == NOTHING_SHOWN
+        or f"{decided[-1].spot.n_images} image" in answered_so.use
+        or "more" in answered_so.use
     )
-    for sentence in said_by.ranking[1:]:
-        for verdict, words in BESIDE_IT.items():
-            if sentence.startswith(f"{words}: "):
-                assert verdict != "faster"
-                for one in re.findall(r"[\w-]+/[\w-]+/[\w-]+", sentence):
-                    assert pairs["pipeline", 200, one, best].verdict == verdict
-
-
-def told_of(best: str, others: Mapping[str, object]) -> set[str]:
-    """All that a backend may have been shown to be faster than."""
-    return {SERIAL, *others} - {best}
+    for choice in decided[-1:]:
+        name = "a plain loop" if choice.backend == SERIAL else WORDS[choice.backend]
+        assert answered_so.use.startswith(f"Use {name}")
+        against = [
+            all(
+                (beside_it := other.spot.pair(one, other.backend)) and much_slower(beside_it)
+                for one in (DASK, PIMS)
+            )
+            for other in decided
+            if other.backend == choice.backend
+        ]
+        said_so = ", not Dask" in answered_so.use
+        assert said_so == (all(against) and not uses_dask(choice.backend))
+        assert answered_so.table
+        rows = {row.backend: row.cells[2] for row in answered_so.table.rows}
+        assert all(rows[name].verdict == told[name, choice.spot.n_images] for name in backends)
+    assert len(answered_so.undecided) == len(chosen) - len(decided)
+    # Figures: what they say in words is what the table of ratios says.
+    (drawing,) = figures.ratio_figures(summary, styles(WORDS, WORDS))
+    ratios_of = {row.backend: row.cells[-1].whole for row in tables["pipeline-ratios"].rows}
+    assert all(f"{WORDS[one]} {ratios_of[one]}" in drawing.alt for one in backends)
 
 
 # Every case has six blocks; the baseline fails with the most images.
@@ -635,9 +659,8 @@ FAILING = [
 @example(samples=[*FAILING, *failed(POOL, 1, "wrong-result")])
 def test_no_answer_ranks_what_is_wrong(samples: list[Sample]) -> None:
     """Whatever was sampled, a backend that was wrong anywhere is named only among those left out."""
-    said = answered(samples).sentences
-    assert said
+    said = answered(samples)
     wrong = {str(one.backend) for one in samples if one.status == "wrong-result"}
-    for sentence in said:
-        if not sentence.startswith(("Not ranked: ", NOTHING_RANKED)):
-            assert not [backend for backend in wrong if backend in sentence]
+    for sentence in (said.use, *said.changes):
+        assert not [backend for backend in wrong - {SERIAL} if WORDS[backend] in sentence]
+    assert not said.table or not wrong & {row.backend for row in said.table.rows}

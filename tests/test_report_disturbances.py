@@ -59,7 +59,7 @@ def test_why_cases_ended() -> None:
     assert table
     assert [cell.value for cell in table.rows[0].cells[1:]] == [7, 9, 6, 6, 0]
     for reason, meaning in REASONS.items():
-        assert f"{reason}: {meaning}" in table.note
+        assert f"{reason}, {meaning}" in table.note
     (warning,) = warnings(source)
     assert (
         "interrupted: read of 4 images had not ended, and nothing was measured of read" in warning
@@ -203,21 +203,21 @@ def test_throttled_in_the_first_moment(at: float) -> None:
 @pytest.mark.parametrize(
     ("backend", "blocks", "wild", "quiet", "words"),
     [
-        (SERIAL, 9, 1, 0, "restless in 1 of 1 cases"),
+        (SERIAL, 9, 1, 0, "noisy in 1 of the 1 phases"),
         (POOL, 9, 1, 0, ""),
         (SERIAL, 3, 1, 0, ""),
         # More than a fifth of the cases, though the most of them were quiet.
         (SERIAL, 9, 1, 4, ""),
-        (SERIAL, 9, 2, 3, "restless in 2 of 5 cases"),
+        (SERIAL, 9, 2, 3, "noisy in 2 of the 5 phases"),
     ],
 )
-def test_restless_machine(backend: str, blocks: int, wild: int, quiet: int, words: str) -> None:
-    """A baseline whose times spread by more than a tenth is told, with by how much."""
+def test_noisy_times(backend: str, blocks: int, wild: int, quiet: int, words: str) -> None:
+    """A plain loop whose times spread by more than a tenth is told, with by how much."""
     source = make_source(
         *(case(backend, "open", size, *WILD[:blocks], round=1) for size in range(1, wild + 1)),
         *(case(backend, "read", size, *[1.0] * blocks, round=1) for size in range(1, quiet + 1)),
     )
-    assert told(source, words) == told(source, "typically 20%. Ratios") == bool(words)
+    assert told(source, words) == told(source, "typically 20%. Times") == bool(words)
 
 
 def test_processes_that_differ_are_no_unrest() -> None:
@@ -239,16 +239,16 @@ def test_a_process_is_no_trend() -> None:
     ]
     assert warnings(make_source(case_of)) == []
     told = warnings(make_source([dataclasses.replace(one, round=1) for one in case_of]))
-    assert [one for one in told if "drifted" in one]
+    assert [one for one in told if "speed changed" in one]
 
 
 def test_drifting_machine() -> None:
-    """A baseline that grew slower during its cases is told, though each block is as the one before."""
+    """A plain loop that grew slower during its cases is told, though each block is as the one before."""
     growing = [
         timed(*(size * 1.013**block for block in range(1, 11)), n_images=size) for size in (1, 20)
     ]
     (warning,) = warnings(make_source(*growing))
-    assert "from the first to the last round of a case the baseline's times grew by 12%" in warning
+    assert "from the first to the last round of a case a plain loop's times grew by 12%" in warning
     shrinking = [dataclasses.replace(one, at=-(one.at or 0)) for own in growing for one in own]
     (shrunk,) = warnings(make_source(shrinking))
     assert "shrank by 11%" in shrunk
@@ -280,7 +280,7 @@ def test_drift_is_told_from_noise(cases: int, blocks: int, share: float) -> None
     rng = np.random.default_rng(1)
     for _ in range(5 if share else 20):
         found = warnings(drifting(rng, cases=cases, blocks=blocks, share=share))
-        told = [warning for warning in found if "drifted" in warning]
+        told = [warning for warning in found if "speed changed" in warning]
         assert len(told) == bool(share)
         assert all("grew by" in warning for warning in told)
 
@@ -294,4 +294,4 @@ def test_files_that_were_not_cold(cache: str, cached: float) -> None:
         settings={"cache": cache},
     )
     expected = (cache, cached) == ("cold", 0.25)
-    assert told(source, "up to 25% of their pages") == expected
+    assert told(source, "Up to 25% of the files' pages") == expected

@@ -37,6 +37,7 @@ from tests.made_up import (
     PIMS,
     POOL,
     SERIAL,
+    called,
     case,
     make_source,
     ordinary,
@@ -102,7 +103,7 @@ def test_a_backend_has_one_colour_in_all_figures() -> None:
     )
     (section,) = make_sections([source])
     look = styles([DASK])[DASK]
-    drawn = [drawing for drawing in section.drawings if DASK in drawing.alt]
+    drawn = [drawing for drawing in section.drawings if called(DASK) in drawing.alt]
     assert {drawing.name for drawing in drawn} == {"read", "read-ratios", "pipeline", "memory"}
     assert all(look.colour in colours(drawing.svg) for drawing in drawn)
 
@@ -121,9 +122,9 @@ def test_time_figure_names_crossings() -> None:
     """The text of a figure has each backend's time at the largest size, and where it overtakes."""
     (drawing,) = times_of(three_sizes())
     assert drawing.table == "read-times"
-    assert f"{SERIAL} 101 s for 100 images" in drawing.alt
+    assert f"{called(SERIAL)} 101 s for 100 images" in drawing.alt
     assert re.search(
-        rf"{POOL} 54\.0 s for 100 images, faster from about 6\.3 images on", drawing.alt
+        rf"{called(POOL)} 54\.0 s for 100 images, faster from about 6\.3 images on", drawing.alt
     )
     assert "fitted" in drawing.caption
 
@@ -131,7 +132,7 @@ def test_time_figure_names_crossings() -> None:
 def test_time_figure_without_lines() -> None:
     """Where no line is fitted, nothing is said of one."""
     (read, pipeline) = times_of(ordinary())
-    assert f"{SERIAL} 10.0 ms for 1 image; {POOL} 30.0 ms for 1 image" in read.alt
+    assert f"{called(SERIAL)} 10.0 ms for 1 image; {called(POOL)} 30.0 ms for 1 image" in read.alt
     assert "Time of pipeline" in pipeline.alt
     assert "fitted" not in read.caption
 
@@ -148,14 +149,14 @@ def test_ratio_figure_says_what_was_shown() -> None:
     """Ratio, interval and verdict of each backend but the baseline are in the text."""
     drawing = ratios_of(ordinary())[1]
     assert (drawing.name, drawing.table) == ("pipeline-ratios", "pipeline-ratios")
-    assert f"for 20 images: {POOL} 0.52× (0.46–0.58) faster." in drawing.alt
+    assert f"for 20 images: {called(POOL)} 0.52× (0.46–0.58) faster." in drawing.alt
     assert "95% intervals" in drawing.caption
 
 
 def test_ratio_figure_without_intervals() -> None:
     """Samples that are not paired have ratios without intervals; the baseline alone has none."""
     drawing = ratios_of(ordinary(paired=False))[0]
-    assert f"{POOL} 3.00×." in drawing.alt
+    assert f"{called(POOL)} 3.00×." in drawing.alt
     assert "allow no intervals" in drawing.caption
     assert ratios_of(make_source(case(SERIAL, "read", 1, 1.0, 1.0))) == []
 
@@ -169,17 +170,18 @@ def test_memory_figure(idle: float | None, shown: str) -> None:
     )
     drawing = memory_figure(summary_of.summarize(source), styles_of([source]))
     assert drawing is not None
-    assert f"{SERIAL} {shown} for 20 images" in drawing.alt
+    assert f"{called(SERIAL)} {shown} for 20 images" in drawing.alt
     assert memory_figure(summary_of.summarize(three_sizes()), styles([SERIAL])) is None
 
 
 def test_parts_figure() -> None:
     """The text says how long a call took and which parts took most of it."""
-    drawing = parts_figure({SERIAL: profile(SERIAL), POOL: profile(POOL, status="error")})
+    looks = styles([SERIAL, POOL])
+    drawing = parts_figure({SERIAL: profile(SERIAL), POOL: profile(POOL, status="error")}, looks)
     assert drawing is not None
     assert f"{SERIAL} 1.00 s for 2 images (blur 30%, threshold 25%" in drawing.alt
     assert POOL not in drawing.alt
-    assert parts_figure({POOL: profile(POOL, status="error")}) is None
+    assert parts_figure({POOL: profile(POOL, status="error")}, looks) is None
 
 
 # Across runs.
@@ -205,7 +207,7 @@ def test_speedup_by_workers() -> None:
     """Runs that differ in their workers alone show how many times as fast as the baseline each is."""
     drawing = speedup_of([with_workers(4, 0.4), with_workers(1, 1.0), with_workers(2, 0.5)])
     assert drawing is not None
-    assert f"20 images: {POOL} 2.50× (2.49–2.51) with 4 workers." in drawing.alt
+    assert f"20 images: {called(POOL)} 2.50× (2.49–2.51) with 4 workers." in drawing.alt
     assert "Ideal" in drawing.caption
 
 
@@ -264,7 +266,7 @@ def test_history(tmp_path: Path) -> None:
     assert [state.versions["commit"][0] for state in source.history] == ["a", "c"]
     drawing = history_figure(source, styles_of([source]))
     assert drawing is not None
-    assert f"in 3 results, oldest first: read of 20 images with {SERIAL}" in drawing.alt
+    assert f"in 3 results, oldest first: read of 20 images with {called(SERIAL)}" in drawing.alt
     assert "from 100 ms to 200 ms" in drawing.alt
     labels = re.findall(rb">([abc]{8})<", drawing.svg)
     assert labels == [b"aaaaaaaa", b"bbbbbbbb", b"cccccccc"]
@@ -289,7 +291,7 @@ def test_history_of_a_backend_that_came_later() -> None:
     source = replace(states[2], history=tuple(states[:2]))
     drawing = history_figure(source, styles_of([source]))
     assert drawing is not None
-    assert f"read of 20 images with {POOL} from 200 ms to 200 ms." in drawing.alt
+    assert f"read of 20 images with {called(POOL)} from 200 ms to 200 ms." in drawing.alt
     assert b">2024-01-01<" in drawing.svg
     assert history_figure(states[2], styles([SERIAL])) is None
 

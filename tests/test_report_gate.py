@@ -22,7 +22,7 @@ from segbench import jsonl
 from segbench.gate import calibrate, decide
 from segbench.report import gate_page as gate
 from segbench.report.gate_figure import ESTIMATED, LOOKS, MOST_ROWS, ratio_figure
-from segbench.report.rendering import comment_text, one_line
+from segbench.report.rendering import comment_text
 from segbench.results.outcome import (
     VERDICTS,
     Calibration,
@@ -35,6 +35,7 @@ from segbench.results.outcome import (
     Sight,
     Thresholds,
 )
+from segbench.text import one_line
 from tests.pages import Page, asks_for_nothing, read_page
 
 if TYPE_CHECKING:
@@ -342,11 +343,12 @@ def test_the_summary_stays_short() -> None:
     [
         (38 * ["same"] + 2 * ["undecided"], "No regression in 40 cases: 38 the same, 2 undecided"),
         (["improvement", "same"], "No regression in 2 cases: 1 the same, 1 faster"),
-        (2 * ["undecided"], "Nothing decided in 2 cases: 2 undecided"),
+        (2 * ["undecided"], "Inconclusive: 2 of 2 cases: 2 undecided"),
         (
-            ["suspected", "undecided"],
-            "Nothing decided in 2 cases: 1 probably slower, 1 undecided",
+            ["suspected", "undecided", "same"],
+            "Inconclusive: 2 of 3 cases: 1 probably slower, 1 the same, 1 undecided",
         ),
+        (["undecided", "same"], "No regression in 2 cases: 1 the same, 1 undecided"),
         (["not compared", "same"], "No regression in 1 case: 1 the same, 1 not compared"),
         (["not compared"], "Nothing compared: 1 not compared"),
         ([], "Nothing compared"),
@@ -362,10 +364,38 @@ def test_headline(verdicts: list[str], text: str) -> None:
     assert gate.headline(make_outcome(*cases)) == text
 
 
+def test_the_next_gate_decides_what_is_open() -> None:
+    """It measures the open cases of the most suspect backend, with more rounds, as it was asked before."""
+    cases = [
+        comparison("undecided", 1.03, backend=POOL),
+        comparison("suspected", 1.06, phase="read", n_images=1),
+        comparison("undecided", 1.03),
+        comparison(),
+    ]
+    typed = "segbench gate --base main --out here --sizes=1,20 --phases read,process --rounds 32 --strict"
+    found = gate.next_step(make_outcome(*cases, command=typed))
+    assert found == (
+        (
+            "To measure the most suspect of 3 undecided cases again, with more rounds and for 5 minutes at "
+            "the most:"
+        ),
+        (
+            "segbench gate --base main --strict --phases read,process --sizes 1,20 --backends "
+            f"{DASK} --rounds 64 --measure-seconds 300"
+        ),
+    )
+    assert gate.next_step(make_outcome(comparison())) is None
+    # What can only be as fast, or faster, is no reason to measure again, and is told as such.
+    faster = make_outcome(comparison("undecided", 0.97))
+    assert gate.next_step(faster) is None
+    assert any("Of the undecided 1 is not slower" in one for one in gate.summary(faster))
+    assert gate.next_step(make_outcome(*cases, interrupted=True)) is None
+
+
 def test_an_interruption_is_in_the_verdict() -> None:
     """No verdict of a gate that was cut short stands alone."""
     cut_short = gate.headline(make_outcome(comparison(), interrupted=True))
-    assert cut_short.endswith("(interrupted: not all was measured)")
+    assert cut_short.endswith(", interrupted before the end")
 
 
 def test_every_verdict_has_words_and_a_look() -> None:

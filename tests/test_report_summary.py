@@ -105,8 +105,8 @@ def test_few_rounds_decide_nothing(rounds: int) -> None:
     assert (found.rounds, found.verdict) == (rounds, "undecided")
     assert math.isnan(found.ratio_low)
     assert rows_of(source, "read-ratios")[1] == (POOL, "0.50× undecided")
-    assert "earlier version" in tables_of(source)["read-ratios"].note
-    assert "earlier version" not in tables_of(ordinary())["read-ratios"].note
+    assert "this run has fewer" in tables_of(source)["read-ratios"].note
+    assert "this run has fewer" not in tables_of(ordinary())["read-ratios"].note
 
 
 def test_the_baseline_is_compared_with_nothing() -> None:

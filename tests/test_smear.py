@@ -108,3 +108,31 @@ def test_bad_wishes_are_refused(
     monkeypatch.setattr(smear, "DIAMETER", 4.0)
     with pytest.raises(ValueError, match=message):
         smear_image(**{"index": 0, **wish})
+
+
+def test_a_mosaic_has_no_seams() -> None:
+    """A cell that reaches from one tile into the next goes on there, with its number and its colours."""
+    shape = (2 * smear.TILE, 3 * smear.TILE)
+    (left, left_truth), (right, right_truth) = (
+        smear.mosaic_tile(1, column, seed=3, shape=shape) for column in (0, 1)
+    )
+    on, beside = left_truth[:, -1], right_truth[:, 0]
+    both = (on > 0) & (beside > 0)
+    assert np.count_nonzero(both) > 50
+    assert np.mean(on[both] == beside[both]) > 0.95
+    # Columns on the seam differ by no more than those within a tile.
+    steps = np.abs(np.diff(np.hstack([left, right]).astype(float), axis=1)).mean(axis=(0, 2))
+    assert steps[smear.TILE - 1] < 1.2 * steps.mean()
+
+
+def test_a_tile_of_a_mosaic_depends_on_its_place_alone() -> None:
+    """It is the same whatever is made before, and its numbers are of no other tile."""
+    shape = (4 * smear.TILE, 4 * smear.TILE)
+    first, truth = smear.mosaic_tile(2, 1, seed=1, shape=shape)
+    far, far_truth = smear.mosaic_tile(0, 3, seed=1, shape=shape)
+    again, truth_again = smear.mosaic_tile(2, 1, seed=1, shape=shape)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(truth, truth_again)
+    assert not np.array_equal(first, far)
+    assert not {*np.unique(truth)[1:]} & {*np.unique(far_truth)[1:]}
+    assert 0.2 < (truth > 0).mean() < 0.8

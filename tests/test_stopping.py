@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,10 +14,12 @@ from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.measure.settings import Limits
 from segbench.measure.stopping import (
     ARM_SECONDS,
+    LEAST_SECONDS,
     MOST_PAIRS,
     REASONS,
     Tally,
     ended,
+    expected_seconds,
     orders,
     round_over,
     settled,
@@ -222,3 +224,29 @@ def test_the_interval_at_the_end_covers_the_truth() -> None:
             found = of_rounds(logs[:rounds])
             covered += found.low <= 1 <= found.high
         assert 0.935 <= covered / trials <= 0.975
+
+
+def test_what_a_run_takes_is_told_beforehand() -> None:
+    """More backends, images or rounds take longer; short calls still fill a part of each round."""
+    limits = Limits(precision=0.03, rounds=10, seconds=10.0)
+    usual: dict[str, Any] = {
+        "arms": 4,
+        "sizes": (1, 20),
+        "phases": ("read", "pipeline"),
+        "each": 0.01,
+        "looks": 3,
+    }
+
+    def expected(**other: Any) -> tuple[float, float]:
+        return expected_seconds(limits=limits, **{**usual, **other})
+
+    low, high = expected()
+    assert 0 < low < high
+    # All calls are short: five rounds with two phases of two sizes, and the starts.
+    assert low >= MIN_ROUNDS * 4 * 2 * 2 * LEAST_SECONDS
+    assert all(one < more for one, more in zip((low, high), expected(arms=8), strict=True))
+    assert all(one < more for one, more in zip((low, high), expected(sizes=(1, 500)), strict=True))
+    assert expected_seconds(limits=dataclasses.replace(limits, rounds=1), **usual)[1] < low
+    # Where a call takes long, the limit of seconds ends a case after five rounds.
+    longest = expected(sizes=(5000,), phases=("pipeline",))
+    assert longest[0] == longest[1]

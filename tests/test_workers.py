@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -80,11 +81,12 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WAYS_TO_DIE = [
-    ("raising", "error", "RuntimeError: no luck"),
+    ("raising", "error", "RuntimeError: no luck (misbehaving.py, line "),
     ("sleeping", "timeout", "longer than"),
     ("dying", "crashed", "exit status 7"),
     ("faulting", "crashed", "killed by signal 11"),
     ("killed", "crashed", "killed by signal 9"),
+    ("writing_everywhere", "crashed", "answered with something that is no reply"),
     ("hoarding", "memory", "GiB, more than the limit of 0.5 GiB"),
     ("hoarding_in_a_child", "memory", "GiB, more than the limit of 0.5 GiB"),
     ("out_of_memory", "memory", "MemoryError"),
@@ -175,6 +177,19 @@ def test_memory_is_that_of_the_call(images: Dataset, reference: Path) -> None:
             assert isinstance(reply, Checked)
             assert reply.peak_mib is not None
             assert abs(reply.peak_mib - reply.idle_mib - allocated) < 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone counts what a process reads")
+def test_bytes_read_are_those_of_the_call(images: Dataset, reference: Path) -> None:
+    """All files are read in a call that reads, and next to nothing in one that has the pixels."""
+    size = sum(file.stat().st_size for file in images.files[:2])
+    read = {}
+    with talking(images, BASELINE) as (talk, _):
+        for phase in ("read", "process"):
+            ready = talk.check(case(BASELINE, phase, 2), str(reference))()
+            read[phase] = (ready.read_bytes or 0) if isinstance(ready, Checked) else -1
+    # Reading how much was read counts in both.
+    assert abs(read["read"] - read["process"] - size) < 100
 
 
 @pytest.mark.usefixtures("_installed")
@@ -324,6 +339,42 @@ def test_a_killed_worker_leaves_no_process(images: Dataset, reference: Path) -> 
         reply = talk.check(case(pool, "open"), str(reference))()
         assert reply == Failed("crashed", "killed by signal 9")
     assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def detached() -> list[psutil.Process]:
+    """What a plugin has started and let go of, if it still runs; not that of another test beside this."""
+    own, found = f"{os.getpid()}-", []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            mark = process.environ().get(workers.MARK, "")
+            if mark.startswith(own) and "sleep(601)" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone lets a process adopt orphans")
+def test_what_a_plugin_detaches_ends_with_the_worker(images: Dataset, reference: Path) -> None:
+    """A child of a child that has ended, in a session of its own, is found all the same."""
+    # In one test: side by side each would find what the other has detached.
+    for how in ("ended", "killed"):
+        with talking(images, misbehaving("detaching")) as (talk, started):
+            assert isinstance(started, Started)
+            assert isinstance(talk.check(case(talk.arm.backend), str(reference))(), Checked)
+            assert isinstance(talk.worker, WorkerProcess)
+            assert detached()
+            if how == "killed":
+                psutil.Process(talk.worker.pid).kill()
+        # Killed it is, and gone a moment later.
+        assert psutil.wait_procs(detached(), timeout=10)[1] == [], how
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_plugin_may_change_the_folder(images: Dataset, reference: Path) -> None:
+    """Where a worker works is nothing that images or references are found by."""
+    with talking(images, misbehaving("wandering")) as (talk, _):
+        for phase in ("read", "pipeline"):
+            assert isinstance(talk.check(case(talk.arm.backend, phase), str(reference))(), Checked)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell's script")

@@ -343,7 +343,7 @@ def comment(
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [("0", "no regression"), ("1", "**a regression or a failure**"), ("2", "not measure")],
+    [("0", "no regression"), ("1", "a regression or a failure"), ("2", "not measure")],
 )
 def test_a_first_comment_is_posted(runner: Runner, status: str, words: str) -> None:
     """It has the marker, the commit, the run, and what the gate said."""
@@ -352,8 +352,10 @@ def test_a_first_comment_is_posted(runner: Runner, status: str, words: str) -> N
     ((method, path, text),) = written
     assert (method, path) == ("POST", f"{API}/issues/12/comments")
     assert text.startswith("<!-- segbench gate -->\n")
-    assert text.endswith("\n\n## A regression\n")
+    assert text.endswith("\n```text\n## A regression\n\n```\n")
     assert words in text
+    # That anything may be said stands before what is said.
+    assert text.index("may say anything") < text.index(words)
     assert SHA in text
     assert "someone/segbench" not in text
     assert "https://example.org/99" in text
@@ -423,10 +425,29 @@ def test_a_comment_has_its_size(runner: Runner, sign: str | bytes) -> None:
     assert len(text) < 65_536
 
 
-def test_nobody_is_called(runner: Runner) -> None:
-    """A comment has no mention that GitHub would send mail for."""
-    _, ((_, _, text),) = comment(runner, text="@someone: see a@b, @org/team")
+HOSTILE = [
+    "@someone: see a@b, @org/team",
+    "&#64;someone &commat;someone",
+    "owner/repo#1 and #2 and GH-3",
+    "[a link](https://example.org) ![a picture](https://example.org/a.png)",
+    "<img src=x onerror=alert(1)> <!-- a comment",
+    "```\n@someone\n```\n~~~\n[out](https://example.org)",
+    "    ````text\n@someone",
+    "\x1b[31mred\x1b[0m \u202eturned \u200bwide\ufeff",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_strangers_write_is_plain_text(runner: Runner, hostile: str) -> None:
+    """All of it stands in one block of code: nobody is called, and nothing is a link or a picture."""
+    done, ((_, _, text),) = comment(runner, text=hostile)
+    assert done.returncode == 0, done.stderr
+    before, inside, after = text.split("```")
+    assert "may say anything" in before
+    assert inside.startswith("text\n")
+    assert after == "\n"
     assert not re.search(r"@\w", text)
+    assert all(letter.isprintable() for letter in inside.replace("\n", "").replace("@\u200b", ""))
 
 
 def program(log: Path, status: int, *, starts: bool = True) -> str:

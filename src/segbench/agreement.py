@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from segbench.pipeline import Measured, Segmentation
+
+# Of label images so many pixels are compared at once: one of a large image is not to be held twice.
+STRIPE_PIXELS = 2**22
 
 
 def first_difference(result: Segmentation, reference: Segmentation) -> str | None:
@@ -107,19 +112,17 @@ NO_MATCHES = Matches(matched=0, true=0, found=0)
 
 def matches(labels: NDArray[Any], truth: NDArray[Any]) -> Matches:
     """Match the objects of a label image ``(H, W)`` with the true cells."""
-    true_ids, true = np.unique(truth, return_inverse=True)
-    ids, found = np.unique(labels, return_inverse=True)
-    # Ids of both from 0 up; pixels that each pair of them shares.
-    shape = len(true_ids), len(ids)
-    pairs = np.ravel_multi_index((true.ravel(), found.ravel()), shape)
-    shared = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
-    together = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0, keepdims=True) - shared
-    good = 2 * shared > together
-    cells = np.ix_(true_ids > 0, ids > 0)
+    true, found = (np.bincount(image.ravel()) for image in (truth, labels))
+    # Pixels that each pair of a cell and an object shares.
+    cells, count = np.unique(
+        truth.ravel().astype(np.int64) * len(found) + labels.ravel(), return_counts=True
+    )
+    cell, objects = np.divmod(cells, len(found))
+    good = (cell > 0) & (objects > 0) & (2 * count > true[cell] + found[objects] - count)
     return Matches(
-        matched=int(np.count_nonzero(good[cells])),
-        true=int(np.count_nonzero(true_ids)),
-        found=int(np.count_nonzero(ids)),
+        matched=int(np.count_nonzero(good)),
+        true=int(np.count_nonzero(true[1:])),
+        found=int(np.count_nonzero(found[1:])),
     )
 
 
@@ -199,13 +202,13 @@ def _difference_of_image(
 ) -> str:
     if len(objects) != len(expected_objects):
         return f"{len(objects)} objects in the table, not {len(expected_objects)}"
-    if not np.array_equal(labels > 0, expected_labels > 0):
-        pixels = np.count_nonzero((labels > 0) != (expected_labels > 0))
+    pairs = [*_stripes(labels, expected_labels)]
+    if pixels := sum(np.count_nonzero((own > 0) != (right > 0)) for own, right in pairs):
         return f"{pixels} pixels are foreground in one label image only"
     # Where the partitions are the same, each id of one has one id of the other, and back.
-    translated, back = _translation(expected_labels, labels), _translation(labels, expected_labels)
-    split = not np.array_equal(translated[expected_labels], labels)
-    joined = not np.array_equal(back[labels], expected_labels)
+    translated, back = _translation(pairs), _translation([pair[::-1] for pair in pairs])
+    split = any((translated[right] != own).any() for own, right in pairs)
+    joined = any((back[own] != right).any() for own, right in pairs)
     if split or joined:
         return "an object of the reference is " + ("split" if split else "joined with another")
     own_area = dict(objects.tolist())
@@ -216,8 +219,19 @@ def _difference_of_image(
     return ""
 
 
-def _translation(ids: NDArray[Any], others: NDArray[Any]) -> NDArray[Any]:
-    """For each id the other id at one of its pixels."""
-    table = np.zeros(ids.max(initial=0) + 1, dtype=others.dtype)
-    table[ids] = others
+def _stripes(
+    labels: NDArray[Any], others: NDArray[Any]
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Some rows of both after the other, so that no more than that is worked on at once."""
+    rows = max(1, STRIPE_PIXELS // labels.shape[1])
+    for start in range(0, labels.shape[0], rows):
+        yield labels[start : start + rows], others[start : start + rows]
+
+
+def _translation(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> NDArray[Any]:
+    """For each id of the second of each pair the id of the first at one of its pixels."""
+    most = max((int(ids.max(initial=0)) for _, ids in pairs), default=0)
+    table = np.zeros(most + 1, dtype=np.int64)
+    for others, ids in pairs:
+        table[ids] = others
     return table

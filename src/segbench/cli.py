@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import math
 import os
 import shlex
 import sys
@@ -26,6 +27,7 @@ from segbench.images.origin import CELLS, DEFAULT_SHAPE, MADE, Origin
 from segbench.measure.settings import (
     BACKENDS,
     GATE,
+    LARGE,
     QUICK,
     GateSettings,
     RunSettings,
@@ -35,19 +37,32 @@ from segbench.measure.settings import (
     parse_shapes,
 )
 from segbench.pipeline import TO_FIND_CELLS, PipelineParams
+from segbench.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
 S = TypeVar("S", bound=Settings)
 
-CHANNEL = "The channel to use, counted from 1, of images that have several."
+CHANNEL = "Channel to use in images that have several, counted from 1."
 
 EXAMPLES = """\b
 Examples:
   segbench segment photographs --out cells.csv --overlays look
   segbench segment *.tif --diameter 30 --foreground bright --channel 1 --out nuclei.parquet
 """
+
+
+def read_gib(text: str) -> float:
+    """Read an amount of memory, ``2``, ``1.5`` or ``2GiB``."""
+    try:
+        value = float(text.lower().removesuffix("gib").removesuffix("gb"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise InputError(f"memory {text!r}: give GiB, such as 2 or 2GiB")
+    return value
+
 
 folder_option = partial(
     click.option, type=click.Path(path_type=Path, file_okay=False), metavar="DIR"
@@ -56,7 +71,9 @@ file_option = partial(click.option, type=click.Path(path_type=Path, dir_okay=Fal
 flag_option = partial(click.option, is_flag=True)
 channel_option = click.option("--channel", type=click.IntRange(1), help=CHANNEL)
 workers_option = click.option(
-    "--workers", type=click.IntRange(1), help="Threads or processes.  [default: one a CPU]"
+    "--workers",
+    type=click.IntRange(1),
+    help="Number of threads or processes.  [default: one for each CPU]",
 )
 
 
@@ -103,7 +120,7 @@ class _Group(click.Group):
 
 
 def _complain(text: str) -> None:
-    click.echo(f"segbench: {' '.join(text.split())}", err=True)
+    click.echo(f"segbench: {one_line(text)}", err=True)
 
 
 def _remedy(error: OSError) -> str:
@@ -186,7 +203,7 @@ def _settings(
     given = {**defaults, **_given(kind, options)}
     settings = kind(**given)
     origin = _origin(options, settings)
-    shapes = options["shapes"] or (origin.shape,)
+    shapes = options.get("large") or options["shapes"] or (origin.shape,)
     origins = tuple(dataclasses.replace(origin, shape=shape) for shape in shapes)
     # One set of parameters for all: that of the smallest, which the widest block has to fit.
     smallest = min(origins, key=lambda each: min(each.shape))
@@ -204,12 +221,16 @@ def _params_for(origin: Origin, given: dict[str, Any], *, limit: int | None) -> 
     """Parameters for the images of an origin; a block that was not given fits into them."""
     if origin.images:
         PipelineParams(**given)  # bad usage is not to wait for the images
-        from segbench import estimate
+        from segbench import estimate, windows
         from segbench.images import datasets, plain
 
-        dataset = datasets.from_images(origin, limit=limit)
-        params, _ = estimate.params_for(plain.sample_of(dataset.files), given)
-        shape = dataset.shape
+        if origin.large:
+            image = windows.open_image(origin.images[0])
+            sample, shape = windows.sample_of(image), image.shape
+        else:
+            dataset = datasets.from_images(origin, limit=limit)
+            sample, shape = plain.sample_of(dataset.files), dataset.shape
+        params, _ = estimate.params_for(sample, given)
     else:
         params, shape = PipelineParams(**{**CELLS[origin.made], **given}), origin.shape
     return params if "block_size" in given else params.within(shape)
@@ -231,7 +252,7 @@ _images_options = _together(
         *("--shape", "--shapes", "shapes"),
         type=parse_shapes,
         metavar="HxW,...",
-        help="Of the images to make.  [default: 192x256]",
+        help="Height and width of generated images, in pixels.  [default: 192x256]",
     ),
 )
 
@@ -240,7 +261,13 @@ def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
     images, more, channel, truth = (
         options[name] for name in ("images", "more_images", "channel", "truth")
     )
-    made = options["dataset"]
+    made, large = options["dataset"], options.get("large")
+    if large is not None and (made or options["shapes"] or bool(images) == bool(large)):
+        raise InputError(
+            "--large takes the sizes of images to make (4096x4096,8192x8192), or none with one of yours "
+            "(--images SLIDE.tif --large); leave out --dataset and --shape"
+        )
+    made = made or ("mosaic" if large else None)
     if images is None and (more or channel or truth):
         what = more[0] if more else "--channel" if channel else "--truth"
         raise InputError(f"{what}: to measure your own images, put --images before them")
@@ -253,6 +280,7 @@ def _origin(options: Mapping[str, Any], settings: Settings) -> Origin:
         made=made or MADE[0],
         shape=DEFAULT_SHAPE,
         seed=settings.seed,
+        large=bool(images) and large is not None,
     )
 
 
@@ -272,18 +300,29 @@ def _typed() -> str:
 @flag_option(
     "--quick",
     default=None,
-    help="The sizes 1 and 20, no backend with processes, and 1 second a case, unless the options "
-    "of these say otherwise.",
+    help="Measure 1 and 20 images with five backends, for about a second a case, unless other options "
+    "say otherwise.",
 )
-@folder_option("--out", help="For run.jsonl and report/.  [default: results/<time>]")
+@click.option(
+    "--large",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    callback=lambda _, __, value: parse_shapes(value) if value else value,
+    metavar="[HxW,...]",
+    help="Measure one large image of each of these sizes, in tiles; or without sizes one of yours, a TIFF "
+    "or a Zarr, that --images names.",
+)
+@folder_option("--out", help="Folder for run.jsonl and the report.  [default: results/<time>]")
 @folder_option(
-    "--resume", help="Go on with a run that was interrupted, as it was asked for; alone."
+    "--resume", help="Continue an interrupted run with its original options. Takes no others."
 )
+@flag_option("--verbose", help="Print all tables of the report.")
 @_together(*_options_of(RunSettings, {}))
-def run(*, resume: Path | None, **options: Any) -> int:
+def run(*, resume: Path | None, verbose: bool, **options: Any) -> int:
     """Measure backends side by side and write a report.
 
-    Ends with status 1 if a backend found other cells than the reference, or nothing could be timed.
+    Exit status 1: a backend found other cells than the reference, or nothing could be timed.
     """
     from segbench.measure import engine
     from segbench.results import records
@@ -291,7 +330,10 @@ def run(*, resume: Path | None, **options: Any) -> int:
     folder: Path = resume or options["out"] or _new_folder()
     samples = folder / records.RUN_NAME
     if resume is None:
-        origins, settings = _settings(RunSettings, QUICK if options["quick"] else {}, options)
+        defaults = (QUICK if options["quick"] else {}) | (
+            LARGE if options["large"] is not None else {}
+        )
+        origins, settings = _settings(RunSettings, defaults, options)
         records.refuse_existing(samples)
     elif others := [name for name, value in options.items() if value not in (None, ())]:
         raise InputError(
@@ -322,12 +364,11 @@ def run(*, resume: Path | None, **options: Any) -> int:
     from segbench.results.sources import read_run_folder
 
     sections = page.make_sections(read_run_folder(folder))
-    index = page.write(sections, folder / "report")
-    for overview in page.make_overviews(sections):
-        terminal.tell(overview.tables[:1], overview.sentences)
-    for section in sections:
-        sentences = (*section.answer.sentences, *section.warnings)
-        terminal.tell(section.tables_for_terminal(), sentences)
+    runs = page.make_runs(sections)
+    index = page.write(runs, folder / "report")
+    terminal.tell_runs(runs)
+    for section in sections if verbose else ():
+        terminal.tell(section.tables, ())
     if interrupted:
         terminal.warn(
             "interrupted: the report shows what was measured until then; go on with "
@@ -351,33 +392,49 @@ def run(*, resume: Path | None, **options: Any) -> int:
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE..."
 )
 @folder_option("--out", default="reports", show_default=True)
-def report(*, sources: tuple[Path, ...], out: Path) -> None:
-    """Write a report from run folders, ASV results and pytest-benchmark JSON files."""
+def report(*, sources: tuple[Path, ...], out: Path) -> int:
+    """Write a report from run folders, ASV results and pytest-benchmark JSON files.
+
+    Exit status 2: one of them was left out, since it can't be read.
+    """
     from segbench.report import page
     from segbench.results.sources import read_sources
 
-    found = [source for path in sources for source in read_sources(path)]
-    click.echo(f"Report: {page.build(found, out)}")
+    found, refused = [], []
+    for path in sources:
+        try:
+            found += read_sources(path)
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    runs = page.make_runs(page.make_sections(found))
+    index = page.write(runs, out)
+    terminal.tell_runs(runs)
+    terminal.show_line(f"Report: {index}")
+    for each in refused:
+        _complain(f"left out: {each}")
+    return 2 if refused else 0
 
 
 @main.command()
-@click.option("--base", metavar="REF", help="A commit of segbench: is the working tree slower?")
+@click.option("--base", metavar="REF", help="Commit of segbench to compare the working tree with.")
 @click.option(
     "--base-with",
     multiple=True,
     metavar="REQUIREMENT",
-    help="Other versions of libraries, as `dask==2026.3.0`: are those installed slower? Repeatable.",
+    help="Library version to compare the installed one with, such as `dask==2026.3.0`. Can be repeated.",
 )
 @flag_option(
     "--calibrate",
-    help="Print what a gate sees on this machine, and have later gates tell it: this code is "
-    "measured against itself, and slowed.",
+    help="Measure which slow-downs a gate can find on this machine, for later gates to report: the code "
+    "is compared with itself and with slowed copies of itself.",
 )
 @_images_options
-@flag_option("--strict", help="Fail also where a case stays suspected or undecided.")
-@file_option("--markdown", help="For a comment on a pull request.")
-@file_option("--json", "json_file", help="For other programs.")
-@folder_option("--out", help="For gate.jsonl and report/.  [default: results/<time>]")
+@flag_option("--strict", help="Exit with 1 also where a case is suspected or undecided.")
+@file_option("--markdown", help="Write a comment for a pull request.")
+@file_option("--json", "json_file", help="Write the result for other programs.")
+@folder_option("--out", help="Folder for gate.jsonl and the report.  [default: results/<time>]")
 @_together(*_options_of(GateSettings, GATE))
 def gate(
     *,
@@ -392,9 +449,9 @@ def gate(
 ) -> int:
     """Compare two versions of the code side by side: has anything become slower?
 
-    Exit status 0: no regression, also where a case is suspected to be one and this is not
-    confirmed; 1: a regression (of CPU time, wall time, peak memory or tasks), other cells than the
-    base finds, or a failure where the base has none; 2: could not measure; 130: interrupted.
+    Exit status 0: no regression, although one may be suspected; 1: a regression (of CPU time, wall
+    time, peak memory or tasks), other cells than the base finds, or a failure where the base has
+    none; 2: could not measure; 130: interrupted.
     """
     from segbench import files, jsonl
     from segbench.gate import calibrate as calibration
@@ -439,6 +496,9 @@ def gate(
         )
     # Told first: a file that can't be written must not hide what was found.
     terminal.tell(filter(None, [gate_page.terminal_table(found)]), gate_page.summary(found))
+    if step := gate_page.next_step(found):
+        terminal.say(step[0])
+        terminal.show_line(f"  {step[1]}")
     if json_file:
         files.write_bytes(json_file, jsonl.encode(found))
     if markdown:
@@ -451,12 +511,17 @@ def gate(
 @main.command(epilog=EXAMPLES)
 @click.argument("images", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "--backend", metavar="SPEC", help="All find the same cells.  [default: scikit-image in threads]"
+    "--backend",
+    metavar="SPEC",
+    help="Backend to use; all find the same cells.  [default: scikit-image in a thread pool]",
 )
 @file_option(
-    "--out", default="cells.csv", show_default=True, help="Table, a row a cell: CSV or Parquet."
+    "--out",
+    default="cells.csv",
+    show_default=True,
+    help="Table with a row for each cell: CSV or Parquet.",
 )
-@file_option("--summary", help="Table, a row an image: cells, and their median area.")
+@file_option("--summary", help="Table with a row for each image: its cells, and their median area.")
 @folder_option("--labels", help="Write a label image (TIFF) for each image.")
 @folder_option("--overlays", help="Write a picture (PNG) with outlines for each image.")
 @channel_option
@@ -465,11 +530,18 @@ def gate(
     nargs=2,
     type=float,
     metavar="LOW HIGH",
-    help="What black and white are in images that are neither of 8 nor of 16 bit.  "
+    help="Values to take for black and white in images that are not of 8 or 16 bit, such as float.  "
     "[default: from a sample of your images]",
 )
 @workers_option
-@flag_option("--resume", help="Go on with what was interrupted, as it was begun.")
+@click.option(
+    "--memory",
+    type=read_gib,
+    metavar="GIB",
+    help="Memory to hold, such as 2 or 2GiB: a larger image is worked on in tiles.  [default: 80% of what is "
+    "free]",
+)
+@flag_option("--resume", help="Continue what was interrupted with its original options.")
 @_together(*_options_of(PipelineParams, TO_FIND_CELLS))
 def segment(
     *,
@@ -482,6 +554,7 @@ def segment(
     channel: int | None,
     values: tuple[float, float] | None,
     workers: int | None,
+    memory: float | None,
     resume: bool,
     **options: Any,
 ) -> int:
@@ -489,7 +562,7 @@ def segment(
 
     PATH are folders, files and patterns; images of any shapes and kinds may lie together. What you
     leave out about the cells is estimated from a sample of the images and printed at the end: look
-    at the --overlays, and set --diameter and --foreground if it is wrong. Exit status 1: some files
+    at the --overlays, and set --diameter, --foreground or --contrast if cells are outlined wrongly. Exit status 1: some files
     could not be read, and were left out.
     """
     import warnings
@@ -500,8 +573,13 @@ def segment(
     # pims hands scikit-image a deprecated option; its users can do nothing about that.
     warnings.simplefilter("ignore", FutureWarning)
     given = _given_params(options)
-    chosen = {"backend": backend, "channel": channel, "values": values, "summary": summary}
-    chosen |= {"labels": labels, "overlays": overlays, **given}
+    chosen: dict[str, Any] = {
+        "backend": backend,
+        "channel": channel,
+        "values": values,
+        "summary": summary,
+    }
+    chosen |= {"labels": labels, "overlays": overlays, "memory": memory, **given}
     if resume and (others := [name for name, value in chosen.items() if value is not None]):
         named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
         raise InputError(
@@ -516,6 +594,7 @@ def segment(
             backend=backend or cells.BACKEND,
             channel=channel,
             limits=values,
+            memory=memory or available_gib(),
         )
 
     try:
@@ -531,20 +610,24 @@ def segment(
         kept = outputs.partial_of(out).exists()
         terminal.warn(f"interrupted: {outputs.AGAIN if kept else 'nothing was finished yet'}")
         return INTERRUPTED
+    for line in outputs.of_each(counts):
+        terminal.show_line(line)
     for sentence in outputs.told(out, job, counts, no_images=found.left_out):
         terminal.warn(sentence)
-    click.echo(outputs.closing(out, counts, len(found.left_out)))
+    terminal.show_line(outputs.closing(out, counts, len(found.left_out)))
     return int(bool(counts.left_out))
 
 
 @main.command()
 @click.argument("images", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "--total", type=click.IntRange(1), help="Images there will be.  [default: those that are there]"
+    "--total",
+    type=click.IntRange(1),
+    help="Number of images to predict for.  [default: those that are there]",
 )
 @channel_option
 @workers_option
-@file_option("--script", help="Write a script that does it without segbench.")
+@file_option("--script", help="Write a script that runs the pipeline so, without segbench.")
 @_together(*_options_of(PipelineParams, {}, without=TO_FIND_CELLS))
 def recommend(
     *,
@@ -555,17 +638,20 @@ def recommend(
     script: Path | None,
     **options: Any,
 ) -> None:
-    """Say which backend to use for your images, and what it will take.
+    """Say which backend to use for your images, and how long it will take.
 
     The likely ones are measured for about a minute on a sample of the images: those of the shape that
     most have. Prints the script that does the same without segbench.
     """
-    from segbench import files
+    from segbench import files, windows
     from segbench.images import datasets
     from segbench.recommend import measuring, telling
 
     origin = Origin(images=tuple(map(os.path.abspath, images)), channel=channel)
     given = _given_params(options)
+    if len(images) == 1 and windows.pixels_of(Path(images[0])) > datasets.SMALL_PIXELS:
+        _recommend_large(origin, given, workers=workers or available_cpus())
+        return
     with terminal.progress() as watcher:
         watcher.step("preparing the images", steps=0)
         dataset = datasets.from_images(origin, limit=total)
@@ -581,9 +667,23 @@ def recommend(
     code = telling.script_of(found, params, name=script.name if script else "segment.py")
     if script:
         files.write_text(script, code)
-        click.echo(f"Script: {script}")
+        terminal.show_line(f"Script: {script}")
     else:
-        click.echo(f"\n{code}", nl=False)
+        click.echo(f"\n{code}\nKeep the script with --script FILE.")
+
+
+def _recommend_large(origin: Origin, given: dict[str, Any], *, workers: int) -> None:
+    """Say how to work on one large image."""
+    from segbench import windows
+    from segbench.recommend import measuring, telling
+
+    image = windows.open_image(origin.images[0])
+    params = _params_for(dataclasses.replace(origin, large=True), given, limit=None)
+    with terminal.progress() as watcher:
+        found = measuring.recommend_large(image, params, workers=workers, watcher=watcher)
+    sentences, command = telling.of_large(found, image, params)
+    terminal.tell([telling.table(found)], sentences)
+    terminal.show_line(f"  {command}")
 
 
 @main.command()

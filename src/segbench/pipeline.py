@@ -61,7 +61,7 @@ MANY = 256
 # What a benchmark leaves out, and who wants to find cells does not.
 TO_FIND_CELLS: dict[str, Any] = {"own_contrast": True, "fill_holes": True, "split": True}
 
-SEEN = "from a sample of your images"  # where these are not given
+SEEN = "estimated from a sample of your images"  # where these are not given
 
 # A field that follows from the diameter unless it is given.
 FROM_DIAMETER: Any = None
@@ -87,7 +87,7 @@ class PipelineParams:
     foreground: Foreground = field(
         default="dark",
         metadata={
-            "help": "Whether cells are darker or brighter than what surrounds them.",
+            "help": "Whether cells are darker or brighter than their surroundings.",
             "choices": ("auto", *FOREGROUNDS),
             "shown": SEEN,
         },
@@ -95,7 +95,7 @@ class PipelineParams:
     contrast: float = field(
         default=0.16,
         metadata={
-            "help": "By how much cells differ from what surrounds them, as a share of full scale.",
+            "help": "Difference between cells and their surroundings, as a share of full scale.",
             "shown": SEEN,
         },
     )
@@ -106,24 +106,23 @@ class PipelineParams:
     block_size: int = field(
         default=FROM_DIAMETER,
         metadata={
-            "help": "Width in pixels of the local threshold's neighbourhood; odd.",
+            "help": "Width of the local threshold's neighbourhood, in pixels; odd.",
             "shown": "from the diameter",
         },
     )
     method: Method = field(
-        default="gaussian", metadata={"help": "Of the local threshold.", "choices": METHODS}
+        default="gaussian", metadata={"help": "Method of the local threshold.", "choices": METHODS}
     )
     offset: float = field(
         default=0.05,
         metadata={
-            "help": "A cell differs from its local threshold by more than this share of the "
-            "contrast."
+            "help": "How much a cell must differ from its local threshold, as a share of the contrast."
         },
     )
     min_area: int = field(
         default=FROM_DIAMETER,
         metadata={
-            "help": "Leave out objects of fewer pixels.",
+            "help": "Leave out objects with fewer pixels than this.",
             "shown": "from the diameter",
         },
     )
@@ -178,6 +177,23 @@ class PipelineParams:
         """The same with a block no wider than an image of this shape ``(H, W, ...)``."""
         widest = (min(shape[:2]) - 1) // 2 * 2 + 1
         return replace(self, block_size=max(3, min(self.block_size, widest)))
+
+    @property
+    def reach(self) -> int:
+        """How many pixels the filters look beyond a pixel, each way."""
+        return self.blur_reach + self.threshold_reach
+
+    @property
+    def threshold_reach(self) -> int:
+        """The same of the local threshold alone."""
+        if self.method == "gaussian":
+            return int(TRUNCATE * (self.block_size - 1) / 6 + 0.5)
+        return self.block_size // 2
+
+    @property
+    def blur_reach(self) -> int:
+        """The same of the Gaussian blur alone."""
+        return int(TRUNCATE * self.sigma + 0.5)
 
     @property
     def taken_off(self) -> float:
@@ -248,6 +264,13 @@ def label_objects(images: Any, operations: Operations, params: PipelineParams) -
     labels, objects : array
         As lazy or as eager as the operations make them.
     """
+    mask = foreground(images, operations, params)
+    labels = operations.split(mask, params) if params.split else operations.label(mask)
+    return labels, operations.measure(labels)
+
+
+def foreground(images: Any, operations: Operations, params: PipelineParams) -> Any:
+    """The steps up to the mask of what is of a cell, ``(..., H, W)`` of bool: all of the filters."""
     gray = operations.grayscale(images)
     blurred = operations.blur(gray, params)
     threshold = operations.threshold(blurred, params)
@@ -260,10 +283,7 @@ def label_objects(images: Any, operations: Operations, params: PipelineParams) -
         mask = blurred < threshold - ROUNDING
     else:
         mask = blurred > threshold + ROUNDING
-    if params.fill_holes:
-        mask = operations.fill(mask, params)
-    labels = operations.split(mask, params) if params.split else operations.label(mask)
-    return labels, operations.measure(labels)
+    return operations.fill(mask, params) if params.fill_holes else mask
 
 
 @dataclass(frozen=True)
@@ -376,6 +396,15 @@ def segmentation(
     labels = np.asarray(labels, dtype=np.int32)
     found = packed(objects, params.min_area)
     if params.min_area > 1:
-        each = zip(labels, found.objects, strict=True)
-        labels = np.where([np.isin(image, rows[:, 0]) for image, rows in each], labels, 0)
+        kept = zip(labels, found.objects, strict=True)
+        labels = np.stack([_kept(image, rows[:, 0]) for image, rows in kept])
     return found.with_labels(labels)
+
+
+def _kept(labels: NDArray[np.int32], ids: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Labels without those that are not among some."""
+    import numpy as np
+
+    table = np.zeros(labels.max(initial=0) + 1, np.int32)
+    table[ids] = ids
+    return table[labels]

@@ -159,7 +159,7 @@ class Crossing:
     by: int
 
 
-# A relative spread of one arm's times beyond this is a restless machine's.
+# A relative spread of one arm's times beyond this is noise that is told.
 WIDE = 0.1
 
 

@@ -12,7 +12,7 @@ from segbench.backends import skimage
 
 PROCESSOR = dataclasses.replace(
     skimage.PROCESSOR,
-    words="Dask over scikit-image",
+    words="scikit-image over a Dask array",
     reader="dask-array-skimage",
     uses_dask=True,
     mapped=True,
@@ -21,5 +21,5 @@ PROCESSOR = dataclasses.replace(
 
 # As the first example of Dask's documentation has it.
 ONE_BY_ONE = dataclasses.replace(
-    PROCESSOR, words="Dask over scikit-image, one image a task", batches=False
+    PROCESSOR, words="scikit-image over a Dask array, one image a task", batches=False
 )

@@ -1,4 +1,4 @@
-"""dask-image's own filters and labelling on the whole stack, one image a chunk.
+"""dask-image's own filters and labelling on the whole stack, several images a chunk.
 
 What the presentation did, with its traps closed: every size and structure spells out that nothing
 reaches from one image into the next (a scalar would blur across images).
@@ -6,6 +6,7 @@ reaches from one image into the next (a scalar would blur across images).
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import dask_image.ndfilters
@@ -38,8 +39,8 @@ def threshold(blurred: da.Array, params: PipelineParams) -> da.Array:
     """Local threshold of each image."""
     size = params.block_size
     # As far as dask-image lets a filter reach into neighbouring chunks; Dask refuses to let it reach
-    # beyond the next one, though here each image is a chunk and there is nothing to reach for.
-    reach = int(TRUNCATE * (size - 1) / 6 + 0.5) + 1 if params.method == "gaussian" else size // 2
+    # beyond the next one, though here a chunk has whole images and there is nothing to reach for.
+    reach = params.threshold_reach + (params.method == "gaussian")
     if reach > min(blurred.shape[1:]):
         raise InputError(
             f"dask-image can't filter images of {blurred.shape[1]}x{blurred.shape[2]} pixels with "
@@ -66,10 +67,10 @@ def label(mask: da.Array) -> da.Array:
 # dask-image has no colour conversion, fills no holes and splits nothing, and its areas make a task
 # for every object: scikit-image's functions are mapped.
 PROCESSOR = Processor(
-    words="dask-image's filters",
+    words="dask-image's filters and labels",
     libraries=("dask-image",),
     work="scikit-image",
-    reader="dask-image",
+    reader="",  # to be named, since dask-image's own documentation advises against its reader
     grayscale=stacks.grayscale,
     blur=blur,
     threshold=threshold,
@@ -79,4 +80,23 @@ PROCESSOR = Processor(
     split=stacks.split,
     measure=stacks.measure,
     uses_dask=True,
+    batches=True,
+)
+
+# Everything before label is computed again for it (docs/upstream/dask-image-label.md), unless it is kept.
+STORED = dataclasses.replace(
+    PROCESSOR,
+    words="dask-image's filters and labels, the mask kept",
+    label=lambda mask: label(mask.persist()),
+)
+
+# As dask_image.imread gives them.
+ONE_BY_ONE = dataclasses.replace(
+    PROCESSOR, words="dask-image's filters and labels, one image a task", batches=False
+)
+
+# dask-image numbers labels on from chunk to chunk, and hands each chunk to dask.delayed by itself, which
+# images that have nothing to do with each other do not need: scikit-image labels each by itself.
+BLOCKS = dataclasses.replace(
+    PROCESSOR, words="dask-image's filters, scikit-image's labels", label=stacks.label
 )

@@ -53,5 +53,5 @@ def measure(labels: da.Array) -> da.Array:
 
 
 PROCESSOR = dataclasses.replace(
-    stack.PROCESSOR, words="dask-image's filters and areas", split=split, measure=measure
+    stack.ONE_BY_ONE, words="dask-image's filters and areas", split=split, measure=measure
 )

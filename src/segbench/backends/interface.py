@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from segbench.backends.schedulers import Scheduler
+    from segbench.pipeline import Measured
 
 # Distributions that every backend uses, the baseline among them.
 SHARED = (
@@ -35,11 +37,15 @@ class Description:
     work : str
         Whose functions it runs, such as ``scikit-image``: backends of the same work differ in what
         calls these functions, and may be compared for that.
+    reader : str
+        What people write to read files as it does, such as ``skimage.io.imread``; empty where the
+        backend is not known here.
     """
 
     words: str
     libraries: tuple[str, ...]
     work: str
+    reader: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +65,11 @@ class Reader:
     batches : bool
         Whether `open` takes as its second argument a function from the number of images and the bytes
         of one to how many a chunk is to hold.
+    large : callable, optional
+        Path of a large image to what is read like an array, window by window, by several threads or
+        processes at once.
     words : str
-        What people call it, such as ``Dask over pims``; without words its name.
+        What people call it, such as ``dask.array.image.imread over pims``; without words its name.
     libraries : tuple of str
         Distributions that it uses beside `SHARED` and those of its scheduler.
     """
@@ -69,13 +78,14 @@ class Reader:
     load: Callable[[str], NDArray[Any]] | None = None
     names: Callable[[str], Sequence[str]] | None = None
     batches: bool = False
+    large: Callable[[str], Any] | None = None
     words: str = ""
     libraries: tuple[str, ...] = ()
 
     @property
     def uses_dask(self) -> bool:
         """Whether the handle is a Dask array."""
-        return self.load is None
+        return self.load is None and self.large is None
 
     def files(self, pattern: str) -> Sequence[str]:
         """What `load` is to decode."""
@@ -96,8 +106,11 @@ class Processor(Operations):
         image then goes through all of them before the next.
     batches : bool
         Whether a chunk should hold several images (otherwise one); for Dask only.
+    large : callable, optional
+        How one large image is segmented in tiles, as :func:`segbench.backends.tiles.segment` is: images
+        are then taken one by one, whatever is said above.
     words : str
-        What people call it, such as ``Dask over scikit-image``; without words its name.
+        What people call it, such as ``scikit-image over a Dask array``; without words its name.
     libraries : tuple of str
         Distributions that it uses beside `SHARED` and those of its scheduler.
     work : str
@@ -109,6 +122,7 @@ class Processor(Operations):
     uses_dask: bool = False
     mapped: bool = False
     batches: bool = False
+    large: Callable[..., Measured] | None = None
     words: str = ""
     libraries: tuple[str, ...] = ()
     work: str = ""
@@ -117,8 +131,14 @@ class Processor(Operations):
 
 @dataclass(frozen=True)
 class Backend:
-    """A reader, a processor and the started scheduler they run under."""
+    """A reader, a processor and the started scheduler they run under.
+
+    `tile` is the side of a tile of a large image, in pixels; 0 where it is chosen, by the `memory` that
+    may be held, in GiB.
+    """
 
     reader: Reader
     processor: Processor
     scheduler: Scheduler
+    tile: int = 0
+    memory: float = math.inf

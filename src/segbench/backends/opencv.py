@@ -83,9 +83,7 @@ LIBRARIES = (
 )
 
 # OpenCV has no collection of files.
-READER = dataclasses.replace(
-    readers.SKIMAGE, words="OpenCV's reader", libraries=LIBRARIES, load=load
-)
+READER = dataclasses.replace(readers.SKIMAGE, words="cv2.imread", libraries=LIBRARIES, load=load)
 
 PROCESSOR = dataclasses.replace(
     skimage.PROCESSOR,
@@ -100,5 +98,5 @@ PROCESSOR = dataclasses.replace(
 )
 
 IN_BLOCKS = dataclasses.replace(
-    PROCESSOR, words="Dask over OpenCV", uses_dask=True, mapped=True, batches=True
+    PROCESSOR, words="OpenCV over a Dask array", uses_dask=True, mapped=True, batches=True
 )

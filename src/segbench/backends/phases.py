@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segbench.backends import registry, schedulers
+from segbench.backends import registry, schedulers, tiles
 from segbench.backends.interface import Backend
 from segbench.backends.schedulers import Cluster
 from segbench.errors import InputError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from segbench.backends.interface import Processor
     from segbench.backends.registry import BackendSpec
     from segbench.backends.schedulers import Scheduler
+    from segbench.backends.tiles import Image
 
 # Bytes of pixels in a chunk that holds several images: as much as a worker is busy with for more than
 # the 0.1 s that Dask's documentation advises, and no more, since chunks wait in memory.
@@ -49,6 +52,7 @@ def started(
     cluster: Cluster = Cluster(),  # noqa: B008  (it is frozen)
     image: str | None = None,
     params: PipelineParams = PipelineParams(),  # noqa: B008  (it is frozen)
+    memory: float = math.inf,
 ) -> Iterator[Backend]:
     """Load a backend and start its scheduler.
 
@@ -66,6 +70,8 @@ def started(
         first timed.
     params : PipelineParams
         Of that pipeline.
+    memory : float
+        What may be held, in GiB: the tiles of a large image are no larger.
 
     Yields
     ------
@@ -80,12 +86,14 @@ def started(
     """
     reader, processor = registry.load(spec)
     prepare = partial(_warm_up, spec, image, params) if image else None
+    # What has a number of images in a task for others is the side of a tile for these.
+    tile, batch = (spec.batch, 0) if processor.large else (0, spec.batch)
     with schedulers.start(
-        spec.scheduler, workers=workers, batch=spec.batch, cluster=cluster, prepare=prepare
+        spec.scheduler, workers=workers, batch=batch, cluster=cluster, prepare=prepare
     ) as scheduler:
         if prepare:
             prepare()
-        yield Backend(reader, processor, scheduler)
+        yield Backend(reader, processor, scheduler, tile, memory)
 
 
 def _warm_up(spec: BackendSpec, image: str, params: PipelineParams) -> None:
@@ -124,6 +132,10 @@ def open_images(backend: Backend, pattern: str) -> Any:
 def read_images(backend: Backend, pattern: str) -> NDArray[Any]:
     """Phase `read`: all pixels in memory, ``(N, H, W[, C])``."""
     reader = backend.reader
+    if reader.large:
+        images = map(reader.large, reader.files(pattern))
+        read = partial(tiles.read, scheduler=backend.scheduler, side=backend.tile)
+        return np.stack([*map(read, images)])
     if reader.load is None:
         return np.asarray(open_images(backend, pattern).compute())
     return np.stack(backend.scheduler.map(reader.load, reader.files(pattern)))
@@ -131,22 +143,65 @@ def read_images(backend: Backend, pattern: str) -> NDArray[Any]:
 
 def process_images(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Measured:
     """Phase `process`: pixels ``(N, H, W[, C])`` in memory to the table of cells; no labels travel."""
+    if backend.processor.large:
+        return joined(_large(backend, image, params) for image in pixels)
     return joined(_of_pixels(backend, pixels, _Steps(measure_objects, params, _table)))
 
 
 def run_pipeline(backend: Backend, pattern: str, params: PipelineParams) -> Measured:
     """Phase `pipeline`: files to the table of cells, with nothing in between kept that need not be."""
+    if backend.processor.large:
+        return joined(_large(backend, image, params) for image in _large_images(backend, pattern))
     return joined(_of_files(backend, pattern, _Steps(measure_objects, params, _table)))
 
 
 def segment_pixels(backend: Backend, pixels: NDArray[Any], params: PipelineParams) -> Segmentation:
     """As `process_images`, with the label images."""
+    if backend.processor.large:
+        return _with_large_labels(backend, pixels, params)
     return _with_labels(_of_pixels(backend, pixels, _Steps(label_objects, params, _list)), params)
 
 
 def segment_files(backend: Backend, pattern: str, params: PipelineParams) -> Segmentation:
     """As `run_pipeline`, with the label images."""
+    if backend.processor.large:
+        return _with_large_labels(backend, _large_images(backend, pattern), params)
     return _with_labels(_of_files(backend, pattern, _Steps(label_objects, params, _list)), params)
+
+
+def _large_images(backend: Backend, pattern: str) -> Sequence[Image]:
+    """What gives any window of each image: of a file, or of pixels where the reader gives them whole."""
+    reader = backend.reader
+    return (
+        [*map(reader.large, reader.files(pattern))]
+        if reader.large
+        else [*read_images(backend, pattern)]
+    )
+
+
+def _large(
+    backend: Backend,
+    image: Image,
+    params: PipelineParams,
+    labels: NDArray[np.int32] | None = None,
+) -> Measured:
+    processor, scheduler = backend.processor, backend.scheduler
+    assert processor.large  # noqa: S101  (asked for)
+    tiles.refuse(params)
+    side = backend.tile or tiles.side_for(
+        image.shape, params, workers=scheduler.workers, memory=backend.memory
+    )
+    how = {"processor": processor, "params": params, "scheduler": scheduler, "side": side}
+    return processor.large(image, labels=labels, **how)
+
+
+def _with_large_labels(
+    backend: Backend, images: Sequence[Image] | NDArray[Any], params: PipelineParams
+) -> Segmentation:
+    labels = np.zeros((len(images), *images[0].shape[:2]), np.int32)
+    each = zip(images, labels, strict=True)
+    found = joined(_large(backend, image, params, own) for image, own in each)
+    return segmentation(labels, found.objects, params)
 
 
 @dataclass(frozen=True)
@@ -216,12 +271,31 @@ def _loaded(file: str, *, load: Callable[[str], Any], steps: Callable[[Any], Any
     return steps(load(file))
 
 
-def count_tasks(backend: Backend, pattern: str, params: PipelineParams) -> int:
-    """Tasks in the graph of the pipeline after Dask's optimisation; 0 where nothing uses Dask."""
+@dataclass(frozen=True)
+class GraphCost:
+    """What Dask has to deal with before anything is computed.
+
+    Attributes
+    ----------
+    tasks : int
+        In the graph of the pipeline after Dask's optimisation, or in all graphs of it.
+    seconds : float
+        That building and optimising took.
+    """
+
+    tasks: int
+    seconds: float
+
+
+def graph_cost(backend: Backend, pattern: str, params: PipelineParams) -> GraphCost:
+    """Build the task graph of the pipeline; of a large image, whose graphs need results, it is run."""
     if not backend.scheduler.uses_dask:
-        return 0
+        return GraphCost(0, 0.0)
     import dask  # noqa: PLC0415  (a backend without Dask need not import it)
 
+    if backend.processor.large:
+        return _large_graph_cost(backend, pattern, params)
+    begun = time.perf_counter()
     reader, processor, lazy = backend.reader, backend.processor, []
     if not reader.uses_dask:
         lazy += backend.scheduler.delayed(reader.files(pattern))
@@ -232,7 +306,34 @@ def count_tasks(backend: Backend, pattern: str, params: PipelineParams) -> int:
         read = open_images if reader.uses_dask else read_images
         steps = _Steps(measure_objects, params, _table)
         lazy.append(_task_graph(backend, read(backend, pattern), steps))
-    return len(set().union(*(dict(part.__dask_graph__()) for part in dask.optimize(*lazy))))
+    keys = set().union(*(dict(part.__dask_graph__()) for part in dask.optimize(*lazy)))
+    return GraphCost(len(keys), time.perf_counter() - begun)
+
+
+def _large_graph_cost(backend: Backend, pattern: str, params: PipelineParams) -> GraphCost:
+    """Of all graphs that are computed; nothing on a cluster, which tells of none of them.
+
+    A graph is built between the end of the one before, or the begin of all, and its own start.
+    """
+    from dask.callbacks import Callback  # noqa: PLC0415  (as above)
+
+    keys: set[Any] = set()
+    built: list[float] = []
+    idle_since = time.perf_counter()
+
+    def start(_: Any) -> None:
+        built.append(time.perf_counter() - idle_since)
+
+    def finish(*_: Any) -> None:
+        nonlocal idle_since
+        idle_since = time.perf_counter()
+
+    def start_state(_: Any, state: Any) -> None:
+        keys.update(state["dependencies"])
+
+    with Callback(start=start, start_state=start_state, finish=finish):
+        run_pipeline(backend, pattern, params)
+    return GraphCost(len(keys), sum(built))
 
 
 def images_per_chunk(scheduler: Scheduler, count: int, image_bytes: int) -> int:

@@ -33,6 +33,8 @@ def _open_collection(pattern: str) -> Any:
 def _load_file(path: str) -> Any:
     from skimage.io import imread
 
+    if path.endswith(".zarr"):  # which scikit-image does not read
+        return _open_large(path)[:, :]
     # Not `collection[index]`: a collection keeps the last image in one slot, which threads would
     # share, and it can't be sent to a process.
     return imread(path)
@@ -96,15 +98,28 @@ def _read_files(files: Any) -> Any:
     return np.stack([imread(file) for file in files])
 
 
+def _open_large(pattern: str) -> Any:
+    from segbench.windows import open_image
+
+    return open_image(pattern)
+
+
 PIMS = ("pims", "slicerator")
 
-# A collection looks into every file when it is opened.
+# Of a collection that files are read one by one from, the names are enough.
 SKIMAGE = Reader(
-    words="scikit-image's reader", open=_open_collection, load=_load_file, names=list_files
+    words="skimage.io.imread", open=_open_collection, load=_load_file, names=list_files
 )
 DASK_IMAGE = Reader(
-    words="dask-image's reader", libraries=("dask-image", *PIMS), open=_open_dask_image
+    words="dask_image.imread.imread", libraries=("dask-image", *PIMS), open=_open_dask_image
 )
-DASK_ARRAY_PIMS = Reader(words="Dask over pims", libraries=PIMS, open=_open_dask_array_pims)
-DASK_ARRAY_SKIMAGE = Reader(words="Dask over scikit-image's reader", open=_open_dask_array_skimage)
-DASK_BATCHED = Reader(words="Dask over file names", open=_open_batched, batches=True)
+DASK_ARRAY_PIMS = Reader(
+    words="dask.array.image.imread over pims", libraries=PIMS, open=_open_dask_array_pims
+)
+DASK_ARRAY_SKIMAGE = Reader(
+    words="dask.array.image.imread over skimage.io.imread", open=_open_dask_array_skimage
+)
+DASK_BATCHED = Reader(
+    words="dask.array.map_blocks over file names", open=_open_batched, batches=True
+)
+TILES = Reader(words="tifffile, in tiles", open=_open_large, large=_open_large, names=list_files)

@@ -12,6 +12,7 @@ import difflib
 import importlib.util
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points, requires
 from typing import Self, TypeAlias, TypeVar
 
@@ -41,8 +42,8 @@ class BackendSpec:
     reader, processor, scheduler : str
         Names of its parts.
     batch : int
-        How many images a task reads and segments, ``reader/processor/scheduler/16``; 0 where that is
-        left to the scheduler.
+        How many images a task reads and segments, ``reader/processor/scheduler/16``; of a processor
+        that works on one large image in tiles the side of a tile in pixels. 0 where that is chosen.
     """
 
     reader: str
@@ -145,8 +146,8 @@ def takes_batches(spec: BackendSpec) -> bool:
 
 
 def _takes_batches(spec: BackendSpec, processor: Processor) -> bool:
-    if processor.uses_dask:
-        return processor.batches
+    if processor.large or processor.uses_dask:
+        return processor.batches or bool(processor.large)
     return spec.scheduler != "serial"
 
 
@@ -167,11 +168,14 @@ def describe(spec: BackendSpec) -> Description:
     if spec.reader != processor.reader:
         words += f" (read by {reader})"
     batch = f", {spec.batch} image{'s' * (spec.batch > 1)} a task" if spec.batch else ""
+    if spec.batch and processor.large:
+        batch = f", tiles of {spec.batch} pixels"
     own = _libraries(Reader, spec.reader) + _libraries(Processor, spec.processor)
     return Description(
         words=f"{words} {scheduler.words}{batch}",
         libraries=tuple(dict.fromkeys([*SHARED, *scheduler.libraries, *own])),
         work=(not kept and processor.work) or spec.processor,
+        reader=reader,
     )
 
 
@@ -182,6 +186,21 @@ def libraries() -> tuple[str, ...]:
         for name in _entry_points(kind):
             names += _libraries(kind, name)
     return tuple(dict.fromkeys(names))
+
+
+@cache
+def declared_libraries() -> frozenset[str]:
+    """Distributions that segbench and the packages with backends say they need, and those that these need.
+
+    Nothing is loaded: of the names in somebody else's run these alone may be installed.
+    """
+    entries = [entry for kind in KINDS for entry in _entry_points(kind).values()]
+    names = {*SHARED, *map(_package, entries)}
+    for _ in range(2):
+        for name in tuple(names):
+            with suppress(Exception):  # not installed, or written in no way at all
+                names |= {Requirement(each).name for each in requires(name) or ()}
+    return frozenset(map(canonicalize_name, names))
 
 
 def packages(spec: BackendSpec) -> dict[str, tuple[str, ...]]:
@@ -196,6 +215,17 @@ def packages(spec: BackendSpec) -> dict[str, tuple[str, ...]]:
     if spec.scheduler in SCHEDULERS and (extra := SCHEDULERS[spec.scheduler].extra):
         found.setdefault("segbench", set()).add(extra)
     return {name: tuple(sorted(extras)) for name, extras in found.items()}
+
+
+def plugins() -> frozenset[str]:
+    """The modules, by the first part of their names, that other packages declare backends in."""
+    found = set()
+    for kind in KINDS:
+        for entry in _entry_points(kind).values():
+            with suppress(Exception):  # as above: it may be written in no way at all
+                if _is_plugin(entry):
+                    found.add(entry.module.partition(".")[0])
+    return frozenset(found)
 
 
 def parts() -> list[Part]:

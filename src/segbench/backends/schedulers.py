@@ -282,9 +282,13 @@ def _cluster(cluster: Cluster, workers: int) -> Iterator[Any]:
         # As many processes as have so many threads between them, on this machine's own interface.
         processes = max(1, workers // cluster.threads)
         shape = {"n_workers": processes, "threads_per_worker": cluster.threads}
+        # Also without a dashboard there is a server, whose usual port may be another cluster's.
+        served = {"dashboard_address": f"{LOOPBACK}:0"}
         with (
             dask.config.set({TRIMMING: None}),
-            LocalCluster(**shape, host=LOOPBACK, dashboard_address=None) as own,
+            LocalCluster(
+                **shape, host=LOOPBACK, dashboard_address=None, scheduler_kwargs=served
+            ) as own,
             Client(own) as one,
         ):
             yield one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import skimage.segmentation
 import skimage.util
 from scipy import ndimage
 
+from segbench.backends import tiles
 from segbench.backends.interface import Processor
 from segbench.pipeline import (
     CONVEX,
@@ -73,18 +75,55 @@ def adapt(
     .. [1] Otsu N (1979) A threshold selection method from gray-level histograms. IEEE Transactions
            on Systems, Man, and Cybernetics 9(1):62-66.
     """
-    sign = -1 if params.foreground == "dark" else 1
-    values, local = sign * blurred, sign * threshold
-    beyond = values > skimage.filters.threshold_otsu(values) + ROUNDING
+    values = sign_of(params) * blurred
+    level = skimage.filters.threshold_otsu(values) + ROUNDING
+    beyond = values > level
     if not beyond.any():
         return threshold
     background = values[~beyond].mean()
-    contrast = values[beyond].mean() - background
-    if contrast < FAINTEST * params.contrast:
+    parts = Parts(level, background, values[beyond].mean() - background)
+    return adapt_to(blurred, threshold, params, parts=parts)
+
+
+def sign_of(params: PipelineParams) -> int:
+    """By which values are multiplied for cells to be the higher ones."""
+    return -1 if params.foreground == "dark" else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The two parts of an image by Otsu's method, of values of which cells are the higher ones.
+
+    Attributes
+    ----------
+    level : float
+        Above which the part of the cells is.
+    background, contrast : float
+        The mean of the other part, and how much higher that of the cells is.
+    """
+
+    level: float
+    background: float
+    contrast: float
+
+
+def adapt_to(
+    blurred: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    params: PipelineParams,
+    *,
+    parts: Parts,
+) -> NDArray[np.float64]:
+    """As `adapt`, of an image, or a part of it, whose two parts are known."""
+    if parts.contrast < FAINTEST * params.contrast:
         return threshold  # no cells, but noise
-    local = local + params.offset * (contrast - params.contrast)
-    local = np.maximum(local, background + FLOOR * contrast)
-    local[ndimage.distance_transform_edt(beyond) > CORE * params.diameter / 2] = -np.inf
+    sign = sign_of(params)
+    values, local = sign * blurred, sign * threshold
+    local = local + params.offset * (parts.contrast - params.contrast)
+    local = np.maximum(local, parts.background + FLOOR * parts.contrast)
+    beyond = values > parts.level
+    deep = beyond.all() or ndimage.distance_transform_edt(beyond) > CORE * params.diameter / 2
+    local[deep] = -np.inf
     return np.asarray(sign * local)
 
 
@@ -152,4 +191,8 @@ PROCESSOR = Processor(
     label=label,
     split=split,
     measure=measure,
+)
+
+TILES = dataclasses.replace(
+    PROCESSOR, words="scikit-image in tiles", reader="tiles", large=tiles.segment
 )

@@ -216,6 +216,9 @@ def compare(
         ) as images,
         rounds.recorded(out, header) as (samples, take),
     ):
+        most, count = settings.measure_seconds, len(settings.cases)
+        took = f"{most / 60:.0f} min" if most >= 120 else f"{most:.0f} s"
+        watcher.note(f"measuring {count} case{'s' * (count != 1)}, {took} at the most")
         end = time.monotonic() + settings.measure_seconds
         cases, before = list(settings.cases), 0
         paces: dict[Case, Pace] = {}
@@ -257,7 +260,7 @@ def compare(
         dataset=f"{dataset.name}, images of {height} × {width} pixels",
         comparisons=comparisons,
         sight=sight,
-        notes=(*_own_layouts(shared_layout=shared_layout), *_restless(samples)),
+        notes=(*_own_layouts(shared_layout=shared_layout), *_noise(samples)),
         interrupted=interrupted,
     )
 
@@ -266,13 +269,13 @@ def _own_layouts(*, shared_layout: bool) -> Iterator[str]:
     """A note where each process has an address layout of its own."""
     if not shared_layout:
         yield (
-            "The two sides could not share their address layout here (it takes Linux, and a container "
-            "that allows `setarch -R`). Processes of one program then differ more, so that a gate "
-            "takes more rounds, and leaves more cases undecided."
+            "The two sides could not be given the same address layout here (that takes Linux, and a "
+            "container that allows `setarch -R`). Processes of the same program then differ more, so that "
+            "a gate needs more rounds and leaves more cases undecided."
         )
 
 
-def _restless(samples: Sequence[Sample]) -> Iterator[str]:
+def _noise(samples: Sequence[Sample]) -> Iterator[str]:
     """A note where the base's own times vary much within rounds: each has another address layout."""
     times: defaultdict[tuple[Case, int], list[float]] = defaultdict(list)
     for sample in samples:
@@ -282,10 +285,11 @@ def _restless(samples: Sequence[Sample]) -> Iterator[str]:
     for (case, _), own in times.items():
         within[case] += [each / median(own) for each in own]
     spreads = [relative_spread(each) for each in within.values()]
-    restless = sum(each > WIDE for each in spreads)
-    if restless:
+    noisy = sum(each > WIDE for each in spreads)
+    if noisy:
         yield (
-            f"The machine was restless: in {restless} of {len(spreads)} cases the middle half of the "
-            f"base's own times in a round spans more than {WIDE:.0%} of their median. Pairs are timed "
-            "side by side, so that this widens the intervals and does not move the ratios."
+            f"Times were noisy: in {noisy} of {len(spreads)} cases the interquartile range of the base's "
+            f"own times in a round was more than {WIDE:.0%} of their median. This widens the intervals, but "
+            "does not move the ratios, since both sides are timed side by side. A quiet machine decides "
+            "sooner."
         )

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import url2pathname
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -211,6 +212,14 @@ def _requirement(text: str) -> Requirement:
         ) from error
     if _key(requirement) == "segbench":
         raise InputError(f"--base-with {text!r}: commits of segbench are compared by --base REF")
+    # What pip would find out when both sides are built.
+    if requirement.marker and not requirement.marker.evaluate():
+        raise InputError(f"--base-with {text!r}: its marker does not hold here; leave that out")
+    kind, _, place = (requirement.url or "").rpartition("://")
+    if kind.endswith("file") and not Path(url2pathname(place.partition("@")[0])).exists():
+        raise InputError(
+            f"--base-with {text!r}: there is no {place}; give a folder or file that is there"
+        )
     return requirement
 
 

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 from contextlib import suppress
@@ -22,11 +23,11 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
-from segbench import jsonl
-from segbench.errors import InputError
+from segbench import jsonl, windows
+from segbench.errors import InputError, UnreadableError
 from segbench.files import new_folder, write_bytes, write_text
 from segbench.images import paths, plain
-from segbench.images.origin import DEFAULT_SHAPE, Origin
+from segbench.images.origin import DEFAULT_SHAPE, LARGEST_SIDE, Origin, show_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 TISSUE_VERSION = 1
 IMAGES_VERSION = 1  # of what is kept about a user's images
+# An image with more pixels is looked at in part where that is enough, in a square of a side.
+SMALL_PIXELS, SMALL_SIDE = 2**24, 1024
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 JPEG_QUALITY = 92
 
@@ -72,6 +75,11 @@ class Dataset:
     origin: Origin
     left_out: tuple[str, ...] = ()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is one image that is read window by window."""
+        return self.origin.large or self.origin.made == "mosaic"
+
 
 def find(origin: Origin, count: int) -> Dataset:
     """Make or find the images of an origin.
@@ -88,8 +96,12 @@ def find(origin: Origin, count: int) -> Dataset:
     InputError
         As the function for that kind of images does.
     """
+    if origin.large:
+        return large_image(origin)
     if origin.images:
         return from_images(origin, limit=count)
+    if origin.made == "mosaic":
+        return mosaic(seed=origin.seed, shape=origin.shape)
     make = tissue if origin.made == "tissue" else smear
     return make(count, seed=origin.seed, shape=origin.shape)
 
@@ -102,8 +114,15 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "shape": dataset.shape,
         "dtype": dataset.dtype,
         "key": dataset.key,
+        "bytes": sum(map(_bytes_of, dataset.files)),
         "origin": asdict(dataset.origin),
     }
+
+
+def _bytes_of(path: Path) -> int:
+    """Of a file, or of all in the folder of a Zarr."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def origin_of(described: Mapping[str, Any]) -> Origin:
@@ -119,8 +138,10 @@ def origin_of(described: Mapping[str, Any]) -> Origin:
         images = values.get("images") or ()
         # A single path in runs of earlier versions.
         images = (images,) if isinstance(images, str) else tuple(images)
-        return Origin(**{**values, "images": images, "shape": tuple(values["shape"])})
-    except (AttributeError, KeyError, TypeError) as error:
+        if not all(map(os.path.isabs, images)):
+            raise InputError("the run names its images by no absolute path: run anew")
+        return jsonl.convert({**values, "images": images, "shape": values["shape"]}, Origin)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"the run's images can't be found again ({error!r}): run anew") from error
 
 
@@ -170,7 +191,17 @@ def smear(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE) 
     -------
     Dataset
         With `truth`.
+
+    Raises
+    ------
+    InputError
+        If an image would be larger than is made as a whole.
     """
+    if max(shape) > LARGEST_SIDE:
+        raise InputError(
+            f"shape {show_shape(shape)}: images of a smear have up to {LARGEST_SIDE} pixels a side; "
+            "measure one --large image, or --dataset mosaic"
+        )
     # Neither scipy nor the generator is needed where a user's images are read.
     from segbench.images import smear as generator  # noqa: PLC0415
 
@@ -222,6 +253,67 @@ def tissue(count: int, *, seed: int = 0, shape: tuple[int, int] = DEFAULT_SHAPE)
         return {"images/{}.png": np.ascontiguousarray(crop[::down, ::across])}
 
     return _made(Origin(made="tissue", shape=shape, seed=seed), count, TISSUE_VERSION, make)
+
+
+def mosaic(*, seed: int = 0, shape: tuple[int, int]) -> Dataset:
+    """Generate one large image of a blood smear, with its truth, tile by tile.
+
+    The pixels are a tiled TIFF, the truth another; neither is ever held as a whole.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same pixels.
+    shape : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    Dataset
+        Of one file, with `truth`.
+    """
+    from segbench.images import mosaic as maker  # noqa: PLC0415  (as above)
+
+    origin = Origin(made="mosaic", shape=shape, seed=seed)
+    key = f"mosaic-{_digest(seed=seed, shape=shape, version=maker.VERSION)}"
+    folder = cache_folder() / key
+    if not folder.is_dir():
+        with new_folder(folder) as beside:
+            maker.write(beside / "image.tif", beside / "truth.tif", seed=seed, shape=shape)
+    return Dataset(
+        name="mosaic",
+        files=(folder / "image.tif",),
+        shape=(*shape, 3),
+        dtype="uint8",
+        truth=(folder / "truth.tif",),
+        key=key,
+        origin=origin,
+    )
+
+
+def large_image(origin: Origin) -> Dataset:
+    """Take one large image of a user, which is not read as a whole.
+
+    Raises
+    ------
+    InputError
+        If it is not one, or can't be read by windows.
+    """
+    if len(origin.images) != 1 or not Path(origin.images[0]).exists():
+        raise InputError(
+            f"{', '.join(origin.images)}: --large takes one image of yours, a TIFF in tiles or a Zarr"
+        )
+    (path,) = origin.images
+    image = windows.open_image(path)
+    return Dataset(
+        name=path,
+        files=(Path(path),),
+        shape=image.shape,
+        dtype=str(image.dtype),
+        truth=(),
+        key=_digest(path=path, stamp=image.stamp),
+        origin=origin,
+    )
 
 
 def from_images(origin: Origin, *, limit: int | None = None) -> Dataset:
@@ -298,6 +390,41 @@ def lay_out(dataset: Dataset, count: int) -> str:
     return _opened(laid_out(dataset, count))
 
 
+def lay_out_small(dataset: Dataset) -> str:
+    """Lay an image out that is looked at before anything is timed: of a large one a part of it."""
+    if math.prod(dataset.shape[:2]) <= SMALL_PIXELS:
+        return lay_out(dataset, 1)
+    folder = cache_folder() / "layouts" / f"{dataset.key}-small"
+    if not folder.is_dir():
+        pixels = windows.open_image(str(dataset.files[0]))[:SMALL_SIDE, :SMALL_SIDE]
+        with new_folder(folder) as beside:
+            plain.save(beside / "000000.tif", pixels)
+    return str(folder / "000000.tif")
+
+
+def lay_out_zarr(dataset: Dataset) -> str:
+    """Lay a large image out as Zarr, into which it is written once, window by window."""
+    (file,) = dataset.files
+    if windows.is_zarr(file):
+        return lay_out(dataset, 1)
+    folder = _zarr_of(dataset)
+    if not folder.is_dir():
+        with new_folder(folder) as beside:
+            windows.write_zarr(beside, windows.open_image(str(file)))
+    return str(folder)
+
+
+def _zarr_of(dataset: Dataset) -> Path:
+    return cache_folder() / "layouts" / f"{dataset.key}.ome.zarr"
+
+
+def opened_files(dataset: Dataset, count: int) -> list[Path]:
+    """Files that readers open: what `lay_out` gives them, and all of a Zarr that was laid out."""
+    opened = [*laid_out(dataset, count), _zarr_of(dataset)]
+    files = (each for one in opened for each in (one.rglob("*") if one.is_dir() else [one]))
+    return [*filter(Path.is_file, files)]
+
+
 def laid_out(dataset: Dataset, count: int) -> list[Path]:
     """Files that `lay_out` gives the readers, which may be links."""
     folder = cache_folder() / "layouts" / f"{dataset.key}-{count:06d}"
@@ -309,10 +436,14 @@ def laid_out(dataset: Dataset, count: int) -> list[Path]:
 
 def link_all(files: Sequence[Path], folder: Path) -> str:
     """Lay files out in an empty folder as `lay_out` does, and give what a reader opens."""
-    links = [folder / f"{index:06d}{file.suffix.lower()}" for index, file in enumerate(files)]
+    links = [folder / f"{index:06d}{_suffix(file)}" for index, file in enumerate(files)]
     for link, file in zip(links, files, strict=True):
         _link(link, file)
     return _opened(links)
+
+
+def _suffix(file: Path) -> str:
+    return ".zarr" if file.is_dir() else file.suffix.lower()
 
 
 def _opened(links: Sequence[Path]) -> str:
@@ -419,7 +550,7 @@ def _check(
             is_plain, count = bool(kind), 1
             if kind is None:
                 count, kind = plain.count_images(file, channel=channel)
-        except plain.UnreadableError as error:
+        except UnreadableError as error:
             unreadable.append(str(error))
         else:
             one = _Counted(file=file, count=count, is_plain=is_plain)
@@ -471,7 +602,7 @@ def _usable(
                 copy = f"{place:06d}-{image.number:06d}.tif"
                 plain.save(folder / copy, values)
                 yield copy, one.file
-        except plain.UnreadableError as error:
+        except UnreadableError as error:
             unreadable.append(str(error))
 
 

@@ -17,8 +17,12 @@ DEFAULT_SHAPE = (192, 256)  # the presentation's
 CELLS = {
     "smear": {"diameter": 36.0, "contrast": 0.16},
     "tissue": {"diameter": 24.0, "contrast": 0.3},
+    "mosaic": {"diameter": 36.0, "contrast": 0.16},
 }
 MADE = tuple(CELLS)
+
+# Pixels of a side: of an image that is made as a whole, and of one that is made in tiles.
+LARGEST_SIDE, LARGEST_MOSAIC = 8192, 131072
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Origin:
         Height and width of the images made.
     seed : int
         Of the images made.
+    large : bool
+        Whether it is one image, to be read window by window.
     """
 
     images: tuple[str, ...] = ()
@@ -47,6 +53,23 @@ class Origin:
     made: str = MADE[0]
     shape: tuple[int, int] = DEFAULT_SHAPE
     seed: int = 0
+    large: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody can make, or ask for on a command line."""
+        # From a file it may be of any length.
+        if len([*self.shape]) != 2 or not all(1 <= side <= LARGEST_MOSAIC for side in self.shape):
+            raise InputError(
+                f"shape {'x'.join(map(str, self.shape))}: give height x width, up to {LARGEST_MOSAIC}"
+            )
+        if self.made not in MADE:
+            raise InputError(
+                f"images {self.made!r}: nobody can make them; choose from {', '.join(MADE)}"
+            )
+        if self.channel is not None and self.channel < 1:
+            raise InputError(f"channel {self.channel}: give a number from 1 up")
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: give a number from 0 up")
 
 
 def show_shape(shape: Sequence[int]) -> str:
@@ -60,11 +83,13 @@ def parse_shape(text: str) -> tuple[int, int]:
     Raises
     ------
     InputError
-        If it is something else, or not from 16 to 8192 pixels a side.
+        If it is something else, or not from 16 to 131072 pixels a side.
     """
     words = text.lower().split("x")
-    if len(words) != 2 or not all(word.isdecimal() and 16 <= int(word) <= 8192 for word in words):
+    if len(words) != 2 or not all(
+        word.isdecimal() and 16 <= int(word) <= LARGEST_MOSAIC for word in words
+    ):
         raise InputError(
-            f"shape {text!r}: give height x width in pixels, from 16 to 8192, such as 192x256"
+            f"shape {text!r}: give height x width in pixels, from 16 to {LARGEST_MOSAIC}, such as 192x256"
         )
     return int(words[0]), int(words[1])

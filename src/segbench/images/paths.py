@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 
 from segbench.errors import InputError
 from segbench.images.plain import SUFFIXES
+from segbench.windows import is_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAMED = 3  # of many things alike so many are named
+
+# Letters of a path that an error names.
+NAMED_LETTERS = 200
+
+# File systems of Unix that hold no files, and through which a pattern would look for long.
+PSEUDO = frozenset({"proc", "sys", "dev"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +63,16 @@ def find(paths: Sequence[str]) -> Found:
     files: dict[Path, None] = {}
     left_out: dict[Path, None] = {}
     for path in paths:
-        named = _absolute(path)
-        if named.is_file():
-            files[named] = None
-            continue
-        entries = [each for each in _entries(path) if not each.name.startswith(".")]
+        try:
+            named = _absolute(path)
+            if named.is_file() or is_zarr(named):
+                files[named] = None
+                continue
+            entries = [each for each in _entries(path) if not each.name.startswith(".")]
+        except OSError as error:  # such as a name that is too long
+            raise InputError(
+                f"{path[:NAMED_LETTERS]}: {error.strerror}; give another path"
+            ) from error
         images = [each for each in entries if each.suffix.lower() in SUFFIXES and not each.is_dir()]
         if not images:
             raise InputError(f"{path} holds no image: segbench reads {', '.join(SUFFIXES)}")
@@ -76,6 +88,8 @@ def _absolute(path: str) -> Path:
 
 
 def _entries(path: str) -> list[Path]:
+    if PSEUDO.intersection(_absolute(path).parts[1:2]):
+        raise InputError(f"{path}: holds what the system tells of itself, and no images")
     if Path(path).is_dir():
         return sorted(_absolute(path).iterdir())
     if glob.has_magic(path):

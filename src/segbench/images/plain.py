@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import math
 import tempfile
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segbench.errors import InputError
+from segbench.errors import InputError, UnreadableError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,14 +70,6 @@ NOT_ALLOWED = "may not be read; change its permissions"
 FULL = {"uint8": 255, "uint16": 65535}
 
 
-class UnreadableError(InputError):
-    """A file that can't be read: its path, and why in words that others may share."""
-
-    def __init__(self, file: Path, why: str) -> None:
-        super().__init__(f"{file}: {why}")
-        self.why = why
-
-
 class NoSpaceError(InputError):
     """The folder for temporary files is full."""
 
@@ -116,6 +109,13 @@ class Kind:
 def kind_of(values: NDArray[Any]) -> Kind:
     """The kind of some pixels."""
     return Kind(shape=values.shape, dtype=str(values.dtype))
+
+
+def pixels_of(file: Path) -> int:
+    """Height times width of a picture, from its header; 0 of what Pillow can't open."""
+    with suppress(Exception), warnings.catch_warnings(action="ignore"), Image.open(file) as image:
+        return image.height * image.width
+    return 0
 
 
 def kind_as_it_is(file: Path, *, channel: int | None = None) -> Kind | None:
@@ -213,17 +213,19 @@ def sample_of(found: Sequence[Path], *, channel: int | None = None) -> Iterator[
 
     Files that can't be read are passed over.
     """
-    chosen = _spread(found, SAMPLE)
+    chosen = spread(found, SAMPLE)
     each = -(-SAMPLE // max(1, len(chosen)))
     for file in chosen:
         with suppress(InputError), _told(file), _open(file, channel) as images:
-            for decode in _spread(images, each):
+            for decode in spread(images, each):
                 yield decode()
 
 
-def _spread(things: Sequence[T], count: int) -> list[T]:
+def spread(things: Sequence[T], count: int) -> list[T]:
     """Some of many, from all over: `count` at the most."""
-    chosen = np.unique(np.linspace(0, len(things) - 1, count).round().astype(int))
+    chosen = (
+        np.unique(np.linspace(0, len(things) - 1, count).round().astype(int)) if len(things) else ()
+    )
     return [things[index] for index in chosen]
 
 
@@ -330,8 +332,7 @@ def _told(file: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise NoSpaceError from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        why = f"can't be read as an image ({reason}); replace it, or convert it to TIFF or PNG"
+        why = f"can't be read as an image ({reason_of(error)}); replace it, or convert it to TIFF or PNG"
         raise UnreadableError(file, why) from error
 
 

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
+
+from segbench import windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +42,10 @@ CLUSTERING = 0.65  # the share of red cells placed beside another one
 SPECKLED = 0.25  # the share of red cells with a droplet
 NOISE = 3.0  # grey levels, before smoothing
 MELTING = 5.0  # the lower, the more the lobes of a nucleus run into each other
+# Of a mosaic: the side of a tile in pixels, how far a cell reaches beyond its middle twice, how many
+# things have their middles in a tile at the most, and how many tiles a row has.
+TILE, ROOM, MOST_IN_TILE, MOST_TILES = windows.TILE, 112, 1024, 512
+
 ATTEMPTS = 12  # at a place with room for a cell, before it is put where there is none
 
 # Measured on photographs of Giemsa-stained smears, red, green and blue: light without a cell in
@@ -89,6 +96,103 @@ def smear_image(index: int, *, seed: int = 0, shape: tuple[int, int] = (192, 256
     return Smear(_photograph(rng, slide.density), _consecutive(slide.truth))
 
 
+def mosaic_tile(
+    row: int, column: int, *, seed: int = 0, shape: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Make a tile of a mosaic, which has no end and no seams: cells reach from one tile into the next.
+
+    A tile depends on the arguments alone, so that a mosaic is never to be held as a whole.
+
+    Parameters
+    ----------
+    row, column : int
+        Which tile, from 0.
+    seed : int
+        Which mosaic, from 0.
+    shape : tuple of int
+        Height and width of the whole in pixels, over which the light falls off.
+
+    Returns
+    -------
+    pixels : ndarray of uint8, shape (TILE, TILE, 3)
+        Red, green and blue.
+    truth : ndarray of uint32, shape (TILE, TILE)
+        The number of the topmost cell, unique in the mosaic; 0 for background.
+    """
+    # Around the tile there is room for whatever reaches into it to be drawn as a whole: what is drawn
+    # in part would look otherwise in the next tile.
+    side = TILE + 2 * ROOM
+    slide = Slide(np.zeros((3, side, side)), np.zeros((side, side), np.uint32))
+    corner = np.array([row, column]) * TILE - ROOM
+    whole = np.random.default_rng(seed)
+    stain, hue = _between(whole, 0.88, 1.12), _between(whole, 0.15, 0.95)
+    focus = _between(whole, 0.65, 1.1)
+    red = stain * (hue * BROWN + (1 - hue) * MAUVE)
+    near = [
+        _cells_of_tile(row + down, column + right, seed)
+        for down in (-1, 0, 1)
+        for right in (-1, 0, 1)
+    ]
+    for kind in range(4):
+        for one in near:
+            for number, point in enumerate(one.points[kind]):
+                centre = point - corner
+                if not np.all((centre > ROOM / 2) & (centre < side - ROOM / 2)):
+                    continue  # reaches no pixel of the tile
+                rng = np.random.default_rng([seed, *one.place, kind, number])
+                label = one.first + sum(map(len, one.points[:kind])) + number
+                if kind == 0:
+                    _draw_red_cell(rng, slide, centre, red, label)
+                elif kind == 1:
+                    _draw_white_cell(rng, slide, centre, stain, label)
+                elif kind == 2:
+                    _draw_platelet(rng, slide, centre, stain, label)
+                else:
+                    _draw_dust(rng, slide, centre)
+    light = np.exp(np.negative(slide.density, out=slide.density), out=slide.density)
+    y, x = (
+        (2 * (start + np.arange(side)) / length - 1).clip(-1, 1)
+        for start, length in zip(corner, shape, strict=True)
+    )
+    _light(whole, light, y[:, np.newaxis], x)
+    ndimage.gaussian_filter(light, (0, focus, focus), output=light, truncate=2)
+    inner = slice(ROOM, -ROOM)
+    rng = np.random.default_rng([seed, row, column])
+    return _developed(rng, light[:, inner, inner]), slide.truth[inner, inner]
+
+
+class _Cells(NamedTuple):
+    """What has its middle in a tile: red cells, white cells, platelets and dust."""
+
+    place: tuple[int, int]
+    first: int  # of their numbers
+    points: tuple[Floats, ...]
+
+
+@lru_cache(maxsize=1024)  # each of its eight neighbours asks for them, too
+def _cells_of_tile(row: int, column: int, seed: int) -> _Cells:
+    # Beyond the border of the mosaic there are tiles, too: a generator takes no negative number.
+    place = row + 1, column + 1
+    rng = np.random.default_rng([seed, *place, 0])
+    slide = Slide(np.zeros((0, 0, 0)), np.zeros((TILE, TILE), np.uint8))
+    area = (TILE / DIAMETER) ** 2
+    counts = [
+        math.floor(density * area * _between(rng, 1 - spread, 1 + spread) + rng.random())
+        for density, spread in (*_densities(), (DUST, 1.0))
+    ]
+    whites = _spread_out(rng, counts[1], slide, 2 * DIAMETER, 0.0, margin=0.0)
+    reds = _spread_out(rng, counts[0], slide, 0.58 * DIAMETER, CLUSTERING, margin=0.0)
+    seen = np.array([one for one in reds if _has_room(one, whites, 1.05 * DIAMETER)])
+    points = (
+        seen.reshape(-1, 2),
+        whites,
+        *(_anywhere(rng, count, slide, 0.0) for count in counts[2:]),
+    )
+    corner = np.array([row, column]) * TILE
+    first = 1 + MOST_IN_TILE * (place[0] * MOST_TILES + place[1])
+    return _Cells(place, first, tuple(one + corner for one in points))
+
+
 # Where things lie: points are (y, x) in pixels.
 
 
@@ -99,6 +203,11 @@ def _between(rng: Rng, low: float, high: float) -> float:
 def _direction(rng: Rng) -> Floats:
     turn = _between(rng, 0, 2 * math.pi)
     return np.array([math.sin(turn), math.cos(turn)])
+
+
+def _densities() -> tuple[tuple[float, float], ...]:
+    """Of red cells, white cells and platelets, each with its spread."""
+    return (RED_CELLS, 0.2), (WHITE_CELLS, 0.5), (PLATELETS, 1.0)
 
 
 def _count(rng: Rng, slide: Slide, density: float, spread: float) -> int:
@@ -113,12 +222,19 @@ def _anywhere(rng: Rng, count: int, slide: Slide, margin: float) -> Floats:
     return rng.random((count, 2)) * (np.array(slide.truth.shape) + 2 * margin) - margin
 
 
-def _spread_out(rng: Rng, count: int, slide: Slide, spacing: float, clustering: float) -> Floats:
-    """Draw `count` points `spacing` pixels apart where there is room.
+def _spread_out(
+    rng: Rng,
+    count: int,
+    slide: Slide,
+    spacing: float,
+    clustering: float,
+    *,
+    margin: float = MARGIN * DIAMETER,
+) -> Floats:
+    """Draw `count` points `spacing` pixels apart where there is room, up to `margin` outside.
 
     The share `clustering` of them lies within a cell diameter of an earlier one.
     """
-    margin = MARGIN * DIAMETER
     points = np.empty((count, 2))
     for number in range(count):
         for _ in range(ATTEMPTS):
@@ -142,8 +258,7 @@ def _has_room(point: Floats, others: Floats, spacing: float) -> bool:
 
 def _draw_cells(rng: Rng, slide: Slide) -> None:
     """Draw the red cells, on them the white cells and the platelets, and number them all."""
-    density_and_spread = ((RED_CELLS, 0.2), (WHITE_CELLS, 0.5), (PLATELETS, 1.0))
-    red_cells, white_cells, smudges = (_count(rng, slide, *how) for how in density_and_spread)
+    red_cells, white_cells, smudges = (_count(rng, slide, *how) for how in _densities())
     cells = red_cells + white_cells + smudges
     if cells > MOST_CELLS:
         raise ValueError(f"the picture would have {cells} cells, more than {MOST_CELLS}")
@@ -302,9 +417,15 @@ def _photograph(rng: Rng, density: Floats) -> NDArray[np.uint8]:
     # In place: at these sizes, finding room for one more array takes longer than filling it.
     image = np.negative(density, out=density)
     np.exp(image, out=image)
-    _light(rng, image)
+    height, width = image.shape[1:]
+    _light(rng, image, np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width))
     focus = _between(rng, 0.65, 1.1)
     ndimage.gaussian_filter(image, (0, focus, focus), output=image, truncate=2)
+    return _developed(rng, image)
+
+
+def _developed(rng: Rng, image: Floats) -> NDArray[np.uint8]:
+    """Add the noise of a camera and round to eight bits; this uses up `image`."""
     # JPEG keeps hardly any noise of the colour, and smooths that of the brightness.
     noise = rng.standard_normal(image.shape[1:])
     image += NOISE * ndimage.gaussian_filter(noise, 0.6, truncate=2)
@@ -313,10 +434,8 @@ def _photograph(rng: Rng, density: Floats) -> NDArray[np.uint8]:
     return np.dstack(list(image.astype(np.uint8)))
 
 
-def _light(rng: Rng, image: Floats) -> None:
-    """Shine on the slide: more from one side, less into the corners."""
-    _, height, width = image.shape
-    y, x = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
+def _light(rng: Rng, image: Floats, y: Floats, x: Floats) -> None:
+    """Shine on the slide: more from one side, less into the corners, where `y` and `x` are -1 and 1."""
     side_y, side_x = 0.05 * np.array([1.0, 0.4]) + 0.02 * _direction(rng)
     image *= 1.025 + side_y * y + side_x * x - 0.04 * (y**2 + x**2)
     image *= LIGHT + _between(rng, -2, 2) + 3 * (rng.random(CHANNELS) - 0.5)
@@ -354,9 +473,9 @@ class Slide:
     ----------
     density : NDArray[np.float64]
         Optical density, (3, height, width): red, green and blue.
-    truth : NDArray[np.uint16]
+    truth : NDArray of an unsigned type
         The number of the topmost cell, (height, width); 0 for none.
     """
 
     density: Floats
-    truth: NDArray[np.uint16]
+    truth: NDArray[Any]

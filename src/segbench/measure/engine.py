@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,10 +30,10 @@ from segbench.measure import machine as machines
 from segbench.measure import pagecache, picture, workers
 from segbench.measure import settings as asked
 from segbench.measure.protocol import Checked, Failed, Refused
-from segbench.measure.settings import PHASES, sizes_within
-from segbench.measure.stopping import Tally, orders, round_over
+from segbench.measure.settings import PHASES, ZARR, sizes_within
+from segbench.measure.stopping import PROFILES, Tally, expected_seconds, orders, round_over
 from segbench.measure.workers import END_SECONDS, Arm, Conversation
-from segbench.results import records
+from segbench.results import records, untrusted
 from segbench.results.records import Case, Header, Records, Sample, Writer, sample_of
 from segbench.stats import MIN_ROUNDS
 
@@ -55,8 +56,13 @@ PROFILE_IMAGES = 20
 # ... of which all have so many pixels at the most: it is looked at several times.
 PROFILE_PIXELS = 20e6
 
-# How often a fresh process is looked at for what its start costs.
-PROFILES = 3
+# Of an image with more pixels there is no array of pixels or labels to compare with, but a table.
+TABLE_ONLY_PIXELS = 2e8
+
+# What scikit-image takes of memory for a pixel of an image that it works on as a whole; where there is
+# not so much, the reference is made in tiles.
+WHOLE_BYTES = 48
+IN_TILES = BackendSpec("tiles", "tiles", "serial")
 
 # Where a case was compared in an earlier round and its calls take long, a worker is warmed up with
 # so many of its images.
@@ -109,6 +115,7 @@ def resume(folder: Path, *, watcher: Watcher) -> None:
         If its file can't be understood, or the machine, the versions or the images have changed:
         figures of two of them don't belong into one run.
     """
+    untrusted.refuse_links(folder)
     earlier = records.read(folder / records.RUN_NAME)
     header = earlier.header
     settings = asked.read(header.settings)
@@ -189,7 +196,7 @@ def run(
                 watcher=watcher,
                 launch=launch,
                 shape=shape,
-                profiles=profiles,
+                profiles=0 if dataset.is_large else profiles,
             )
             stack.callback(engine.stop)
             engines.append(engine)
@@ -225,7 +232,8 @@ def run(
                 shapes={each.shape: each.describe() for each in engines if each.shape},
             )
             writer = Writer.create(path, header)
-        done, looks = 0, sum(profiles * len(engine.lanes) for engine in engines)
+            _announce([engine for engine in engines if engine.live_backends], watcher)
+        done, looks = 0, sum(engine.profiles * len(engine.lanes) for engine in engines)
         with writer:
             picture.write(first.folder, out)
             for number, engine in enumerate(engines, start=1):
@@ -237,6 +245,29 @@ def run(
                 engine.stop(grace=END_SECONDS)
         for engine in engines:
             engine.profile(out)
+
+
+def _announce(engines: Sequence[_Engine], watcher: Watcher) -> None:
+    """Say what is going to be measured, and how long that takes, about."""
+    if not engines:
+        return
+    settings, cases, ends = engines[0].settings, 0, [0.0, 0.0]
+    for engine in engines:
+        arms = engine.live_backends
+        cases += arms * len(engine.sizes) * len(engine.phases)
+        expected = expected_seconds(
+            arms=arms,
+            sizes=engine.sizes,
+            phases=engine.phases,
+            each=engine.each,
+            looks=engine.profiles,
+            limits=settings.limits,
+        )
+        ends = [sum(both) for both in zip(ends, expected, strict=True)]
+    low, high = (max(1, round(seconds / 60)) for seconds in ends)
+    minutes = f"{low}" if low == high else f"{low} to {high}"
+    what = f"{cases} case{'s' * (cases != 1)} (a phase of a backend with a number of images)"
+    watcher.note(f"measuring {what}: about {minutes} min")
 
 
 def fitting_sizes(
@@ -298,10 +329,17 @@ class _Engine:
     def __post_init__(self) -> None:
         limits, dataset = self.settings.limits, self.dataset
         self.sizes, self.left_out = fitting_sizes(self.settings.sizes, dataset, self.watcher)
+        self.phases = self.settings.phases
+        if self.table_only:
+            self.phases = tuple(one for one in self.phases if one == "pipeline")
+            self.watcher.note(
+                f"{show_shape(dataset.shape)} pixels are too many to be compared as pixels and labels: only "
+                "the pipeline is timed, and its tables are compared"
+            )
         for each in dataset.left_out:
             self.watcher.note(f"left out: {each}")
         if self.settings.cache == "cold":
-            for file in datasets.laid_out(dataset, self.sizes[-1]):
+            for file in datasets.opened_files(dataset, self.sizes[-1]):
                 pagecache.check(file)
         self.folder.mkdir()
         self.tallies: defaultdict[tuple[int, str], Tally] = defaultdict(lambda: Tally(limits))
@@ -319,19 +357,48 @@ class _Engine:
         One more, whose memory is in no figure, makes the reference that all are compared with.
         """
         self._say("starting the workers")
-        backends = (BASELINE, *self.settings.backends)
-        reference, *self.lanes = (_Lane(backend, self._talk(backend)) for backend in backends)
+        name = self._reference
+        # What the backends may hold is no limit for what they are compared with.
+        reference = _Lane(name, self._talk(name, memory=self._free))
+        self.lanes = [_Lane(backend, self._talk(backend)) for backend in self.settings.backends]
         self._start([reference, *self.lanes])
         if reference.failure:
-            raise InputError(f"the reference {BASELINE} failed: {reference.failure.cause}")
+            raise InputError(f"the reference {name} failed: {reference.failure.cause}")
+        if self.dataset.is_large and any(one.backend.reader == ZARR for one in self._live(1)):
+            self._say("writing the image as Zarr")
+            datasets.lay_out_zarr(self.dataset)
         self._say("segmenting with the reference")
         folder, count = str(self.folder), self.sizes[-1]
-        made = reference.talk.make_reference(folder, count=count, truth=TRUTH_IMAGES)
+        begun = time.perf_counter()
+        made = reference.talk.make_reference(
+            folder, count=count, truth=TRUTH_IMAGES, table_only=self.table_only
+        )
+        self.each = (time.perf_counter() - begun) / count
         reference.talk.worker.stop(grace=END_SECONDS)
         if isinstance(made, Failed):
-            name = self.dataset.name
-            raise InputError(f"the reference {BASELINE} failed on {name}: {made.cause}")
+            raise InputError(f"the reference {name} failed on {self.dataset.name}: {made.cause}")
         self.reference, self.running = made, True
+
+    @property
+    def pixels(self) -> int:
+        """Of one image."""
+        return math.prod(self.dataset.shape[:2])
+
+    @property
+    def table_only(self) -> bool:
+        """Whether an image is too large to be compared but by its table."""
+        return self.pixels > TABLE_ONLY_PIXELS
+
+    @property
+    def _reference(self) -> BackendSpec:
+        """What all are compared with: the plain loop, or where an image is too large for it, tiles."""
+        whole = self.pixels * WHOLE_BYTES / 2**30 < self._free
+        return BASELINE if whole else IN_TILES
+
+    @cached_property
+    def _free(self) -> float:
+        """GiB that the reference may hold."""
+        return max(self.settings.memory_limit, asked.available_gib())
 
     def describe(self) -> dict[str, Any]:
         """The images, and what the reference found in them, for the header."""
@@ -353,9 +420,9 @@ class _Engine:
         self._start(lanes, size=sizes[0])
         self.running = True
 
-    def _talk(self, backend: BackendSpec) -> Conversation:
-        arm, asked_for, dataset = Arm(backend=backend), self.settings, self.dataset
-        talk = Conversation(arm, launch=self.launch, settings=asked_for, dataset=dataset)
+    def _talk(self, backend: BackendSpec, *, memory: float | None = None) -> Conversation:
+        arm, asked_for = Arm(backend=backend, memory=memory), self.settings
+        talk = Conversation(arm, launch=self.launch, settings=asked_for, dataset=self.dataset)
         self.talks.append(talk)
         return talk
 
@@ -374,6 +441,11 @@ class _Engine:
                 self._fail(lane, reply, "start: ", size=size)
             else:
                 lane.pools, lane.cluster = reply.thread_pools, reply.cluster
+
+    @property
+    def live_backends(self) -> int:
+        """How many have not failed."""
+        return len(self._live(self.sizes[0]))
 
     def _live(self, size: int) -> list[_Lane]:
         return [lane for lane in self.lanes if size < lane.failed_at]
@@ -450,7 +522,7 @@ class _Engine:
     def _todo(self, size: int, number: int) -> list[str]:
         """The phases of a size that are not over, and that a round has not been taken of."""
         live = [lane.backend for lane in self._live(size)]
-        tallies = {phase: self.tallies[size, phase] for phase in self.settings.phases}
+        tallies = {phase: self.tallies[size, phase] for phase in self.phases}
         return [
             phase
             for phase, tally in tallies.items()
@@ -478,7 +550,7 @@ class _Engine:
         seconds = workers.SAMPLE_SECONDS if self.settings.cache == "warm" else 0.0
         # The pipeline in any case: it gives the cells that are compared. And `process` last: the
         # pixels that it is given would count in the memory of what comes after it.
-        timed = (self.tallies[size, phase].seconds for phase in self.settings.phases)
+        timed = (self.tallies[size, phase].seconds for phase in self.phases)
         if not any(lane.backend in seconds for seconds in timed):
             phases = [phase for phase in PHASES if phase in {*phases, "pipeline"}]
         for phase in sorted(phases, key=lambda phase: phase == "process"):
@@ -546,6 +618,7 @@ class _Engine:
         if case.backend.scheduler == "distributed" and self.settings.scheduler_address:
             # Those of the client are not those of the cluster.
             told["cpu_seconds"] = peak = None
+            ready = msgspec.structs.replace(ready, read_bytes=None)
         return sample_of(
             case,
             shape=self.shape,
@@ -557,6 +630,8 @@ class _Engine:
             idle_mib=ready.idle_mib,
             tasks=ready.tasks,
             moved_bytes=ready.moved_bytes,
+            graph_seconds=ready.graph_seconds,
+            read_bytes=ready.read_bytes,
             at=round(time.perf_counter() - self.origin, 6),
             cached=cached,
             # Its seconds, those that were not timed, and the objects.
@@ -567,8 +642,7 @@ class _Engine:
         """Drop the files from the page cache, where they are to be cold; the share that stayed."""
         if self.settings.cache == "warm":
             return None
-        # What the readers open: copies, where links can't be made.
-        return pagecache.cool(datasets.laid_out(self.dataset, size))
+        return pagecache.cool(datasets.opened_files(self.dataset, size))
 
     def _record_failure(self, lane: _Lane, size: int, *, phase: str = "", block: int = 0) -> None:
         """Write the failure of a backend as a row of every phase: nothing of this size is ranked."""
@@ -576,7 +650,7 @@ class _Engine:
         status, cause = lane.failure.status, lane.failure.cause
         if size > lane.failed_at and status != "unavailable":
             cause = NOT_TRIED + cause.removeprefix(NOT_TRIED)
-        for each in self.settings.phases:
+        for each in self.phases:
             case = Case(lane.backend, size, each)
             if case not in self.told:
                 number = block if each == phase else 0

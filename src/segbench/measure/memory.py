@@ -1,4 +1,4 @@
-"""Resident size of a process and its children: now, and at its peak over a stretch of time."""
+"""Resident size of a process and its children, now and at its peak, and what they have read."""
 
 from __future__ import annotations
 
@@ -67,6 +67,19 @@ def peak_mib() -> float | None:
     """
     peaks = [peak for process in _family() if (peak := _peak_bytes(process)) is not None]
     return round(sum(peaks) / MIB, 1) if peaks else None
+
+
+def bytes_read() -> int:
+    """What this process and its children have read so far, where the platform tells (Linux); else 0.
+
+    What was in the page cache counts, and so does what came through a pipe.
+    """
+    total = 0
+    for process in _family():
+        # A child may be gone: its parent has what it read.
+        with contextlib.suppress(psutil.Error, AttributeError):
+            total += process.io_counters().read_chars
+    return total
 
 
 def resident_mib(pid: int | None = None) -> float:

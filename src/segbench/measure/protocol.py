@@ -38,22 +38,25 @@ class Start(First, frozen=True):
 
     The first call imports what a library imports late, in the worker and in every process of its
     pool. Every later call is made longer by the share `slowdown` of its time: so is found out what
-    a comparison sees. Answered by `Started`, `Refused` or `Failed`.
+    a comparison sees. `memory` is what it may hold, in GiB. Answered by `Started`, `Refused` or `Failed`.
     """
 
     slowdown: float = 0.0
+    memory: float | None = None
 
 
 class Reference(Message, frozen=True):
     """Make the reference results of the images of a pattern; answered by `Made` or `Failed`.
 
     Written to `folder`: the pixels, the labels and the objects. `truth` names the ground truth
-    label images of the first of them.
+    label images of the first of them. With `table_only` the objects alone are written: of an image
+    that is too large for the rest.
     """
 
     pattern: str
     folder: str
     truth: list[str]
+    table_only: bool = False
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -136,8 +139,9 @@ class Checked(Message, frozen=True):
     `seconds` and the memory at its peak, in MiB, are those of its first call (None where it was
     warmed up with fewer images), the idle one that of the worker before any; `difference` says how
     its result differs from the reference (empty: it agrees), `pace` how it was called.
-    `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one; `moved_bytes` what
-    the workers of a cluster sent in that call.
+    `tasks` is the number of tasks in Dask's graph of the `pipeline`, if it has one, and
+    `graph_seconds` what building that took; `moved_bytes` is what the workers of a cluster sent in that
+    call, `read_bytes` what was read from files in it, where the platform tells.
     """
 
     seconds: float | None
@@ -147,6 +151,8 @@ class Checked(Message, frozen=True):
     pace: Pace
     tasks: int | None = None
     moved_bytes: int | None = None
+    graph_seconds: float | None = None
+    read_bytes: int | None = None
 
 
 class Timed(Message, frozen=True):

@@ -20,7 +20,7 @@ from segbench import jsonl
 from segbench.backends.registry import BASELINE, BackendSpec, parse_spec, takes_batches
 from segbench.backends.schedulers import Cluster
 from segbench.errors import InputError
-from segbench.images.origin import parse_shape, show_shape
+from segbench.images.origin import CELLS, DEFAULT_SHAPE, MADE, parse_shape, show_shape
 from segbench.measure import machine
 from segbench.pipeline import PipelineParams
 from segbench.results.outcome import Thresholds
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Phases and their meaning, in their natural order.
 PHASES = {
-    "open": "a handle on the files, nothing decoded",
+    "open": "a handle on the files, no image decoded but one for its shape",
     "read": "all pixels in memory",
     "process": "pixels in memory to a table of cells",
     "pipeline": "files to a table of cells",
@@ -55,6 +55,7 @@ BACKENDS = (
     BackendSpec("skimage", "skimage", "threads"),
     BackendSpec("dask-batched", "dask-blocks", "threads"),
     BackendSpec("dask-image", "dask-image", "threads"),
+    BackendSpec("dask-array-skimage", "dask-image-blocks", "threads"),
     BackendSpec("dask-array-pims", "dask-blocks", "threads"),
     BackendSpec("dask-array-skimage", "dask-blocks", "threads"),
 )
@@ -66,6 +67,31 @@ QUICK_BACKENDS = tuple(
     for backend in BACKENDS
     if backend.scheduler != "process-pool"
     and backend.reader not in ("dask-batched", "dask-array-pims")
+    and backend.processor != "dask-image-blocks"
+)
+
+# The reader of a large image that is written as Zarr for it.
+ZARR = "zarr"
+
+# One large image: as a whole; tile by tile in pools and under Dask, from TIFF and from Zarr; and as Dask
+# arrays, by overlapping tiles of scikit-image's functions and by dask-image, each also with the mask
+# kept before labelling.
+LARGE_BACKENDS = (
+    BASELINE,
+    *(
+        BackendSpec("tiles", "tiles", scheduler)
+        for scheduler in ("thread-pool", "process-pool", "threads")
+    ),
+    BackendSpec(ZARR, "tiles", "threads"),
+    *(
+        BackendSpec("tiles", processor, "threads")
+        for processor in (
+            "dask-overlap",
+            "dask-overlap-stored",
+            "dask-image-tiles",
+            "dask-image-tiles-stored",
+        )
+    ),
 )
 
 # Of several shapes each is measured with as many images as have so many pixels together: a call on
@@ -74,6 +100,8 @@ MOST_PIXELS = 100e6
 
 # Of the memory that is free when a run starts: the rest is for the engine and for everybody else.
 MEMORY_SHARE = 0.8
+
+MOST_IMAGES, MOST_WORKERS = 10**6, 1024
 
 LONGEST_LIMIT = 86400.0  # seconds: a day
 LARGEST_LIMIT = 1e6  # GiB: more than any machine has
@@ -172,36 +200,46 @@ class Settings:
         If a limit is not above 0, or beyond what makes sense.
     """
 
-    sizes: tuple[int, ...] = _option(SIZES, "Numbers of images.", metavar="N,...", read=parse_sizes)
+    sizes: tuple[int, ...] = _option(
+        SIZES, "Numbers of images to measure.", metavar="N,...", read=parse_sizes
+    )
     phases: tuple[str, ...] = _option(
         tuple(PHASES),
-        f"What is timed, of {','.join(PHASES)}.",
+        f"Phases to time, from {','.join(PHASES)}.",
         metavar="PHASE,...",
         read=parse_phases,
     )
     backends: tuple[BackendSpec, ...] = _option(
         BACKENDS,
-        "See `segbench backends`.",
+        "Backends to measure; `segbench backends` lists them.",
         metavar="SPEC,...",
         read=parse_backends,
-        shown="a selection, for a gate those of `run --quick`",
+        shown="nine; five in a gate and with --quick",
     )
     params: PipelineParams = field(default_factory=PipelineParams)
-    time_limit: float = _option(60.0, "Seconds that one call may take.", most=LONGEST_LIMIT)
+    time_limit: float = _option(
+        60.0, "Give up on a backend when a single call takes more seconds.", most=LONGEST_LIMIT
+    )
     memory_limit: float = _option(
         available_gib,
-        "GiB that a backend may hold.",
+        "Memory that a backend may use, in GiB.",
         metavar="GIB",
         most=LARGEST_LIMIT,
-        shown="80% of what is free, for a gate between those that work at once",
+        shown="80% of the free memory; a gate divides it between its sides",
     )
-    workers: int = _option(available_cpus, "Threads or processes.", least=1, shown="one a CPU")
+    workers: int = _option(
+        available_cpus,
+        "Number of threads or processes.",
+        least=1,
+        most=MOST_WORKERS,
+        shown="one for each CPU",
+    )
     batch: tuple[int, ...] = _option(
         (),
-        "Images that a task reads and segments; several, to compare them.",
+        "Images per task; give several numbers to compare them.",
         metavar="N,...",
         read=parse_sizes,
-        shown="four tasks a worker",
+        shown="as many as make four tasks for each worker",
         also=("--batches",),
         later=True,
     )
@@ -217,17 +255,27 @@ class Settings:
     )
     native_threads: bool = _option(
         False,
-        "Leave the thread pools of BLAS, OpenMP and OpenCV as they are.",
+        "Let BLAS, OpenMP and OpenCV use as many threads as they like, instead of one.",
     )
-    seed: int = _option(0, "Of the images made and of the order of measuring.", least=0)
+    seed: int = _option(0, "Seed of the generated images and of the order of measuring.", least=0)
 
     def __post_init__(self) -> None:
-        """Refuse limits that make no sense; nan is one."""
+        """Refuse what makes no sense, whether it was typed or read from a file; nan is a limit that is none."""
         for each in dataclasses.fields(self):
-            most, value = each.metadata.get("most"), getattr(self, each.name)
+            told, value, name = each.metadata, getattr(self, each.name), each.name.replace("_", " ")
+            most, least, choices = (told.get(one) for one in ("most", "least", "choices"))
             if most and not 0 < value <= most:
-                name = each.name.replace("_", " ")
                 raise InputError(f"{name} {value:g}: give a number above 0, up to {most:g}")
+            if least is not None and value < least:
+                raise InputError(f"{name} {value:g}: give a number from {least} up")
+            if choices and value not in choices:
+                raise InputError(f"{name} {value!r}: give {' or '.join(choices)}")
+        if wrong := [each for each in self.sizes if not 1 <= each <= MOST_IMAGES]:
+            raise InputError(f"size {wrong[0]}: give numbers from 1 to {MOST_IMAGES}")
+        if wrong_phases := [each for each in self.phases if each not in PHASES]:
+            raise InputError(f"unknown phase {wrong_phases[0]!r}: choose from {', '.join(PHASES)}")
+        if not (self.sizes and self.phases):
+            raise InputError("nothing to measure: give --sizes and --phases")
         if self.batch:
             object.__setattr__(self, "backends", tuple(dict.fromkeys(self._in_batches())))
 
@@ -281,26 +329,26 @@ class RunSettings(Settings):
 
     precision: float = _option(
         0.03,
-        "A case (phase and size) ends when every ratio is known to plus and minus this share, or "
-        "is clear anyhow.",
+        "Stop timing a phase at a number of images when every ratio is known to plus and minus this "
+        "share (95% interval), or has a clear verdict.",
         most=1.0,
     )
     rounds: int = _option(
         10,
-        "Or after so many rounds, each in new processes; ratios have intervals from 5 on.",
+        "Stop after this many rounds, each in new processes; ratios have intervals from 5 on.",
         least=1,
         # What command lines of earlier versions say.
         also=("--blocks",),
     )
     case_seconds: float = _option(
         10.0,
-        "Or after so many seconds of timed calls, but not before 5 rounds.",
+        "Stop after this many seconds of timed calls, but not before 5 rounds.",
         metavar="SECONDS",
         most=LONGEST_LIMIT,
     )
     cache: str = _option(
         CACHES[0],
-        "Whether files are in memory when they are read, or have to come from the disk.",
+        "Read files from memory (warm) or from the disk (cold).",
         choices=CACHES,
     )
 
@@ -355,20 +403,20 @@ class GateSettings(Settings):
 
     threshold: Thresholds = _option(  # noqa: RUF009  (a field, as the others)
         Thresholds,
-        "A slow-down by this share is to be found, as a regression; of a phase or a case of its own "
-        "with its name, as in `0.05,open=0.2`.",
+        "Smallest slow-down to find, as a fraction; a phase or a case may have its own, as in "
+        "`0.05,open=0.2`.",
         metavar="SHARE,...",
         read=parse_thresholds,
         shown=str(Thresholds()),
     )
     rounds: int = _option(
         32,
-        "How often either side is started anew at the most; a round gives one ratio of each case.",
+        "Rounds of new processes at the most; a round gives one ratio of each case.",
         least=5,
     )
     measure_seconds: float = _option(
         300.0,
-        "No round begins after so many seconds of measuring, but not before 5 rounds.",
+        "Start no further round after this many seconds of measuring, but not before 5 rounds.",
         metavar="SECONDS",
         most=LONGEST_LIMIT,
     )
@@ -376,7 +424,15 @@ class GateSettings(Settings):
 
 # What `--quick` and a gate set in place of the defaults above, unless an option says otherwise.
 QUICK = {"sizes": QUICK_SIZES, "backends": QUICK_BACKENDS, "case_seconds": 1.0}
-GATE = {"sizes": QUICK_SIZES, "backends": QUICK_BACKENDS}
+# One image, which takes long: a time limit of its own, and no phase that decodes nothing.
+LARGE: dict[str, Any] = {
+    "sizes": (1,),
+    "phases": ("read", "process", "pipeline"),
+    "backends": LARGE_BACKENDS,
+    "time_limit": 600.0,
+}
+# A gate has a few minutes: what is slower to open or to process is so in these two, too.
+GATE = {"phases": ("read", "pipeline"), "sizes": QUICK_SIZES, "backends": QUICK_BACKENDS}
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -416,19 +472,54 @@ def command(settings: RunSettings, *origins: Origin) -> str:
     """
     origin = origins[0]
     shapes = ",".join(show_shape(each.shape) for each in origins)
-    words = ["--dataset", origin.made, "--shape", shapes]
-    if origin.images:
-        words = ["--images", *origin.images]
-        words += ["--channel", str(origin.channel)] if origin.channel else []
-        words += ["--truth", origin.truth] if origin.truth else []
+    words = _images(origin) or ["--dataset", origin.made, "--shape", shapes]
+    words += ["--large"] if origin.large else []
     return shlex.join(["segbench", "run", *words, *_words(settings)])
 
 
-def _words(settings: Any) -> Iterator[str]:
+def option_names() -> frozenset[str]:
+    """The options of `segbench run` that say what is measured, and none that says where it is written."""
+    fields = [*dataclasses.fields(RunSettings), *dataclasses.fields(PipelineParams)]
+    names = {f"--{each.name.replace('_', '-')}" for each in fields}
+    names |= {also for each in fields for also in each.metadata.get("also", ())}
+    images = ("--images", "--channel", "--truth", "--dataset", "--shape", "--shapes", "--large")
+    return frozenset({*names, *images, "--quick"} - {"--params", "--scheduler-address"})
+
+
+def short_command(settings: RunSettings, origin: Origin) -> str:
+    """A line for a shell that measures the same, with the options alone that are no defaults."""
+    words, params = _images(origin), settings.params
+    known: dict[str, Any] = {"diameter": params.diameter, "contrast": params.contrast}
+    if words:
+        # Otherwise estimated.
+        words += [word for name, value in known.items() for word in (f"--{name}", f"{value:g}")]
+        words += ["--foreground", params.foreground]
+        known["foreground"] = params.foreground
+    else:
+        words += ["--dataset", origin.made] if origin.made != MADE[0] else []
+        words += ["--shape", show_shape(origin.shape)] if origin.shape != DEFAULT_SHAPE else []
+        known = CELLS[origin.made]
+    usual = RunSettings(params=PipelineParams(**known), memory_limit=settings.memory_limit)
+    return shlex.join(["segbench", "run", *words, *_words(settings, usual)])
+
+
+def _images(origin: Origin) -> list[str]:
+    """The options for a user's own images."""
+    if not origin.images:
+        return []
+    words = ["--images", *origin.images]
+    words += ["--channel", str(origin.channel)] if origin.channel else []
+    return [*words, *(["--truth", origin.truth] if origin.truth else [])]
+
+
+def _words(settings: Any, usual: Any = None) -> Iterator[str]:
+    """The options of all fields, or of those that differ from what is usual."""
     for each in dataclasses.fields(settings):
-        value = getattr(settings, each.name)
+        value, known = (getattr(one, each.name, None) for one in (settings, usual))
+        if usual and value == known:
+            continue
         if dataclasses.is_dataclass(value):
-            yield from _words(value)
+            yield from _words(value, known)
         elif value is not False and value not in ((), ""):
             yield f"--{each.name.replace('_', '-')}"
             if isinstance(value, tuple):

@@ -35,6 +35,17 @@ LOOKS = (5, 7, 10, 14, 20, 28, 40, 56, 80)
 # A difference whose p is below this is settled: no more rounds could undo it.
 SETTLED = 0.001
 
+# To tell beforehand how long a run takes, about: of the reference's time the share that a call of a
+# phase takes, as a mean over the backends of a default run; seconds that an arm takes for a phase in a
+# round at the least, and of these inside calls; to start in a round, and to be looked at; and how many
+# calls it is compared and warmed up with.
+SHARES = {"open": 0.0, "read": 0.18, "process": 0.6, "pipeline": 0.7}
+LEAST_SECONDS, LEAST_IN_CALLS, START_SECONDS, LOOK_SECONDS = 0.4, 0.03, 1.5, 2.5
+FIRST_CALLS = 1.5
+
+# How often a fresh process is looked at for what its start costs.
+PROFILES = 3
+
 REASONS = {
     "settled": "every ratio is clear, or known to the precision that was asked for",
     "rounds": "the limit of rounds",
@@ -56,6 +67,43 @@ def orders(arms: Sequence[T], *, seed: str, number: int) -> Iterator[tuple[int, 
         turn = (number + 1) // 2 + pair
         both = [(turn, order), (turn, order[::-1])]
         yield from both if number % 2 else both[::-1]
+
+
+def expected_seconds(
+    *,
+    arms: int,
+    sizes: Sequence[int],
+    phases: Sequence[str],
+    each: float,
+    looks: int,
+    limits: Limits,
+) -> tuple[float, float]:
+    """What a run will take, about: if every case is settled after `MIN_ROUNDS` rounds, and if none is.
+
+    Parameters
+    ----------
+    arms : int
+        Backends.
+    sizes, phases : sequence of int, sequence of str
+        What is timed.
+    each : float
+        Seconds that the reference takes for an image.
+    looks : int
+        How often a process of each backend is looked at.
+    limits : Limits
+        Of the run.
+    """
+    times = [SHARES[phase] * each * size for size in sizes for phase in phases]
+    in_rounds = [arms * max(LEAST_SECONDS, time) for time in times]
+    least = min(limits.rounds, MIN_ROUNDS)
+    in_calls = [arms * max(LEAST_IN_CALLS, time) for time in times]
+    most = [min(limits.rounds, max(least, limits.seconds / one)) for one in in_calls]
+    once = arms * (looks * LOOK_SECONDS + FIRST_CALLS * sum(times))
+    low = least * (arms * START_SECONDS + sum(in_rounds))
+    high = max(most) * arms * START_SECONDS + sum(
+        rounds * one for rounds, one in zip(most, in_rounds, strict=True)
+    )
+    return once + low, once + high
 
 
 def round_over(blocks: int, spent: float) -> bool:

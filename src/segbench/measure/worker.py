@@ -9,6 +9,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -36,7 +37,7 @@ from segbench.measure.protocol import (
     Time,
     Timed,
 )
-from segbench.measure.workers import kill_family
+from segbench.measure.workers import adopt_orphans, kill_family
 from segbench.pipeline import Measured, PipelineParams, Segmentation, packed
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ SHAKEN_BYTES = 200_000
 
 # A sample is planned to be so much longer than it has to be: a machine may get faster.
 RESERVE = 1.5
+
+# Of what was raised: a run's file holds it in a line, and a report shows it.
+MOST_LETTERS = 1000
 
 # How often a worker looks whether the engine is still there.
 LOOK_SECONDS = 0.5
@@ -124,8 +128,9 @@ class Server:
             return Checked(None, "", self.idle_mib, None, Pace(1, 1, short=False))
         before = self.backend.scheduler.sent_bytes()
         memory.reset_peak()
+        read = memory.bytes_read()
         result, seconds = _timed(call)
-        peak = memory.peak_mib()
+        read, peak = memory.bytes_read() - read, memory.peak_mib()
         after = self.backend.scheduler.sent_bytes()
         # A worker that was lost is not asked.
         moved = sum(after[one] - before[one] for one in before.keys() & after.keys())
@@ -136,7 +141,7 @@ class Server:
         elif isinstance(result, Measured):
             reference = _load_reference(request.folder, request.n_images)
             difference = agreement.first_different_table(result, reference)
-            if not (difference or request.pace):
+            if isinstance(reference, Segmentation) and not (difference or request.pace):
                 # Once, and never timed: label images are not what a phase gives.
                 labelled = self._labelled(request)
                 difference = agreement.first_difference(labelled, reference)
@@ -146,9 +151,11 @@ class Server:
             return Checked(seconds, difference, self.idle_mib, peak, Pace(0, 0, short=False))
         self.ready[request.phase] = call
         del result
-        tasks = None
-        if request.phase == "pipeline" and self.backend.scheduler.uses_dask:
-            tasks = phases.count_tasks(self.backend, request.pattern, self.params)
+        graph = None
+        # Of a large image a call that counts them takes as long as one that is timed.
+        again = request.pace and self.backend.processor.large
+        if request.phase == "pipeline" and self.backend.scheduler.uses_dask and not again:
+            graph = phases.graph_cost(self.backend, request.pattern, self.params)
         pace = request.pace
         if pace:
             # As often as where it was found: several calls were tried, one was not.
@@ -158,7 +165,13 @@ class Server:
             pace = self._warm_up(call, request, seconds)
         self.short[request.phase] = pace.short
         _let_go()
-        return Checked(seconds, "", self.idle_mib, peak, pace, tasks, moved if before else None)
+        return Checked(
+            *(seconds, "", self.idle_mib, peak, pace),
+            tasks=graph.tasks if graph else None,
+            graph_seconds=graph.seconds if graph else None,
+            moved_bytes=moved if before else None,
+            read_bytes=read or None,
+        )
 
     def _write_dask_report(self, call: Callable[[], Any], request: Check) -> None:
         """Have a cluster tell of one call in its own way, beside the reference: it takes Bokeh."""
@@ -241,6 +254,10 @@ class Server:
     def make_reference(self, request: Reference) -> Made:
         """Segment the images that all are compared with."""
         folder = Path(request.folder)
+        if request.table_only:
+            table = phases.run_pipeline(self.backend, request.pattern, self.params)
+            np.savez(folder / "objects.npz", *table.objects)
+            return Made(table.counts.tolist(), None)
         pixels = phases.read_images(self.backend, request.pattern)
         np.save(folder / "pixels.npy", pixels)
         found = phases.segment_pixels(self.backend, pixels, self.params)
@@ -308,11 +325,13 @@ def _load_pixels(folder: str, count: int) -> NDArray[Any]:
     return pixels
 
 
-def _load_reference(folder: str, count: int) -> Segmentation:
-    labels = np.load(Path(folder) / "labels.npy", mmap_mode="r")
+def _load_reference(folder: str, count: int) -> Measured:
+    """What the reference found; without label images where these were too large."""
     with np.load(Path(folder) / "objects.npz") as objects:
         found = packed(objects[f"arr_{i}"] for i in range(count))
-    return found.with_labels(labels[:count])
+    if not (Path(folder) / "labels.npy").exists():
+        return found
+    return found.with_labels(np.load(Path(folder) / "labels.npy", mmap_mode="r")[:count])
 
 
 def _thread_pools() -> list[str]:
@@ -331,7 +350,17 @@ def _failed(error: Exception) -> Refused | Failed:
     if isinstance(error, registry.UnavailableError):
         return Failed("unavailable", str(error))
     lines = [type(error).__name__, *str(error).strip().splitlines()]
-    return Failed("memory" if isinstance(error, MemoryError) else "error", ": ".join(lines[:2]))
+    cause = ": ".join(lines[:2])[:MOST_LETTERS] + _place_of(error)
+    return Failed("memory" if isinstance(error, MemoryError) else "error", cause)
+
+
+def _place_of(error: Exception) -> str:
+    """The file and line of a plugin in which something was raised; empty where it was elsewhere."""
+    plugins, found = registry.plugins(), ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in plugins:
+            found = f" ({Path(frame.f_code.co_filename).name}, line {line})"
+    return found
 
 
 def _started(request: Start, stack: ExitStack) -> Server:
@@ -345,6 +374,7 @@ def _started(request: Start, stack: ExitStack) -> Server:
             cluster=request.cluster,
             image=request.image,
             params=params,
+            memory=request.memory or math.inf,
         )
     )
     server = Server(backend, params, request.slowdown, name=request.backend)
@@ -401,6 +431,7 @@ def _end_with(engine: int) -> None:
 
 def main() -> None:
     """Serve until the engine closes the pipe."""
+    adopt_orphans()
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     # What a library prints must not get between the replies, nor may what it starts read requests.
     replies = os.fdopen(os.dup(1), "wb")

@@ -6,7 +6,9 @@ A run and a gate talk to their workers through :class:`Conversation`: start, che
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
+import itertools
 import math
 import os
 import queue
@@ -28,6 +30,7 @@ from segbench.images import datasets
 from segbench.measure import layout, protocol
 from segbench.measure.memory import resident_mib
 from segbench.measure.protocol import Checked, Failed, Made, Profiled, Refused, Started, Timed
+from segbench.measure.settings import ZARR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +57,9 @@ OWN_VARIABLES = ("PYTHONPATH", "PYTHONHOME")
 
 # How often a worker that has not answered is looked at from outside: a look takes a millisecond.
 LOOK_SECONDS = 0.1
+
+# Which worker a process belongs to, whoever its parent is by now.
+MARK = "SEGBENCH_WORKER"
 
 # What a worker has to put its pool away at its end.
 END_SECONDS = 5.0
@@ -94,6 +100,8 @@ class Arm:
     layout : int, optional
         Which address layout its process has, of those that processes can share; None: one of its
         own, at random.
+    memory : float, optional
+        GiB that its worker may hold, where that is not what the settings say.
     """
 
     backend: BackendSpec = BASELINE
@@ -101,6 +109,7 @@ class Arm:
     python: Path | None = None
     slowdown: float = 0.0
     layout: int | None = None
+    memory: float | None = None
 
 
 class Worker(Protocol):
@@ -155,7 +164,9 @@ class Conversation:
 
     def start(self) -> Callable[[float], Started | Refused | Failed]:
         """Ask the worker to start its backend; the answer comes by a time of the monotonic clock."""
-        self.worker.send(protocol.Start(*self._first(), self.arm.slowdown))
+        self.worker.send(
+            protocol.Start(*self._first(), self.arm.slowdown, _memory_of(self.arm, self.settings))
+        )
 
         def hear(end: float) -> Started | Refused | Failed:
             reply = self.worker.receive(limit=max(0.0, end - time.monotonic()))
@@ -165,18 +176,28 @@ class Conversation:
 
     def _first(self) -> tuple[str, int, str, dict[str, bool | str | int | float], Cluster]:
         """What the first request says, whichever it is."""
-        settings, image = self.settings, datasets.lay_out(self.dataset, 1)
+        settings, image = self.settings, datasets.lay_out_small(self.dataset)
         params = dataclasses.asdict(settings.params)
         return str(self.arm.backend), settings.workers, image, params, settings.cluster
 
-    def make_reference(self, folder: str, *, count: int, truth: int = 0) -> Made | Failed:
+    def _pattern(self, count: int) -> str:
+        """The images as the reader of the arm takes them."""
+        if self.dataset.is_large and self.arm.backend.reader == ZARR:
+            return datasets.lay_out_zarr(self.dataset)
+        return datasets.lay_out(self.dataset, count)
+
+    def make_reference(
+        self, folder: str, *, count: int, truth: int = 0, table_only: bool = False
+    ) -> Made | Failed:
         """Have so many images segmented, which all are compared with.
 
         Written to `folder`; compared with the ground truth of the first `truth` images. There is no
-        limit: without a reference there is nothing to rank.
+        limit: without a reference there is nothing to rank. With `table_only` there are no label images
+        to be compared, and no pixels for the phases but the pipeline.
         """
         files = [str(file) for file in self.dataset.truth[: min(count, truth)]]
-        self.worker.send(protocol.Reference(datasets.lay_out(self.dataset, count), folder, files))
+        pattern = self._pattern(count)
+        self.worker.send(protocol.Reference(pattern, folder, files, table_only))
         return _expected(self.worker.receive(limit=None), Made)
 
     def check(
@@ -201,8 +222,8 @@ class Conversation:
         calls = 1 if pace else 3
         limit = calls * settings.time_limit + COMPARE_SECONDS + pixels / COMPARED_PER_SECOND
         end = time.monotonic() + limit
-        pattern = datasets.lay_out(self.dataset, case.n_images)
-        few_pattern = datasets.lay_out(self.dataset, few) if few else ""
+        pattern = self._pattern(case.n_images)
+        few_pattern = self._pattern(few) if few else ""
         self.worker.send(
             protocol.Check(
                 *(case.phase, pattern, case.n_images, folder, sample_seconds),
@@ -242,10 +263,14 @@ class Conversation:
 
     def profile(self, *, count: int) -> Profiled | Failed:
         """Find out where the time goes, in a worker that was asked nothing before."""
-        pattern = datasets.lay_out(self.dataset, count)
+        pattern = self._pattern(count)
         self.worker.send(protocol.Profile(*self._first(), pattern, count, self.started))
         limit = START_SECONDS + PROFILE_CALLS * self.settings.time_limit
         return _expected(self.worker.receive(limit=limit), Profiled)
+
+
+def _memory_of(arm: Arm, settings: Settings) -> float:
+    return arm.memory or settings.memory_limit
 
 
 def end_of_start(settings: Settings) -> float:
@@ -319,6 +344,38 @@ def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name not in OWN_VARIABLES}
 
 
+def _children(pid: int) -> list[psutil.Process]:
+    """All that a process has started and its children have; none where it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own have ended, where the platform has that (Linux).
+
+    What a plugin starts is then found among the children of its worker, however it was started.
+    """
+    if sys.platform == "linux":
+        # PR_SET_CHILD_SUBREAPER; other C libraries have the function, too.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def kill_left_behind(mark: str) -> None:
+    """Kill whatever has a worker's mark in its environment, whoever its parent is by now."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                process.kill()
+
+
 def kill_family(leader: int) -> None:
     """Kill a worker process and all that it started, whatever they are doing.
 
@@ -327,10 +384,7 @@ def kill_family(leader: int) -> None:
     leader : int
         Process id; where the platform has groups, it leads one.
     """
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(leader).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+    _kill(_children(leader))
     # The leader last, since it may be the one that calls this.
     if hasattr(os, "killpg"):
         # Members whose parents are gone are no longer anybody's children.
@@ -338,6 +392,9 @@ def kill_family(leader: int) -> None:
             os.killpg(leader, signal.SIGKILL)
     with contextlib.suppress(psutil.Error):
         psutil.Process(leader).kill()
+
+
+_NUMBERS = itertools.count(1)
 
 
 class WorkerProcess:
@@ -358,11 +415,13 @@ class WorkerProcess:
     """
 
     def __init__(self, settings: Settings, arm: Arm) -> None:
-        self._memory_limit = settings.memory_limit
+        self._memory_limit = _memory_of(arm, settings)
         self._stopped = False
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._mark = f"{os.getpid()}-{next(_NUMBERS)}"
         variables = worker_environment(native_threads=settings.native_threads)
+        variables[MARK] = self._mark
         interpreter = str(arm.python or sys.executable)
         # -P: what lies in the working folder is not to be taken for a library.
         command = [interpreter, "-P", "-m", "segbench.measure.worker", str(os.getpid())]
@@ -417,7 +476,8 @@ class WorkerProcess:
         Returns
         -------
         Reply
-            `Failed` with status ``timeout``, ``memory`` or ``crashed`` where the worker gave none;
+            `Failed` with status ``timeout``, ``memory`` or ``crashed`` where the worker gave none that
+            can be understood;
             it is then stopped, with all its children.
         """
         end = math.inf if limit is None else time.monotonic() + limit
@@ -428,7 +488,11 @@ class WorkerProcess:
             with contextlib.suppress(queue.Empty):
                 line = self._lines.get(timeout=max(0.0, min(LOOK_SECONDS, left)))
             if line:
-                return protocol.decode(line)  # type: ignore[return-value]  # a worker sends replies
+                with contextlib.suppress(ValueError, RecursionError):
+                    return protocol.decode(line)  # type: ignore[return-value]  # a worker sends replies
+                # A plugin has written to whatever was open: what comes next can't be trusted either.
+                self.stop()
+                return Failed("crashed", "answered with something that is no reply")
             # It is gone; perhaps a child of its own holds the pipe open.
             if line is not None or self._process.poll() is not None:
                 self._process.wait()
@@ -460,11 +524,15 @@ class WorkerProcess:
             # Its number may be another process's by now.
             return
         self._stopped = True
+        family = _children(self.pid)
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace)
         kill_family(self.pid)
         self._process.wait()
+        # What was let go of is no longer among the children of anybody here.
+        _kill(family)
+        kill_left_behind(self._mark)
         self._errors.close()
 
     def _cause_of_death(self) -> str:

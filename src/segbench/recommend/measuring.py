@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
+from segbench import windows
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.backends.schedulers import batch_of
 from segbench.errors import InputError
 from segbench.images import datasets
+from segbench.images.origin import Origin
 from segbench.measure import engine
 from segbench.measure.machine import machine
-from segbench.measure.settings import RunSettings
+from segbench.measure.settings import LARGE, RunSettings
 from segbench.results import records
 from segbench.stats import cost_model, t_reach
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from segbench.measure.workers import Launch
     from segbench.pipeline import PipelineParams
     from segbench.results.records import Sample
+    from segbench.windows import Windowed
 
 # The simplest first: where two take as long, it is named. Where a call takes long, the first alone
 # are measured.
@@ -41,6 +44,18 @@ LIKELY = (
 )
 FEWEST = 3
 
+# The same for a large image, in tiles of a side; measured on the middle of it.
+TILE_SIDE, PART_SIDE = 2048, 4096
+LIKELY_LARGE = tuple(
+    BackendSpec("tiles", processor, scheduler, TILE_SIDE)
+    for processor, scheduler in (
+        ("tiles", "thread-pool"),
+        ("tiles", "threads"),
+        ("tiles", "process-pool"),
+        ("dask-overlap", "threads"),
+    )
+)
+
 # Seconds: what the rounds are to take together, what starting a round's workers does, and of which
 # length a plain loop over the sample is enough. So many rounds are to fit, with fewer images and
 # backends if need be.
@@ -52,6 +67,7 @@ CALLS = 4
 MOST_ROUNDS = 6
 
 # As good as the fastest is what takes so much more at the most.
+# Stricter than the report's, since nothing beside it shows what is gained by the others.
 AS_GOOD = 1.03
 
 # Machines are faster and slower by the hour: nobody knows what will be by a smaller share.
@@ -166,25 +182,12 @@ def recommend(
         rounds=rounds,
         case_seconds=BUDGET,
     )
-    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
-        out = Path(folder) / "run"
-        engine.run(
-            [dataset],
-            settings,
-            out=out,
-            watcher=watcher,
-            command="",
-            machine=machine(),
-            profiles=0,
-            launch=launch,
-        )
-        samples = records.read(out / records.RUN_NAME).samples
+    samples = _samples(dataset, settings, watcher=watcher, launch=launch)
     found = [_predicted(backend, samples, total=total, workers=workers) for backend in backends]
     predictions = sorted((one for one in found if one), key=lambda one: one.seconds)
     loop = next((one for one in predictions if one.backend == BASELINE), None)
     if not loop:
-        causes = "; ".join(dict.fromkeys(sample.cause for sample in samples if sample.cause))
-        raise InputError(f"nothing could be measured: {causes}")
+        raise _nothing_measured(samples)
     good = [one for one in predictions if one.seconds <= AS_GOOD * predictions[0].seconds]
     return Recommendation(
         total=total,
@@ -197,6 +200,94 @@ def recommend(
         named=min(good, key=lambda one: LIKELY.index(one.backend)),
         loop=loop,
     )
+
+
+def recommend_large(
+    image: Windowed,
+    params: PipelineParams,
+    *,
+    workers: int,
+    watcher: Watcher,
+    launch: Launch | None = None,
+) -> Recommendation:
+    """Measure the likely ways to work on a large image in tiles, on a part of it.
+
+    Parameters and what is raised are those of `recommend`. The plain loop is scikit-image on the whole
+    image: its time and its memory are those of the part, times how much larger the image is.
+    """
+    watcher.step("reading a part of the image", steps=0)
+    rounds = 3
+    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
+        path = Path(folder) / "part.tif"
+        part = image[tuple(_middle(side) for side in image.shape[:2])]
+        squares = windows.squares(part)
+        windows.save_tiles(path, squares, shape=part.shape, dtype=image.dtype.type)
+        dataset = datasets.large_image(Origin(images=(str(path),), large=True))
+        settings = RunSettings(
+            sizes=(1,),
+            phases=("pipeline",),
+            backends=LIKELY_LARGE,
+            params=params,
+            workers=workers,
+            rounds=rounds,
+            time_limit=LARGE["time_limit"],
+        )
+        samples = _samples(dataset, settings, watcher=watcher, launch=launch)
+    larger = math.prod(image.shape[:2]) / math.prod(part.shape[:2])
+    found = []
+    for backend in settings.backends:
+        if one := _predicted(backend, samples, total=1, workers=workers):
+            times = {name: getattr(one, name) * larger for name in ("seconds", "low", "high")}
+            # Tiles are as large in the whole image as in the part.
+            peak = one.peak_mib * (larger if backend == BASELINE else 1)
+            found.append(replace(one, **times, peak_mib=peak))
+    loop = next((one for one in found if one.backend == BASELINE), None)
+    if not loop or len(found) == 1:
+        raise _nothing_measured(samples)
+    in_tiles = [one for one in found if one.backend != BASELINE]
+    best = min(one.seconds for one in in_tiles)
+    good = [one for one in in_tiles if one.seconds <= AS_GOOD * best]
+    return Recommendation(
+        total=1,
+        sizes=(1,),
+        rounds=rounds,
+        dataset=dataset,
+        workers=workers,
+        batch=1,
+        predictions=tuple(sorted(found, key=lambda one: one.seconds)),
+        named=min(good, key=lambda one: LIKELY_LARGE.index(one.backend)),
+        loop=loop,
+    )
+
+
+def _samples(
+    dataset: Dataset, settings: RunSettings, *, watcher: Watcher, launch: Launch | None
+) -> list[Sample]:
+    """Those of a run that nobody keeps, without profiles."""
+    with tempfile.TemporaryDirectory(prefix="segbench-") as folder:
+        out = Path(folder) / "run"
+        engine.run(
+            [dataset],
+            settings,
+            out=out,
+            watcher=watcher,
+            command="",
+            machine=machine(),
+            profiles=0,
+            launch=launch,
+        )
+        return records.read(out / records.RUN_NAME).samples
+
+
+def _nothing_measured(samples: Sequence[Sample]) -> InputError:
+    causes = "; ".join(dict.fromkeys(sample.cause for sample in samples if sample.cause))
+    return InputError(f"nothing could be measured: {causes}")
+
+
+def _middle(side: int) -> slice:
+    length = min(side, PART_SIDE)
+    start = (side - length) // 2
+    return slice(start, start + length)
 
 
 def _seconds_an_image(dataset: Dataset, params: PipelineParams) -> float:

@@ -1,374 +1,447 @@
-"""The answer of a source to "should I use Dask, and how?", in sentences made from its data."""
+"""The answer of a run to "should I use Dask, and how?": what fits the first screen of its page."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from segbench.backends.registry import BASELINE
-from segbench.report import reading
+from segbench.measure.settings import Limits
+from segbench.measure.stopping import PROFILES, expected_seconds
 from segbench.report.cells import (
+    Cell,
+    Table,
     collected,
+    counted,
     format_factor,
     format_interval,
-    format_seconds,
+    format_range,
     images,
+    listed,
+    number_cell,
+    row,
     sizes_in_words,
 )
-from segbench.report.summary import cases_in, uses_dask
+from segbench.report.choice import (
+    AS_GOOD,
+    QUESTIONS,
+    asked_phase,
+    choices,
+    decided,
+    much_slower,
+    sizes_or_more,
+)
+from segbench.report.costs import costly_steps
+from segbench.report.reproduce import alone
+from segbench.report.script import code_for
+from segbench.report.summary import cases_in, is_large, uses_dask
+from segbench.report.tables import case_cell, ratio_cell, time_cell
 from segbench.stats import MARGIN, MIN_ROUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    import pandas as pd
-
-    from segbench.report.pairs import Pair, Pairs
+    from segbench.report.cells import Row
+    from segbench.report.choice import Choice, Part, Spot
+    from segbench.report.pairs import Pair
     from segbench.report.summary import Case
-    from segbench.results.sources import Source
 
-# The first of these that was measured is what is asked about.
-QUESTIONS = {
-    "pipeline": "from files to a table of cells",
-    "process": "from pixels in memory to a table of cells",
-    "read": "from files to pixels in memory",
-    "open": "from files to a handle on them",
-}
+# Those whose versions are told first.
+LIBRARIES = ("Python", "Dask", "dask-image", "scikit-image")
 
-# Whether Dask pays, by what the best backend with it shows beside those without: with the most
-# images, and with fewer.
-WITH_MOST = {
-    "faster": "{dask} pays {where}: {pair}.",
-    "probably faster": "{dask} probably pays {where}: {pair}.",
-    "no difference": "{dask} makes no difference {where}: {pair}.",
-    "undecided": "Whether {dask} pays {where} is not decided: {pair}.",
-    "probably slower": "{dask} probably does not pay {where}: {pair}.",
-    "slower": "{dask} does not pay {where}: {pair}.",
-}
-WITH_FEWER = {
-    "faster": "With {sizes} it pays.",
-    "probably faster": "With {sizes} it probably pays.",
-    "no difference": "With {sizes} it makes no difference.",
-    "undecided": "With {sizes} whether it pays is not decided.",
-    "probably slower": "With {sizes} it probably does not pay.",
-    "slower": "With {sizes} it does not pay.",
-}
-LIKEWISE = "The same holds with {sizes}."
-FOR_PHASE = {"read": "for reading ", "process": "for processing "}
+# Of the first table; the whole is below it.
+MOST_ROWS = 8
 
-DASK_NOT_KNOWN = (
-    "Whether Dask pays is not known: no backend with it was compared with one that does the same "
-    "work without (opening files alone is none)."
-)
+# What decides an open choice: more rounds of those that it is open between.
+MANY_ROUNDS, MANY_SECONDS = 20, 600.0
+MOST_RIVALS = 3
 
-FASTEST = "{asked}, the fastest is {backend}: {time}."
-PROBABLY_FASTEST = "{asked}, the fastest is probably {backend}: {time}."
-AMONG_FASTEST = "{asked}, among the fastest is {backend}: {time}."
-NONE_FASTER = "{asked}, none was shown for certain to be faster than {backend}: {time}."
-
-# What the others take beside it.
-BESIDE_IT = {
-    "faster": "Faster",
-    "probably faster": "Probably faster",
-    "no difference": f"As fast, to within {MARGIN:.0%}",
-    "undecided": "Not decided whether faster or slower",
-    "probably slower": "Probably slower",
-    "slower": "Slower",
-}
+# Where less of the time is left, a share of it misleads.
+LITTLE = 0.1
 
 UNPAIRED = (
-    "Which backend is the fastest, and whether Dask pays, can't be said from this source: its samples "
-    "({kind}) were taken one case after the other, so that no ratio has an interval. `segbench run` "
-    "takes them side by side."
+    "This source can't say what to use: its samples ({kind}) were taken one case after the other, so "
+    "that a ratio of two has no interval. Use `segbench run`, which measures the backends side by side."
 )
-NOTHING_RANKED = (
-    f"Nothing is ranked: that takes {BASELINE}, which all are compared with, and another backend, "
-    f"timed to the end side by side in {MIN_ROUNDS} rounds of new processes or more."
+NOTHING_COMPARED = (
+    "Nothing can be said yet: that takes the plain loop ({baseline}) and another backend, both timed to "
+    f"the end in at least {MIN_ROUNDS} rounds."
 )
-OLD_RUN = (
-    "A run of an earlier version of segbench, or one that was interrupted, has too few rounds of new "
-    "processes for intervals: measure again."
+NOTHING_COMPARED_LARGE = (
+    "Nothing can be said yet: that takes two backends that were both timed to the end in at least "
+    f"{MIN_ROUNDS} rounds."
 )
-RANGES = "The ranges in brackets are 95% intervals."
-PROBABLY = (
-    "Probably: the whole interval lies on that side, but among so many comparisons chance is not "
-    f"excluded, or the difference may be of less than {MARGIN:.0%}."
-)
-MORE_ROUNDS = (
-    "More rounds may decide: a run without --quick, with more --rounds or a longer --case-seconds."
-)
+NOTHING_SHOWN = "It is still open what to use."
+LOOP_FAILED = "Nothing can be said: the plain loop, which all backends are compared with, was not timed to the end."
+NO_DASK = "No backend with Dask was compared that does the same work."
+ELSEWHERE = "The answer may differ on another machine, with more CPUs, or for other images"
+YOURS = ": `segbench run --images FOLDER` measures yours"
+YOUR_LARGE = ": `segbench run --images IMAGE --large` measures yours"
 
-# A sentence that lists more is not read.
-MOST_NAMED = 6
 
-# A backend with Dask is as good as its worst verdict on those without, and Dask as its best backend.
-# One that is undecided may yet turn out to be faster: it comes before one that makes no difference.
-FROM_WORST = (
-    "slower",
-    "probably slower",
-    "undecided",
-    "no difference",
-    "probably faster",
-    "faster",
-)
-FROM_BEST = ("faster", "probably faster", "undecided", "no difference", "probably slower", "slower")
+class Open(NamedTuple):
+    """What is not decided.
+
+    Attributes
+    ----------
+    sentence : str
+        Of which number of images.
+    command : str
+        The line for a shell that measures it; empty where the run does not say how it was measured.
+    """
+
+    sentence: str
+    command: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a source shows, in sentences; one at least, also where nothing can be said, and why.
+    """What a run shows, for its first screen.
 
     Attributes
     ----------
-    on_dask : tuple of str
-        Whether Dask pays, and with which backend; a paragraph for each kind of work.
-    ranking : tuple of str
-        The fastest backend, and what the others cost.
-    notes : tuple of str
-        What holds for the figures above, and what is left out of them.
+    use : str
+        What to use, in one sentence; or why that can't be said.
+    changes : tuple of str
+        When that changes.
+    undecided : tuple of Open
+        Where nothing can be said yet.
+    table : Table, optional
+        The backends at the number of images that `use` speaks of, eight at the most.
+    code : str
+        What to paste to do as it says; empty where there is none.
+    measured : str
+        What was measured, in one line.
+    not_shown : int
+        How many backends more than the table has were timed there.
+    cells : str
+        For which cells the code is set; empty where there is none.
+    left_out : tuple of str
+        What has no place in the table since it failed, in sentences.
     """
 
-    on_dask: tuple[str, ...] = ()
-    ranking: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    use: str
+    changes: tuple[str, ...] = ()
+    undecided: tuple[Open, ...] = ()
+    table: Table | None = None
+    code: str = ""
+    measured: str
+    not_shown: int = 0
+    cells: str = ""
+    left_out: tuple[str, ...] = ()
 
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """All, what was asked first."""
-        return (*self.on_dask, *self.ranking, *self.notes)
 
+def answer(parts: Sequence[Part]) -> Answer:
+    """What to use, by the shapes of a run.
 
-def answer(source: Source, summary: pd.DataFrame, pairs: Pairs) -> Answer:
-    """Whether Dask pays, which backend is the fastest, and what the others cost.
-
-    `pairs` are all of the source. The answer is about the largest number of images for which ratios to the baseline have intervals, and
-    about the pipeline where that was measured; whether Dask pays is about the largest for which a
-    backend with it was compared with one without. A backend is called the fastest only where it is
-    so for certain; one whose result was wrong, or that failed, is named as such and never compared.
+    The answer is about the pipeline where that was measured, otherwise about the phase before; and
+    about the first shape and the largest number of images at which a choice is decided. Every
+    backend takes part whose cells are those of the reference.
     """
-    timed = {case.phase for case in cases_in(summary) if case.ok}
-    phase = next((one for one in QUESTIONS if one in timed), "")
-    cases = cases_in(summary, phase) if phase else cases_in(summary)
-    failed = tuple(_failed(cases))
+    source = parts[0].source
+    phase = asked_phase(parts)
+    measured, left_out = _measured(parts), tuple(_left_out(parts, phase))
     if phase and not source.paired:
-        return Answer(ranking=(UNPAIRED.format(kind=source.kind),), notes=failed)
-    reads = reading.sentence(summary, pairs) if phase != "read" else ()
-    own = {key: pair for key, pair in pairs.items() if key[0] == phase}
-    if not any(pair.known for pair in own.values()):
-        old = (OLD_RUN,) if own else ()
-        return Answer(ranking=(NOTHING_RANKED,), notes=(*old, *failed))
-    ok = [case for case in cases if case.ok]
-    names = {case.backend: _called(source, case) for case in ok}
-    contests = _contests(source, ok, own)
-    best = _best(ok, own)
-    others = _beside(best, own) if best else []
-    told = [*others, *(found[max(found)] for found in contests.values())]
-    said = {
-        pair.verdict for pair in (*told, *(one for by in contests.values() for one in by.values()))
-    }
-    probably = any(one.startswith("probably") for one in said)
-    notes = [RANGES, *[PROBABLY] * probably, *[MORE_ROUNDS] * (probably or "undecided" in said)]
+        use = UNPAIRED.format(kind=source.kind)
+        return Answer(use=use, measured=measured, left_out=left_out)
+    found = choices(parts, phase)
+    if not found:
+        use = NOTHING_COMPARED.format(baseline=BASELINE)
+        if is_large(source):
+            use = NOTHING_COMPARED_LARGE
+        elif all(_loop_failed(part, phase) for part in parts):
+            use = LOOP_FAILED
+        return Answer(use=use, measured=measured, left_out=left_out)
+    speaking = _speaking(found)
+    own = [choice for choice in found if choice.spot.part is speaking.spot.part]
+    table, source = _table(speaking), speaking.spot.part.source
+    # Profiles and scripts are of the pipeline.
+    code = ""
+    if phase == "pipeline" and not speaking.is_open:
+        code = code_for(speaking.spot.part, speaking.backend)
     return Answer(
-        on_dask=tuple(
-            _whether_it_pays(dask, FOR_PHASE.get(phase, ""), found, names)
-            for dask, found in contests.items()
-        )
-        or (DASK_NOT_KNOWN,),
-        ranking=(
-            *(_ranking(source, ok, best, others, names) if best else (NOTHING_RANKED,)),
-            *reads,
+        use=NOTHING_SHOWN if speaking.is_open else _use(speaking, own),
+        changes=(
+            *_changes(speaking, own, found),
+            *filter(None, [costly_steps(source, speaking.spot.cases)] * (phase == "pipeline")),
+            f"{ELSEWHERE}{_yours(speaking.spot.part)}.",
         ),
-        notes=(" ".join(notes), *failed),
+        undecided=tuple(_open(choice) for choice in found if choice.is_open),
+        table=table,
+        not_shown=len(speaking.spot.cases) - len(table.rows),
+        code=code,
+        cells=_cells(speaking.spot.part) if code else "",
+        measured=measured,
+        left_out=left_out,
     )
 
 
-def _failed(cases: Iterable[Case]) -> Iterator[str]:
-    """What is not ranked since it was not timed to the end, with the sizes where some were."""
-    ended = collected((case.backend, (case.status, case.n_images)) for case in cases)
-    named = []
-    for backend, statuses in ended.items():
-        for status, sizes in collected(statuses).items():
-            where = "" if len(sizes) == len(statuses) else f" with {sizes_in_words(sizes)}"
-            if status != "ok":
-                named.append(f"{backend} ({status}{where})")
-    if named:
-        yield f"Not ranked: {', '.join(named)}."
+def _loop_failed(part: Part, phase: str) -> bool:
+    own = [case for case in cases_in(part.summary, phase) if case.backend == str(BASELINE)]
+    return bool(own) and not any(case.ok for case in own)
 
 
-def _called(source: Source, case: Case) -> str:
-    """A backend in words, with its name; where files are read alone, its name says it best."""
-    words = source.backends[case.backend].words
-    alone = words == case.backend or case.phase in ("open", "read")
-    return case.backend if alone else f"{words} ({case.backend})"
+def _speaking(found: Sequence[Choice]) -> Choice:
+    """The choice of the first shape with the most images that is decided; if none is, the last."""
+    for own in collected((choice.spot.part.words, choice) for choice in found).values():
+        if known := decided(own):
+            return known[-1]
+    return found[-1]
 
 
-# Whether Dask pays.
+def _use(choice: Choice, own: Sequence[Choice]) -> str:
+    """What to use, and what is gained by it beside the plain loop."""
+    alike = [one for one in decided(own) if _alike(one, choice)]
+    # Of all these numbers of images, or it is left to the next sentence.
+    not_dask = ", not Dask" * all(map(_against_dask, alike))
+    what, where = _purpose(choice.spot.phase), _where(alike)
+    called = _named(choice, choice.backend)
+    if not choice.gain:
+        return f"Use {called}{not_dask}{what}: nothing was faster for {where}."
+    gains = [one.gain for one in alike if one.gain]
+    probably = "probably " * any(gain.verdict.startswith("probably") for gain in gains)
+    beside = _named(choice, choice.gain.other)
+    return f"Use {called}{not_dask}{what}: {probably}{_saved(gains)} {beside} for {where}."
 
 
-def _contests(source: Source, ok: Sequence[Case], pairs: Pairs) -> dict[str, dict[int, Pair]]:
-    """For each kind of work the best backend with Dask at each size, beside one without.
+def _alike(choice: Choice, speaking: Choice) -> bool:
+    """Whether the same is to be used at another number of images of the shape."""
+    return choice.backend == speaking.backend
 
-    The kind is told by what a sentence is about, Dask or Dask over another library; that of the
-    baseline comes first. Only those and only sizes where some ratio of the two sides has an
-    interval.
-    """
-    usual = source.backends[str(BASELINE)].work
-    # Of those that read, all give the same pixels; opening is no work.
-    kinds = collected(
-        (usual if case.phase == "read" else source.backends[case.backend].work, case)
-        for case in ok
-        if case.phase != "open"
+
+def _against_dask(choice: Choice) -> bool:
+    """Whether all with Dask are slower than what is named, and some of these do the same work."""
+    if uses_dask(choice.backend) or not choice.dask:
+        return False
+    with_dask = [case.backend for case in choice.spot.cases if uses_dask(case.backend)]
+    beside = [choice.spot.pair(one, choice.backend) for one in with_dask]
+    return all(pair and much_slower(pair) for pair in beside)
+
+
+def _saved(gains: Sequence[Pair]) -> str:
+    """What a backend takes beside another at one or several numbers of images."""
+    ratios = [pair.ratio.estimate for pair in gains]
+    if min(ratios) < LITTLE:
+        return f"{format_range([round(1 / ratio, 1) for ratio in ratios])} times as fast as"
+    least, most = f"{1 - max(ratios):.0%}", f"{1 - min(ratios):.0%}"
+    return f"{least if least == most else f'{least} to {most}'} less time than"
+
+
+def _timed(spot: Spot) -> list[int]:
+    """All numbers of images that were tried in its phase and shape, also where something failed."""
+    cases = cases_in(spot.part.summary, spot.phase)
+    return sorted({case.n_images for case in cases})
+
+
+def _where(alike: Sequence[Choice]) -> str:
+    """Numbers of images, of those of a shape, and the shape."""
+    spots = [one.spot for one in alike]
+    words = sizes_or_more([spot.n_images for spot in spots], _timed(spots[0]))
+    shape = spots[0].part.words
+    return f"{words} of {shape} pixels" if shape else words
+
+
+def _purpose(phase: str) -> str:
+    return "" if phase == "pipeline" else f", {QUESTIONS[phase]}"
+
+
+def _changes(speaking: Choice, own: Sequence[Choice], found: Sequence[Choice]) -> Iterator[str]:
+    """What Dask takes, and where another choice is better."""
+    if not speaking.is_open:
+        yield from _a_bit_faster(speaking)
+    if speaking.dask and not speaking.is_open:
+        yield _on_dask(speaking)
+    elif not speaking.dask:
+        yield NO_DASK
+    others = [one for one in decided(own) if not _alike(one, speaking)]
+    measured = _timed(speaking.spot)
+    for backend, alike in collected((one.backend, one) for one in others).items():
+        sizes = sizes_or_more([one.spot.n_images for one in alike], measured)
+        yield f"For {sizes} use {_named(alike[0], backend)}."
+    shapes = collected(
+        (one.spot.part.words, one) for one in found if one.spot.part is not speaking.spot.part
     )
-    found: dict[str, dict[int, Pair]] = {}
-    for kind in dict.fromkeys([usual, *kinds]):
-        by_size = collected((case.n_images, case) for case in kinds.get(kind, ()))
-        best = {size: _best_with_dask(own, pairs) for size, own in by_size.items()}
-        known = {size: pair for size, pair in best.items() if pair}
-        if known:
-            found["Dask" if kind == usual else f"Dask over {kind}"] = known
-    return found
-
-
-def _best_with_dask(cases: Sequence[Case], pairs: Pairs) -> Pair | None:
-    """The best with Dask of some cases of one size, beside the one that it does worst against.
-
-    None where none has an interval beside one without.
-    """
-    ordered = sorted(cases, key=lambda case: case.seconds_median)
-    size = ordered[0].n_images
-    with_dask, without = (
-        [case.backend for case in ordered if uses_dask(case.backend) == dask]
-        for dask in (True, False)
-    )
-    phase = ordered[0].phase
-    rivals = [[pairs[phase, size, own, other] for other in without] for own in with_dask]
-    if not any(pair.known for own in rivals for pair in own):
-        return None
-    hardest = (
-        min(
-            own, key=lambda one: (FROM_WORST.index(one.verdict), not one.known, -one.ratio.estimate)
+    last = [known[-1] for one in shapes.values() if (known := decided(one))]
+    for backend, alike in collected((one.backend, one) for one in last).items():
+        where = listed(
+            f"{images(one.spot.n_images)} of {one.spot.part.words} pixels" for one in alike
         )
-        for own in rivals
+        same = backend == speaking.backend
+        use = "the same backend" if same else _named(alike[0], backend)
+        yield f"For {where} use {use}."
+
+
+def _a_bit_faster(choice: Choice) -> Iterator[str]:
+    """Why what is fastest in the table is not named, where it is not."""
+    first = choice.spot.cases[0]
+    pair = choice.spot.pair(first.backend, choice.backend)
+    if pair and pair.verdict.endswith("faster"):
+        part, count = choice.spot.part, images(choice.spot.n_images)
+        yield (
+            f"With {count} {part.called(first.backend)} takes {1 - pair.ratio.estimate:.0%} less time than "
+            f"that; for less than {AS_GOOD - 1:.0%} what is simpler, or listed first, is recommended."
+        )
+
+
+def _cells(part: Part) -> str:
+    """For which cells the code is set."""
+    if not part.run:
+        return ""
+    params = part.run[0].params
+    return (
+        f"Set as it was measured, for {params.foreground} cells of {params.diameter:g} pixels in diameter. "
+        "For other images `segbench recommend FOLDER --script segment.py` writes a script. These are the "
+        "five steps of the benchmark: `segbench segment` also fills holes and splits cells that touch."
     )
-    return min(hardest, key=lambda one: (FROM_BEST.index(one.verdict), not one.known))
 
 
-def _whether_it_pays(
-    dask: str, purpose: str, found: Mapping[int, Pair], names: Mapping[str, str]
-) -> str:
-    """The answer for one kind of work: with the most images, then where the same holds, and others."""
-    most = max(found)
-    best = found[most]
-    first = WITH_MOST[best.verdict].format(
-        dask=dask,
-        where=f"{purpose}with {images(most)}",
-        pair=f"{names[best.backend]} {_takes(best, names[best.other])}",
+def _own_images(part: Part) -> bool:
+    """Whether a user's own images were measured."""
+    return bool(part.run and part.run[1].images)
+
+
+def _yours(part: Part) -> str:
+    """How to measure one's own, where these are not."""
+    if _own_images(part):
+        return ""
+    return YOUR_LARGE if is_large(part.source) else YOURS
+
+
+def _named(choice: Choice, backend: str) -> str:
+    part = choice.spot.part
+    return part.loop if backend == str(BASELINE) else part.called(backend)
+
+
+def _on_dask(choice: Choice) -> str:
+    """What the best with Dask takes beside the best without, in words."""
+    pair = choice.dask
+    assert pair  # noqa: S101  (asked for)
+    part, count = choice.spot.part, images(choice.spot.n_images)
+    one, other = part.called(pair.backend), part.called(pair.other)
+    interval = format_interval(pair.ratio.low, pair.ratio.high, to=" to ")
+    takes = f"takes {format_factor(pair.ratio.estimate)} times ({interval}) as long as {other}"
+    if pair.verdict == "no difference":
+        return f"Dask is neither faster nor slower, to within {MARGIN:.0%}: with {count} {one} {takes}."
+    if pair.verdict == "undecided":
+        return f"Whether Dask would be faster is open: with {count} {one} {takes}."
+    if uses_dask(choice.backend):
+        return f"With {count} it {takes}, the fastest without Dask."
+    return f"With {count} {one}, the fastest with Dask, {takes}."
+
+
+def _open(choice: Choice) -> Open:
+    """What is not decided, and the command that would decide it."""
+    spot = choice.spot
+    where = images(spot.n_images) + (f" of {spot.part.words} pixels" if spot.part.words else "")
+    rivals = choice.rivals[:MOST_RIVALS]
+    named = _named(choice, choice.backend)
+    text = f"For {where} it is open whether anything is faster than {named}; until then use that"
+    if choice.gain:
+        text = (
+            f"For {where} {named} is faster than {_named(choice, choice.gain.other)}, but it is open whether "
+            f"{spot.part.called(rivals[0])} is as fast; until then use the former"
+        )
+        rivals = (choice.backend, *rivals)
+    run = spot.part.run
+    if not run:
+        return Open(f"{text}.", "")
+    limits = Limits(
+        precision=run[0].precision,
+        rounds=max(MANY_ROUNDS, 2 * run[0].rounds),
+        seconds=MANY_SECONDS,
     )
-    fewer = collected((pair.verdict, size) for size, pair in found.items() if size != most)
-    likewise = fewer.pop(best.verdict, [])
-    templates = [(LIKEWISE, likewise)] if likewise else []
-    templates += [(WITH_FEWER[verdict], sizes) for verdict, sizes in fewer.items()]
-    told = (template.format(sizes=sizes_in_words(sizes)) for template, sizes in templates)
-    return " ".join([first, *told])
+    command = alone(
+        run,
+        phase=spot.phase,
+        n_images=spot.n_images,
+        backends=rivals,
+        rounds=limits.rounds,
+        case_seconds=limits.seconds,
+    )
+    slowest = max(case.seconds_median for case in spot.cases)
+    _, most = expected_seconds(
+        arms=1 + len(rivals),
+        sizes=(spot.n_images,),
+        phases=(spot.phase,),
+        each=slowest / spot.n_images,
+        looks=PROFILES,
+        limits=limits,
+    )
+    minutes = max(1, round(most / 60))
+    return Open(f"{text}. This measures the most likely in about {minutes} min:", command)
 
 
-# The fastest.
+def _table(choice: Choice) -> Table:
+    """The fastest backends at a spot, the slowest, the plain loop, what is named, and the best with Dask."""
+    spot = choice.spot
+    wanted = {choice.backend, str(BASELINE), spot.cases[-1].backend}
+    wanted |= {choice.dask.backend, choice.dask.other} if choice.dask else set()
+    shown = list(spot.cases)
+    while len(shown) > MOST_ROWS:
+        others = [case for case in reversed(shown) if case.backend not in wanted]
+        # One that differs from a faster one by its reader alone tells least.
+        again = (case for case in others if _is_again(case, shown))
+        shown.remove(next(again, others[0]))
+    shape = f" of {spot.part.words} pixels" if spot.part.words else ""
+    return Table(
+        name="answer",
+        title=f"{images(spot.n_images)}{shape}",
+        columns=("Backend", "Time", f"Relative to {spot.part.loop}", "Memory"),
+        rows=tuple(_row(spot.part, case) for case in shown),
+        note=f"Time: median of one call. Relative to {spot.part.loop}: below 1 is faster; in brackets the "
+        "95% interval. Memory: the peak of all processes of a backend together.",
+        layout="answer",
+    )
 
 
-def _best(ok: Iterable[Case], pairs: Pairs) -> Case | None:
-    """The fastest at the largest size at which a ratio to the baseline has an interval.
-
-    That is the baseline where none was shown for certain to be faster, or what was shown to be
-    faster than it, and than which none was shown to be; None where no ratio has an interval.
-    """
-    baseline = str(BASELINE)
-    ranked = [size for (_, size, _, other), one in pairs.items() if other == baseline and one.known]
-    if not ranked:
-        return None
-    shown = {case.backend: case for case in ok if case.n_images == max(ranked)}
-    # In the order of the run, whose first counts where two are alike.
-    best, left = baseline, list(shown)
-    while True:
-        left.remove(best)
-        beside = (pairs[shown[best].phase, max(ranked), one, best] for one in left)
-        ahead = [pair for pair in beside if pair.verdict == "faster"]
-        if not ahead:
-            return shown[best]
-        best = min(ahead, key=lambda pair: pair.ratio.estimate).backend
+def _is_again(case: Case, cases: Sequence[Case]) -> bool:
+    """Whether one before it has all of its name but the reader."""
+    own = case.backend.split("/", 1)[-1]
+    return any(one.backend.split("/", 1)[-1] == own for one in cases[: cases.index(case)])
 
 
-def _beside(best: Case, pairs: Pairs) -> list[Pair]:
-    """All others beside a backend, the fastest first; those that share no block with it last."""
-    found = [
-        pair
-        for (_, size, _, other), pair in pairs.items()
-        if (other, size) == (best.backend, best.n_images)
+def _row(part: Part, case: Case) -> Row:
+    called, backend = part.called(case.backend), case.backend
+    memory = number_cell(case.peak_mib, "{:.0f} MiB".format)
+    time, ratio = (case_cell(case, show, prefix=part.prefix) for show in (time_cell, ratio_cell))
+    name = Cell(called, note="" if called == backend else backend)
+    return row(name, time, ratio, memory, backend=backend)
+
+
+def _measured(parts: Sequence[Part]) -> str:
+    """What was measured, where and when."""
+    source = parts[0].source
+    backends = {backend for part in parts for backend in part.source.samples["backend"]}
+    numbers = sorted({int(size) for part in parts for size in part.source.samples["n_images"]})
+    of = listed(dict.fromkeys(part.words for part in parts if part.words))
+    text = f"Measured: {sizes_in_words(numbers) if numbers else 'nothing'}"
+    text += f" of {of} pixels" if of else ""
+    name, count = source.dataset.get("name"), len(backends)
+    text += f" ({name})" if isinstance(name, str) else ""
+    text += f", {counted(count, 'backend')}"
+    cpu, cpus = (source.machine.get(name) for name in ("cpu", "cpus_available"))
+    text += f", on {counted(cpus, 'CPU')}" if isinstance(cpus, int) else ""
+    text += f" ({cpu})" if isinstance(cpu, str) else ""
+    versions = [
+        f"{library} {version}"
+        for library in LIBRARIES
+        if isinstance(version := source.versions.get(library.lower()), str)
     ]
-    return sorted(found, key=lambda one: (math.isnan(one.ratio.estimate), one.ratio.estimate))
+    text += f", with {listed(versions)}" if versions else ""
+    return f"{text}, {source.started[:10]}."
 
 
-def _ranking(
-    source: Source,
-    ok: Iterable[Case],
-    best: Case,
-    others: Sequence[Pair],
-    names: Mapping[str, str],
-) -> Iterator[str]:
-    """Which backend is the fastest, what may be as fast, and what the others cost beside it."""
-    if all(pair.verdict == "slower" for pair in others):
-        template = FASTEST
-    elif all(pair.verdict.endswith("slower") for pair in others):
-        template = PROBABLY_FASTEST
-    else:
-        template = NONE_FASTER if best.backend == str(BASELINE) else AMONG_FASTEST
-    yield template.format(
-        asked=_asked(source, best),
-        backend=names[best.backend],
-        time=format_seconds(best.seconds_median),
-    )
-    # Beside the baseline the other way round: what is gained on it, by itself.
-    for pair in (one for one in others if one.backend == str(BASELINE)):
-        yield f"It {_takes(pair.turned(), names[pair.backend])}."
-    beside = collected(
-        (pair.verdict, f"{pair.backend} {_takes(pair)}")
-        for pair in others
-        if pair.backend != str(BASELINE)
-    )
-    for verdict, words in BESIDE_IT.items():
-        if told := beside.get(verdict):
-            more = [f"and {len(told) - MOST_NAMED} more"] if len(told) > MOST_NAMED else []
-            yield f"{words}: {', '.join([*told[:MOST_NAMED], *more])}."
-    larger = sorted({case.n_images for case in ok if case.n_images > best.n_images})
-    if larger:
-        yield f"With {sizes_in_words(larger)} nothing is ranked."
-
-
-def _asked(source: Source, best: Case) -> str:
-    """The question, with what is known of images and machine."""
-    words = f"For {images(best.n_images)}"
-    shape = source.dataset.get("shape")
-    if isinstance(shape, list | tuple) and len(shape) >= 2:
-        words += f" of {shape[0]} × {shape[1]} pixels"
-    cpu, count = (source.machine.get(name) for name in ("cpu", "cpus_available"))
-    known = f"{count} CPUs" if isinstance(count, int) else "", cpu if isinstance(cpu, str) else ""
-    words += f" {QUESTIONS[best.phase]}"
-    here = ", ".join(filter(None, known))
-    return f"{words} on this machine ({here})" if here else words
-
-
-def _takes(pair: Pair, other: str = "") -> str:
-    """What a backend takes beside another, with the interval."""
-    ratio = pair.ratio
-    if not pair.known:
-        words, link = "has too few rounds in common", "with"
-    # Where little time is left, a share of it misleads.
-    elif pair.verdict.endswith("faster") and ratio.low >= 0.1:
-        least, middle, most = (
-            f"{100 * (1 - one):.0f}" for one in (ratio.high, ratio.estimate, ratio.low)
-        )
-        words, link = f"takes {middle}% less time ({least} to {most}%)", "than"
-    else:
-        interval = format_interval(ratio.low, ratio.high, to=" to ")
-        words, link = f"takes {format_factor(ratio.estimate)} times as long ({interval})", "as"
-    return f"{words} {link} {other}" if other else words
+def _left_out(parts: Sequence[Part], phase: str) -> Iterator[str]:
+    """What has no time since it failed, with the sizes where some have one."""
+    for part in parts:
+        cases = cases_in(part.summary, phase) if phase else cases_in(part.summary)
+        ended = collected((case.backend, (case.status, case.n_images)) for case in cases)
+        named = []
+        for backend, statuses in ended.items():
+            for status, sizes in collected(statuses).items():
+                where = f" with {sizes_in_words(sizes)}" * (len(sizes) < len(statuses))
+                if status != "ok":
+                    named.append(f"{part.called(backend)} ({status}{where})")
+        if named:
+            of = f"Of {part.words} pixels left" if part.words and len(parts) > 1 else "Left"
+            yield f"{of} out: {', '.join(named)}."

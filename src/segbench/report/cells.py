@@ -83,7 +83,7 @@ class Table:
         Headings.
     rows : tuple of Row
         Rows that follow each other under one heading are shown together.
-    layout : {'figures', 'ratios', 'dense', 'words'}
+    layout : {'figures', 'ratios', 'dense', 'words', 'answer'}
         How wide its cells are.
     """
 
@@ -92,7 +92,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     note: str = ""
-    layout: Literal["figures", "ratios", "dense", "words"] = "figures"
+    layout: Literal["figures", "ratios", "dense", "words", "answer"] = "figures"
 
     @property
     def texts(self) -> list[tuple[str, ...]]:
@@ -218,16 +218,26 @@ def format_range(ratios: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def images(count: int) -> str:
     """`count` with its noun."""
-    return f"{count} image" if count == 1 else f"{count} images"
+    return counted(count, "image")
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words with commas and an `and` between them; nothing of none."""
+    *others, end = [*words] or [""]
+    return f"{', '.join(others)} and {end}" if others else end
 
 
 def sizes_in_words(sizes: Sequence[int]) -> str:
     """Numbers of images, with their noun after the last."""
-    *others, last = sizes
-    before = f"{', '.join(str(size) for size in others)} and " if others else ""
-    return f"{before}{images(last)}"
+    noun = "image" if sizes[-1] == 1 else "images"
+    return f"{listed(map(str, sizes))} {noun}"
 
 
 def format_value(value: Any) -> str:

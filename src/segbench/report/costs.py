@@ -15,14 +15,17 @@ from segbench.report.cells import (
     Cell,
     Table,
     collected,
+    format_factor,
     format_seconds,
+    images,
+    listed,
     row,
     seconds_cell,
     sizes_in_words,
     status_cell,
 )
 from segbench.report.pairs import OPPOSITE
-from segbench.report.summary import Case, cases_in, ratio_of
+from segbench.report.summary import Case, cases_in, ratio_of, scheduler_of
 from segbench.report.tables import heads, pivot
 from segbench.results.records import PARTS
 from segbench.stats import VERDICTS, cost_model, crossing
@@ -49,7 +52,19 @@ NOT_SEEN = 1e-9
 # Share of the wall time that the parts of a call may lack, or have too much.
 PARTS_OFF = 0.05
 
-COLD_START = ("Import", "Start of scheduler", "First call", "Together", "Warm call")
+# Of a backend that takes this multiple of the plain loop's time, or that is slower and carries steps out
+# again, it is told which steps cost most, two at the most.
+SLOW, MOST_STEPS = 1.5, 2
+# From so many times for each image on it is told that a step is carried out again.
+AGAIN = 1.5
+STEP_WORDS = {
+    "graph": "building the task graph",
+    "scheduling": "scheduling its tasks",
+    "idle": "waiting for tasks",
+    "collect": "putting results together",
+}
+
+COLD_START = ("Import", "Start of scheduler", "First result", "Together", "Warm call")
 
 # Where a backend has the same verdict at every size, it has no crossover with the baseline.
 AT_EVERY_SIZE = {
@@ -121,7 +136,7 @@ def lines(source: Source, summary: pd.DataFrame) -> list[Line]:
                 away = (
                     model.seconds(size) / one - 1 for size, one in zip(sizes, medians, strict=True)
                 )
-                beside = Against("the baseline") if backend == str(BASELINE) else against(cases)
+                beside = Against("the plain loop") if backend == str(BASELINE) else against(cases)
                 found.append(Line(phase, backend, sizes, model, max(map(abs, away)), beside))
     return found
 
@@ -132,8 +147,15 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
         return None
     return Table(
         name="costs",
-        title="What a call costs, and each image",
-        columns=("Phase", "Backend", "Each call", "Each image", "Off", "Against the baseline"),
+        title="What each call costs, and what each image adds",
+        columns=(
+            "Phase",
+            "Backend",
+            "Each call",
+            "Each image",
+            "Misfit",
+            "Relative to a plain loop",
+        ),
         rows=tuple(
             row(
                 *(line.phase, line.backend),
@@ -144,13 +166,12 @@ def cost_table(lines: Sequence[Line]) -> Table | None:
             )
             for line in lines
         ),
-        note="A straight line through the median times of the sizes: what a call takes however few "
-        "images it has, and what each image adds. Not seen: the times fit best without that cost. "
-        "Off: by how much a median is away from the line at the most. Against the baseline: what the "
-        "verdicts at the sizes say together, those of the tables of ratios. Where one backend "
-        "overtakes the other, it does between the two sizes in brackets; the number before them is "
-        "where the ratios between these would be 1. Never in range: not between the smallest size "
-        "and the largest.",
+        note="A straight line through the median times: what a call takes however few images it has, "
+        "and what each image adds. Not seen: the times fit best without that cost. Misfit: the largest "
+        "deviation of a median from the line. Relative to a plain loop: the verdicts of the tables of "
+        "ratios, put together. Where a backend overtakes the plain loop, that happens between the two numbers in "
+        "brackets; the number before them is where the ratio would be 1. Never in range: at no number of "
+        "images that was measured.",
         layout="words",
     )
 
@@ -189,6 +210,58 @@ def against(cases: Iterable[Case]) -> Against:
     return Against(", ".join(told))
 
 
+def costly_steps(source: Source, cases: Iterable[Case]) -> str:
+    """Which steps cost the slowest of some cases its time, by its profile; empty where that is unknown."""
+    compared = (case for case in cases if case.verdict.endswith("slower"))
+    slow = max(compared, key=lambda case: case.ratio, default=None)
+    profiles = profiles_by_backend(source)
+    if not slow:
+        return ""
+    # Beside what has as many workers, where that was looked at: a step's time is divided by them.
+    alike = str(dataclasses.replace(BASELINE, scheduler=scheduler_of(slow.backend)))
+    other = alike if alike in profiles else str(BASELINE)
+    own, beside = profiles.get(slow.backend), profiles.get(other)
+    if not (
+        own and beside and own.status == beside.status == "ok" and own.n_images == beside.n_images
+    ):
+        return ""
+    takes = (
+        f"The slowest, {source.backends[slow.backend].words}, takes {format_factor(slow.ratio)} times as long "
+        f"as a plain loop for {images(slow.n_images)}"
+    )
+    if again := _again(own):
+        return f"{takes}: each image goes through {again}."
+    if slow.ratio < SLOW:
+        return ""
+    longer = own.seconds - beside.seconds
+    more = {part: spent - beside.parts.get(part, 0.0) for part, spent in own.parts.items()}
+    named: list[str] = []
+    for part in sorted(more, key=lambda part: -more[part])[:MOST_STEPS]:
+        named.append(part)
+        if longer > 0 and sum(more[one] for one in named) >= longer / 2:
+            break
+    else:
+        return ""
+    told = " and ".join(
+        f"{STEP_WORDS.get(one, one)} ({format_seconds(more[one])} more)" for one in named
+    )
+    return (
+        f"{takes}. For {images(own.n_images)} it takes {format_seconds(own.seconds)}, "
+        f"{source.backends[other].words} {format_seconds(beside.seconds)}; most of the difference goes into "
+        f"{told}."
+    )
+
+
+def _again(profile: Profile) -> str:
+    """The steps that are carried out more than once for each image, and how often; empty where none is."""
+    often = {step: calls / profile.n_images for step, calls in profile.calls.items()}
+    again = collected((f"{times:.2g}", step) for step, times in often.items() if times >= AGAIN)
+    return ", and ".join(
+        f"{listed(steps)} {'twice' if times == '2' else f'{times} times'}"
+        for times, steps in again.items()
+    )
+
+
 def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
     """What a fresh process pays before its first result."""
     if not source.profiles:
@@ -207,9 +280,9 @@ def cold_start_table(source: Source, summary: pd.DataFrame) -> Table | None:
         title="Cold start: to the first result of one image",
         columns=("Backend", *COLD_START),
         rows=tuple(row(backend, *own, backend=backend) for backend, own in shown.items()),
-        note=f"In a fresh interpreter, beside no other backend, {how}: what a script pays that "
-        "segments one image and ends. Beside it the same call of the pipeline in a process that is "
-        f"warm.{_not_profiled(source)}",
+        note=f"In a fresh interpreter, with no other backend running, {how}: what a script takes that "
+        "segments one image and ends. Warm call: the same call of the pipeline in a process that has made "
+        f"it before.{_not_profiled(source)}",
     )
 
 
@@ -251,12 +324,11 @@ def first_calls_table(summary: pd.DataFrame) -> Table | None:
         return None
     return Table(
         name="pipeline-first-calls",
-        title="pipeline: the first call",
+        title="pipeline: the first call in a worker that has started",
         columns=("Backend", *heads(cases)),
         rows=pivot(cases, show),
-        note="The first call of the pipeline with so many images in a worker, and as a multiple of the "
-        "median of the samples, before which it is called again unless it took more than a second. Of "
-        "the workers of all rounds it is the median.",
+        note="The first call of the pipeline in a process, with so many images, and as a multiple of the "
+        "median of the samples, which are taken after it. Median over the processes of all rounds.",
     )
 
 
@@ -287,7 +359,7 @@ def _not_profiled(source: Source) -> str:
     """A sentence on the backends that have no profile; empty where all have."""
     profiled = profiles_by_backend(source)
     missing = ", ".join(one for one in source.samples["backend"].unique() if one not in profiled)
-    words = " Not looked at, since they had failed or the run was interrupted: "
+    words = " Not profiled, since they had failed or the run was interrupted: "
     return f"{words}{missing}." if missing else ""
 
 
@@ -319,20 +391,17 @@ def parts_table(source: Source, summary: pd.DataFrame) -> Table | None:
         yield Cell(f"{profile.tasks}", profile.tasks) if profile.tasks else NOTHING
 
     sizes = sizes_in_words(sorted({profile.n_images for profile in ok}))
-    gap = max(abs(_sum_of_parts(profile) - 1) for profile in ok)
     return Table(
         name="parts",
         title=f"Where the time goes: one call of the pipeline, {sizes}",
         columns=("Backend", "Median sample", "Wall time", *parts, "Tasks"),
         rows=_profile_rows(source, cells, columns=len(parts) + 3),
-        note="Watched in a process of its own, beside no other backend, whose work would fill the "
-        "caches: its wall time is not that of the samples. What several workers do at once is "
-        f"divided by their number: the parts add up to the wall time (here to within {gap:.1%}). "
-        "graph: building and optimising Dask's task graph; scheduling: handing out tasks and taking "
-        "back results; idle: workers with nothing to do; collect: putting results together. After "
-        "the share: how often a stage was carried out for each image, where not once. Under a wall "
-        f"time: what the parts add up to, where they miss it by more than {PARTS_OFF:.0%}. "
-        f"docs/method.md says how it was looked at.{_not_profiled(source)}",
+        note="Profiled in a separate process with no other backend running, so that the wall time differs "
+        "from the median sample: use this table for the shares. Time of several workers is divided by "
+        "their number, so that the parts add up to the wall time: compare backends with as many workers. "
+        "graph: building and optimising Dask's task graph; scheduling: what is left of the time in which "
+        "there were tasks and no step ran; idle: workers with nothing to do; collect: putting results "
+        f"together. 2× means that a step ran twice for each image.{_not_profiled(source)}",
         layout="dense",
     )
 

@@ -47,8 +47,8 @@ MOST_OLD_ROUNDS = 2
 # median. More is noise that a reader should know of.
 DRIFT = 0.1
 
-# Share of the cases: in more, the machine was restless, even if only for a part of the run.
-RESTLESS_CASES = 0.2
+# Share of the cases: in more, times were noisy, even if only for a part of the run.
+NOISY_CASES = 0.2
 
 # Of fewer rounds, or samples where there are no rounds, noise alone makes a slope.
 DRIFT_POINTS = 10
@@ -116,11 +116,12 @@ def rounds_table(source: Source) -> Table | None:
             row(phase, *(cells.get((phase, size), NOTHING) for size in sizes))
             for phase in dict.fromkeys(phase for phase, _ in found)
         ),
-        note="A round has new processes of all backends. Rounds go on until the 95% interval of every "
-        f"ratio is within {limits.precision:.0%} of it, or the difference is beyond doubt or none "
-        f"(looked at after {looks or MIN_ROUNDS} rounds), or for {limits.rounds} rounds, or, from "
-        f"{MIN_ROUNDS} rounds on, for {limits.seconds:g} s inside timed calls. In brackets what ended "
-        f"them: {'; '.join(f'{reason}: {meaning}' for reason, meaning in REASONS.items())}.",
+        note="Each round starts new processes of all backends. A phase at one number of images ends when "
+        f"every ratio is known to within {limits.precision:.0%} (95% interval) or has a clear verdict, "
+        f"which is checked after {looks or MIN_ROUNDS} rounds. It also ends after "
+        f"{limits.rounds} rounds or, once it has {MIN_ROUNDS}, after {limits.seconds:g} s of timed calls. "
+        "In brackets is what ended it: "
+        f"{'; '.join(f'{reason}, {meaning}' for reason, meaning in REASONS.items())}.",
     )
 
 
@@ -151,8 +152,8 @@ def _interruption(source: Source) -> Iterator[str]:
     ]
     if parts:
         yield (
-            f"The run was interrupted: {', and '.join(parts)}. What was measured until then is as "
-            "good as its intervals say."
+            f"The run was interrupted: {', and '.join(parts)}. What was measured until then is valid, "
+            "with wider intervals."
         )
 
 
@@ -161,9 +162,9 @@ def _lost(source: Source) -> Iterator[str]:
     most = source.samples.groupby("backend", sort=False)["lost_workers"].max()
     for backend, count in most[most > 0].items():
         yield (
-            f"{backend}: the cluster lost {count} of its workers while it was measured. Others did their "
-            "work, and the cells are right; the times after it are those of what was left, or of a worker "
-            "that had to be started anew."
+            f"{backend}: the cluster lost {count} of its workers while it was measured. The others took "
+            "over, and the cells are right, but the times from then on are those of fewer workers, or of "
+            "workers that were just started."
         )
 
 
@@ -182,8 +183,8 @@ def _load(source: Source) -> Iterator[str]:
     if load is not None and cpus and load > BUSY * cpus:
         yield (
             f"The machine was busy when the run started (load {load:g} on {cpus:g} CPUs). If the "
-            "other work went on, times in seconds are too long; ratios suffer less, since they are "
-            "formed within blocks."
+            "other work went on, times in seconds are too long. Ratios suffer less, since they compare "
+            "calls that were made side by side."
         )
 
 
@@ -197,9 +198,9 @@ def _withheld(source: Source) -> Iterator[str]:
         # The clock of what was withheld ticks in hundredths: of a moment it may seem more than all.
         share = min(seconds / given, 1.0)
         yield (
-            f"The machine was throttled: a CPU quota or the host of this virtual machine withheld "
-            f"{share:.0%} of its CPU time. It hits whichever call is running: "
-            "single samples are too long, and backends with several workers more often."
+            "The machine was slowed down: a CPU quota, or the host of this virtual machine, withheld "
+            f"{share:.0%} of its CPU time. That makes single samples too long, more often those of "
+            "backends with several workers."
         )
 
 
@@ -209,8 +210,8 @@ def _unknown_parts(source: Source) -> Iterator[str]:
     off = [name for name, one in profiles if one.status == "ok" and parts_off(one)]
     if off:
         yield (
-            f"Where the time goes is known in part only for {', '.join(off)}: the parts miss the wall "
-            f"time by more than {PARTS_OFF:.0%}. Take their shares as a rough guide."
+            f"Where the time goes is only partly known for {', '.join(off)}: the steps do not add up to "
+            f"the wall time, by more than {PARTS_OFF:.0%}. Take their shares as a rough guide."
         )
 
 
@@ -219,8 +220,8 @@ def _warm_files(source: Source) -> Iterator[str]:
     cached = source.samples["cached"].max()
     if source.settings.get("cache") == "cold" and cached > 0:
         yield (
-            f"Files were to be cold, but up to {cached:.0%} of their pages were in memory before a "
-            "call: open, read and pipeline may be faster here than from a cold disk."
+            f"Up to {cached:.0%} of the files' pages were still in memory before a call, though files "
+            "were to be read from the disk: open, read and pipeline may be faster here than from a cold disk."
         )
 
 
@@ -233,12 +234,13 @@ def _noise(source: Source) -> Iterator[str]:
         if len(case) >= max(MIN_ROUNDS, 2 * case["round"].nunique())
     ]
     wide = [one for one in map(relative_spread, cases) if one > WIDE]
-    if len(wide) > RESTLESS_CASES * len(cases):
+    if len(wide) > NOISY_CASES * len(cases):
         yield (
-            f"The machine was restless in {len(wide)} of {len(cases)} cases: within a round the middle "
-            f"half of the baseline's times spans more than {WIDE:.0%} of their median, typically "
-            f"{median(wide):.0%}. Ratios are formed within blocks, and their "
-            "intervals show what noise is left; a time in seconds is uncertain by about as much."
+            f"The plain loop's times were noisy in {len(wide)} of the {len(cases)} phases and numbers of "
+            "images for which this can be told: within a round their interquartile range was more than "
+            f"{WIDE:.0%} of the median, typically {median(wide):.0%}. Times in seconds are uncertain by about "
+            "that much. Ratios compare calls that were made side by side, and their intervals include the "
+            "noise."
         )
 
 
@@ -275,9 +277,9 @@ def _trend(source: Source) -> Iterator[str]:
     share = median(drifts)
     if abs(share) > DRIFT:
         yield (
-            f"The machine drifted: from the first to the last round of a case the baseline's times "
-            f"{'grew' if share > 0 else 'shrank'} by {abs(share):.0%}. Ratios are formed within "
-            "blocks, and hold; times in seconds of another moment would be others."
+            "The machine's speed changed: from the first to the last round of a case a plain loop's times "
+            f"{'grew' if share > 0 else 'shrank'} by {abs(share):.0%}. Ratios hold, since they compare "
+            "calls that were made side by side; times in seconds would differ at another moment."
         )
 
 

@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from segbench.report.rendering import one_line
+from segbench.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Inches: of a figure without its legend, of its margins, and of a line of the legend.
 WIDTH, HEIGHT = 8.6, 4.4
+NARROW = 5.8  # that has a table beside it
 LEFT, RIGHT, ABOVE, BELOW = 1.0, 0.15, 0.35, 0.5
 LEGEND_ROW = 0.21
 
@@ -101,14 +102,16 @@ class Chapter:
 
     title: str
     prefix: str
-    sentences: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...] = ()
 
 
-def new_figure(*titles: str, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
-    """An empty figure of this height in inches, with axes under each of the titles."""
-    figure = Figure(figsize=(WIDTH, height))
+def new_figure(
+    *titles: str, height: float = HEIGHT, width: float = WIDTH
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure of this size in inches, with axes under each of the titles."""
+    figure = Figure(figsize=(width, height))
     all_axes = list(figure.subplots(len(titles), 1, sharex=True, squeeze=False)[:, 0])
     for title, axes in zip(titles, all_axes, strict=True):
         # At a place of its own: to find one, matplotlib measures all that is around.

@@ -23,6 +23,7 @@ from segbench.report.cells import (
     value_cell,
 )
 from segbench.report.summary import Case, cases_in
+from segbench.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ COLUMNS: dict[str, tuple[str, str, Callable[[Case], Cell]]] = {
     "status": ("Status", "", lambda case: Cell(case.status)),
     "time": ("Median", "Time", lambda case: seconds_cell(case.seconds_median)),
     "reach": ("Lowest to highest", "Lowest to highest", _reach),
-    "ratio": ("Ratio", "Of the baseline's", lambda case: multiple_cell(case.ratio)),
+    "ratio": ("Ratio", "Relative to a plain loop", lambda case: multiple_cell(case.ratio)),
     "interval": ("95% interval", "Interval", _interval),
     "verdict": ("Verdict", "", lambda case: Cell(case.verdict or NOTHING.text)),
     "samples": ("Samples", "Samples", lambda case: value_cell(case.samples or None)),
@@ -97,7 +98,9 @@ def explorer_data(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) ->
 def _name(source: Source) -> str:
     """Of several sources of one dataset each is to be told from the others."""
     shape = f" {source.shape}" if source.shape else ""
-    return f"{source.dataset.get('name') or source.kind}{shape}, {source.name}, {source.started}"
+    return one_line(
+        f"{source.dataset.get('name') or source.kind}{shape}, {source.name}, {source.started}"
+    )
 
 
 def _row(case: Case) -> dict[str, object]:

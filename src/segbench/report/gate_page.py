@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from segbench import files
 from segbench.measure.settings import GateSettings
+from segbench.report import folder
 from segbench.report.cells import (
     NOTHING,
     Cell,
     Row,
     Table,
+    counted,
     format_factor,
     format_interval,
     images,
     seconds_cell,
 )
 from segbench.report.gate_figure import TITLE, order, ratio_figure
-from segbench.report.rendering import one_line, paragraphs, render
+from segbench.report.rendering import paragraphs, render
 from segbench.results.outcome import FAILING, UNCLEAR, VERDICTS
 from segbench.stats import MIN_ROUNDS
+from segbench.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +47,9 @@ ROWS_OF_A_COMMENT = (1000, 300, 100, 30, 10, 3)
 
 # Verdicts whose cases would take more rows of a terminal than these are counted instead.
 ROWS_OF_A_TERMINAL = 20
+
+# Open cases of a backend that are measured together in another gate.
+MOST_DECIDED = 4
 
 # Cases that are named in sentences before the rest is counted.
 MOST_NAMED = 8
@@ -95,14 +101,74 @@ def headline(outcome: Outcome) -> str:
     """The verdict, in words and numbers of cases."""
     counts = Counter(case.verdict for case in outcome.comparisons)
     compared = counts.total() - counts["not compared"]
-    failing = [_count(counts[verdict], WORDS[verdict]) for verdict in FAILING if counts[verdict]]
+    failing = [counted(counts[verdict], WORDS[verdict]) for verdict in FAILING if counts[verdict]]
+    is_open = sum(counts[verdict] for verdict in UNCLEAR)
+    if failing or not compared:
+        found = " and ".join(failing) or "Nothing"
+        text = f"{found} in {counted(compared, 'case')}" if compared else "Nothing compared"
+    elif 2 * is_open > compared:
+        text = f"Inconclusive: {is_open} of {counted(compared, 'case')}"
+    else:
+        text = f"No regression in {counted(compared, 'case')}"
     others = [f"{counts[one]} {WORDS[one]}" for one in WORDS if counts[one] and one not in FAILING]
-    decided = sum(counts[verdict] for verdict in UNCLEAR) < compared
-    found = " and ".join(failing) or ("No regression" if decided else "Nothing decided")
-    text = f"{found} in {_count(compared, 'case')}" if compared else "Nothing compared"
     if others:
         text += f": {', '.join(others)}"
-    return f"{text} (interrupted: not all was measured)" if outcome.interrupted else text
+    return f"{text}, interrupted before the end" if outcome.interrupted else text
+
+
+def next_step(outcome: Outcome) -> tuple[str, str] | None:
+    """What would decide the cases that are open, and the line for a shell that does it.
+
+    None where none of them can be slower by its threshold. Of many the most suspect are measured: fewer
+    cases have more rounds.
+    """
+    is_open = [case for case in sorted(outcome.comparisons, key=order) if _may_be_slower(case)]
+    if not is_open or outcome.interrupted:
+        return None
+    first = is_open[0]
+    like_it = [case for case in is_open if case.backend == first.backend][:MOST_DECIDED]
+    seconds = f"{GateSettings.measure_seconds:g}"
+    chosen = {
+        "--phases": ",".join(dict.fromkeys(case.phase for case in like_it)),
+        "--sizes": ",".join(dict.fromkeys(str(case.n_images) for case in like_it)),
+        "--backends": first.backend,
+        "--rounds": str(2 * outcome.rounds),
+        "--measure-seconds": seconds,
+    }
+    left_out = (*chosen, "--out")  # which holds this one's samples
+    words: list[str] = []
+    typed = iter(shlex.split(outcome.command))
+    for word in typed:
+        name, given, _ = word.partition("=")
+        if name not in left_out:
+            words.append(word)
+        elif not given:
+            next(typed, None)
+    line = shlex.join([*words, *(word for both in chosen.items() for word in both)])
+    minutes = math.ceil(GateSettings.measure_seconds / 60)
+    several = len(is_open) > 1
+    what = (
+        f"the most suspect of {len(is_open)} undecided cases" if several else "the undecided case"
+    )
+    return f"To measure {what} again, with more rounds and for {minutes} minutes at the most:", line
+
+
+def _may_be_slower(case: Comparison) -> bool:
+    """Whether a case is not decided, and its interval holds a slow-down by its threshold."""
+    if case.verdict not in UNCLEAR:
+        return False
+    return not (case.cpu and case.cpu.high < 1 + case.threshold)
+
+
+def _not_slower(outcome: Outcome) -> Iterator[str]:
+    """How many of the undecided cases can only be as fast, or faster."""
+    undecided = [case for case in outcome.comparisons if case.verdict == "undecided"]
+    known = [case for case in undecided if not _may_be_slower(case)]
+    if known:
+        yield (
+            f"Of the undecided {len(known)} {'is' if len(known) == 1 else 'are'} not slower by the threshold: "
+            "whether as fast or faster is open."
+        )
 
 
 def _details(outcome: Outcome) -> list[str]:
@@ -119,7 +185,7 @@ def _details(outcome: Outcome) -> list[str]:
     told = [f"{_told(case)}." for case in named[:MOST_NAMED]]
     if more > 0:
         told.append(f"And {more} more, which the table names.")
-    return [*told, one_line(compared), *sight_sentences(outcome.sight)]
+    return [*told, *_not_slower(outcome), one_line(compared), *sight_sentences(outcome.sight)]
 
 
 def _told(case: Comparison) -> str:
@@ -133,7 +199,7 @@ def _told(case: Comparison) -> str:
     if case.wall and "wall time" not in case.grown:
         parts.append(f"wall time {format_factor(case.wall.ratio)}")
     if case.cpu:
-        parts.append(_count(case.cpu.rounds, "round"))
+        parts.append(counted(case.cpu.rounds, "round"))
     text = ", ".join(parts)
     return one_line(f"{text}: {_cause(case)}" if case.cause else text)
 
@@ -172,14 +238,16 @@ def _rounds(outcome: Outcome) -> str:
     if not counts:
         return "no rounds"
     least, most = min(counts), max(counts)
-    return _count(most, "round") if least == most else f"{least} to {most} rounds a case"
+    return counted(most, "round") if least == most else f"{least} to {most} rounds a case"
 
 
 def sight_sentences(sight: Sight | None) -> list[str]:
     """What this machine sees, or how to find out."""
     if sight is None:
-        command = "`segbench gate --calibrate` with the same options"
-        return [f"What this machine sees is not known: {command} measures it."]
+        how = "`segbench gate --calibrate`, with the same --phases, --sizes and --backends"
+        return [
+            f"How small a slow-down can be found here has not been measured: {how}, does that for later gates."
+        ]
     found = "such a slow-down of one is found 95 times in 100"
     if sight.smallest is None:
         seen, found = (
@@ -241,8 +309,8 @@ def terminal_table(outcome: Outcome) -> Table | None:
         if verdict in FAILING or len(rows) + len(own) <= ROWS_OF_A_TERMINAL:
             rows += [_terminal_row(case) for case in own]
         elif own:
-            counted = [Cell(text) for text in (_count(len(own), "case"), "", "", "")]
-            rows.append(Row((*counted, Cell("", verdict=verdict))))
+            count = [Cell(text) for text in (counted(len(own), "case"), "", "", "")]
+            rows.append(Row((*count, Cell("", verdict=verdict))))
     if not rows:
         return None
     return Table(
@@ -289,7 +357,7 @@ def write(outcome: Outcome, out: Path) -> Path:
     outcome : Outcome
         What it found.
     out : Path
-        Folder; made if it is not there.
+        Folder, as :func:`segbench.report.folder.write` has it.
 
     Returns
     -------
@@ -298,12 +366,10 @@ def write(outcome: Outcome, out: Path) -> Path:
     """
     usual = outcome.threshold.usual
     figure = ratio_figure(outcome.comparisons, threshold=usual, name=_told)
-    index = out / "index.html"
-    files.write_text(index, render("gate.html.jinja", {**_shown(outcome), "figure": figure}))
-    if figure:
-        for name, content in figure.files.items():
-            files.write_bytes(out / "figures" / name, content)
-    return index
+    page = render("gate.html.jinja", {**_shown(outcome), "figure": figure})
+    drawn = figure.files.items() if figure else ()
+    contents = {f"figures/{name}": content for name, content in drawn}
+    return folder.write(out, {**contents, folder.INDEX: page.encode()})
 
 
 def _shown(outcome: Outcome) -> dict[str, object]:
@@ -325,6 +391,7 @@ def _shown(outcome: Outcome) -> dict[str, object]:
         "versions": [list(map(one_line, row)) for row in rows],
         "facts": [(one_line(name.replace("_", " ")), one_line(one)) for name, one in facts.items()],
         "command": one_line(outcome.command),
+        "next_step": next_step(outcome),
         "method": _method(outcome),
         "threshold": one_line(_threshold(outcome)),
         "verdicts": VERDICTS,
@@ -374,8 +441,3 @@ def _cause(case: Comparison) -> str:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.3g}%"
-
-
-def _count(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

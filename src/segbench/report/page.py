@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from segbench import files
-from segbench.backends.registry import BASELINE
 from segbench.measure.settings import CACHES, PHASES
 from segbench.report import (
     batches,
@@ -16,23 +14,27 @@ from segbench.report import (
     disturbances,
     explorer,
     figures,
+    folder,
+    large,
     presentation,
     reading,
+    shapes,
     tables,
 )
 from segbench.report.answer import answer
-from segbench.report.cells import collected
+from segbench.report.cells import collected, listed
+from segbench.report.choice import Part, asked_phase
 from segbench.report.pairs import pairs_of
 from segbench.report.rendering import paragraphs, render
 from segbench.report.reproduce import METHOD_LINK, commands
-from segbench.report.shapes import Part, overview, shape_of
-from segbench.report.side_by_side import compare
+from segbench.report.side_by_side import compare, of_one_run
 from segbench.report.styles import styles
-from segbench.report.summary import listed_in, samples_frame, summarize
+from segbench.report.summary import is_large, listed_in, samples_frame, summarize
 from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_ROUNDS
+from segbench.text import csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from segbench.report.answer import Answer
@@ -42,28 +44,30 @@ if TYPE_CHECKING:
     from segbench.report.styles import Styles
     from segbench.results.sources import Source
 
-# With these a spreadsheet begins a formula.
-FORMULA = ("=", "+", "-", "@")
+
+# What stands below the first screen, each behind a heading that opens: tables by their names, and
+# figures that belong to none. What is named nowhere is in the last.
+GROUPS = {
+    "By number and size of images": (
+        *(f"{phase}-{what}" for phase in PHASES for what in ("times", "cpu", "ratios")),
+        *("costs", "batches", "clusters", "history"),
+    ),
+    "Reading files: which imread?": ("readers",),
+    "Where the time goes": ("parts", "cold-start", "pipeline-first-calls"),
+    "Memory": ("pipeline-memory",),
+    "The presentation of 2022, replicated": ("presentation-read", "presentation-claim"),
+    "How sure is this?": (),
+}
 
 
-@dataclass(frozen=True)
-class Section:
-    """Everything that is shown of one source.
+@dataclass(frozen=True, kw_only=True)
+class Section(Part):
+    """Everything that is shown of one source; its prefix is that of its files, too.
 
     Attributes
     ----------
-    source : Source
-        Where the figures come from.
-    prefix : str
-        Of the names of its files, where a report has several sources.
-    summary : DataFrame
-        One row a case.
-    pairs : Pairs
-        Backends two by two.
     warnings : tuple of str
         What disturbed the run, in sentences.
-    answer : Answer
-        Sentences made from the data.
     tables : tuple of Table
         All, in their order on the page.
     drawings : tuple of Drawing
@@ -72,12 +76,7 @@ class Section:
         Lines for a shell that measure the same again.
     """
 
-    source: Source
-    prefix: str
-    summary: pd.DataFrame
-    pairs: Pairs
     warnings: tuple[str, ...]
-    answer: Answer
     tables: tuple[Table, ...]
     drawings: tuple[Drawing, ...]
     commands: tuple[str, ...]
@@ -89,52 +88,90 @@ class Section:
         shape = self.source.shape.replace("x", " × ")
         return f"{name}, {shape} pixels" if shape else name
 
-    def tables_for_terminal(self) -> list[Table]:
-        """Times, ratios and what is missing: what fits a terminal."""
-        return [
-            table
-            for table in self.tables
-            if table.layout == "ratios" or table.name.endswith("-times") or table.name == "left-out"
-        ]
+    def tables_of(self, group: str) -> list[Table]:
+        """Those of one of the `GROUPS`."""
+        return [table for table in self.tables if _group_of(table.name) == group]
+
+    def alone_in(self, group: str) -> list[Drawing]:
+        """The figures of one of the `GROUPS` that belong to no table."""
+        alone = (drawing for drawing in self.drawings if not drawing.table)
+        return [drawing for drawing in alone if _group_of(drawing.name) == group]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with all of its shapes, or another source: what the first screen of a page tells of it.
+
+    Attributes
+    ----------
+    title : str
+        What it is called, where a page has several.
+    prefix : str
+        Of the names of its files.
+    answer : Answer
+        What to use.
+    overview : Chapter, optional
+        The best of each kind.
+    figure : Drawing, optional
+        Of `overview` or of a section; shown on the first screen, and with its table again.
+    warnings : tuple of str
+        Those of its sections, each once.
+    sections : tuple of Section
+        One a shape.
+    """
+
+    title: str
+    prefix: str
+    answer: Answer
+    overview: Chapter | None
+    figure: Drawing | None
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def _group_of(name: str) -> str:
+    *groups, last = GROUPS
+    return next((group for group in groups if name in GROUPS[group]), last)
 
 
 def build(sources: Sequence[Source], out: Path) -> Path:
     """Write a report on some sources; see :func:`write`."""
-    return write(make_sections(sources), out)
+    return write(make_runs(make_sections(sources)), out)
 
 
-def write(sections: Sequence[Section], out: Path) -> Path:
+def write(runs: Sequence[Run], out: Path) -> Path:
     """Write a report.
 
     Parameters
     ----------
-    sections : sequence of Section
+    runs : sequence of Run
         At least one.
     out : Path
-        Folder; the files of an earlier report in it are replaced, each in one step, and those that
-        this one has not are removed.
+        Folder, as :func:`segbench.report.folder.write` has it.
 
     Returns
     -------
     Path
         Of ``index.html``.
     """
+    sections = [section for run in runs for section in run.sections]
     sources = [section.source for section in sections]
-    runs = [(section.source, section.summary) for section in sections]
+    measured = [(section.source, section.summary) for section in sections]
     style = styles_of(sources)
     comparisons = compare(sources, [section.summary for section in sections])
-    speedup = figures.speedup_figure(runs, style)
-    overviews = make_overviews(sections)
+    speedup = figures.speedup_figure(measured, style)
+    overviews = [run.overview for run in runs if run.overview]
     values: dict[str, object] = {
+        "runs": runs,
+        "groups": _groups(runs),
         "sections": sections,
-        "overviews": overviews,
         "comparisons": comparisons,
         "speedup": speedup,
-        "baseline": str(BASELINE),
+        "names": {backend: look.name for backend, look in style.items()},
         "method": method(sources),
         "method_link": METHOD_LINK,
         "explored": [heading for heading, *_ in explorer.COLUMNS.values()],
-        "data": explorer.explorer_data(runs, style),
+        "data": explorer.explorer_data(measured, style),
         "chart_scripts": explorer.chart_scripts(),
     }
     parts: list[Section | Chapter] = [*overviews, *comparisons, *sections]
@@ -146,28 +183,25 @@ def write(sections: Sequence[Section], out: Path) -> Path:
     for section in sections:
         tables[f"{section.prefix}summary"] = section.summary
         tables[f"{section.prefix}samples"] = samples_frame(section.source)
-    contents = {out / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
+    contents = {f"tables/{name}.csv": _csv(frame) for name, frame in tables.items()}
     drawings = [(part.prefix, drawing) for part in parts for drawing in part.drawings]
     for prefix, drawing in [*drawings, *([("", speedup)] if speedup else [])]:
         for name, content in drawing.files.items():
-            contents[out / "figures" / f"{prefix}{name}"] = content
-    for name in ("report.md", "index.html"):
-        contents[out / name] = render(f"{name}.jinja", values).encode()
-    for path, content in contents.items():
-        files.write_bytes(path, content)
-    for pattern in ("tables/*.csv", "figures/*.svg", "figures/*.png"):
-        for path in set(out.glob(pattern)) - set(contents):
-            path.unlink()
-    return out / "index.html"
+            contents[f"figures/{prefix}{name}"] = content
+    for name in ("report.md", folder.INDEX):
+        contents[name] = render(f"{name}.jinja", values).encode()
+    return folder.write(out, contents)
 
 
 def styles_of(sources: Iterable[Source]) -> Styles:
     """How the backends of a page are drawn, as the runs list them: alike in all of its sections."""
-    named: list[str] = []
+    named: dict[str, str] = {}
     for source in sources:
         timed = list(source.samples["backend"].unique())
-        named += [one for one in listed_in(source, "backends", str) if one in timed] + timed
-    return styles(named)
+        listed = [one for one in listed_in(source, "backends", str) if one in timed]
+        for backend in [*listed, *timed]:
+            named.setdefault(backend, source.backends[backend].words)
+    return styles(named, named)
 
 
 def make_sections(sources: Sequence[Source]) -> list[Section]:
@@ -177,19 +211,61 @@ def make_sections(sources: Sequence[Source]) -> list[Section]:
     return [_section(one, prefix, style) for one, prefix in zip(sources, prefixes, strict=True)]
 
 
-def make_overviews(sections: Sequence[Section]) -> list[Chapter]:
-    """One for each run."""
-    runs = collected(
-        ((section.source.name, section.source.started), section)
-        for section in sections
-        if section.source.kind == "segbench" and shape_of(section.source)
+def make_runs(sections: Sequence[Section]) -> list[Run]:
+    """The sections of a run together."""
+    own: list[list[Section]] = []
+    for section in sections:
+        if own and of_one_run(own[-1][0].source, section.source):
+            own[-1].append(section)
+        else:
+            own.append([section])
+    return [_run(one) for one in own]
+
+
+def _groups(runs: Sequence[Run]) -> list[str]:
+    """Those of the `GROUPS` that hold something, and the last in any case."""
+    first, *_, last = GROUPS
+    sections = [section for run in runs for section in run.sections]
+    return [
+        group
+        for group in GROUPS
+        if group == last
+        or (group == first and any(run.overview for run in runs))
+        or any(section.tables_of(group) or section.alone_in(group) for section in sections)
+    ]
+
+
+def _warnings(sections: Sequence[Section]) -> Iterator[str]:
+    """Each once, with the shape that it is of where not all have it."""
+    told = collected(
+        (text, one.source.shape.replace("x", " × ")) for one in sections for text in one.warnings
     )
-    found = []
-    for own in runs.values():
-        parts = [Part(section.source, section.summary, section.pairs) for section in own]
-        prefix = f"{own[0].prefix}best-"
-        found.append(overview(parts, prefix=prefix))
-    return [one for one in found if one]
+    for text, own in told.items():
+        of = f"Of {listed(own)} pixels: " if len(own) < len(sections) else ""
+        yield f"{of}{text}"
+
+
+def _run(sections: Sequence[Section]) -> Run:
+    first, chapter = sections[0], None
+    if first.source.kind == "segbench":
+        prefix = f"{first.prefix}best-"
+        if is_large(first.source):
+            style = styles_of([section.source for section in sections])
+            chapter = large.overview(sections, style, prefix=prefix)
+        else:
+            chapter = shapes.overview(sections, prefix=prefix)
+    found, phase = answer(sections), asked_phase(sections)
+    shown = (chapter.drawings if chapter else ()) or first.drawings
+    wanted = (f"map-{phase}", f"{phase}-ratios")
+    return Run(
+        title=f"{first.source.name}, {first.source.started}",
+        prefix=first.prefix,
+        answer=found,
+        overview=chapter,
+        figure=next((drawing for drawing in shown if drawing.name in wanted), None),
+        warnings=tuple(_warnings(sections)),
+        sections=tuple(sections),
+    )
 
 
 def _section(source: Source, prefix: str, style: Styles) -> Section:
@@ -200,8 +276,8 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
     drawings = (
         *figures.time_figures(summary, lines, style),
         *figures.ratio_figures(summary, style),
-        batches.batch_figure(batched, style),
-        figures.parts_figure(costs.profiles_by_backend(source)),
+        batches.batch_figure(source, batched, style),
+        figures.parts_figure(costs.profiles_by_backend(source), style),
         figures.memory_figure(summary, style),
         figures.found_picture(source),
         figures.history_figure(source, style),
@@ -212,7 +288,6 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         summary=summary,
         pairs=pairs,
         warnings=tuple(disturbances.warnings(source)),
-        answer=answer(source, summary, pairs),
         tables=make_tables(source, summary, pairs, lines, batched),
         drawings=tuple(drawing for drawing in drawings if drawing),
         commands=commands(source),
@@ -230,13 +305,17 @@ def make_tables(
 
     `lines` are those of `costs.lines`, and `batched` those of `batches.batches`.
     """
+    many = (
+        ()
+        if is_large(source)
+        else (presentation.read_table(source, summary), presentation.claim_table(summary, pairs))
+    )
     shown = (
-        presentation.read_table(source, summary),
-        presentation.claim_table(summary, pairs),
-        reading.reading_table(summary, pairs),
+        *many,
+        reading.reading_table(source, summary, pairs),
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
-        batches.batch_table(batched),
+        batches.batch_table(source, batched),
         costs.parts_table(source, summary),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),
@@ -267,14 +346,14 @@ def method(sources: Iterable[Source]) -> list[str]:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    """A table as a file; bytes of file names that are not UTF-8 are written out."""
+    """A table as a file."""
     shown = frame.copy()
     for name in shown.select_dtypes(exclude="number"):
         # By value: a column of 50,000 samples holds few.
-        shown[name] = shown[name].map({text: _csv_cell(text) for text in shown[name].unique()})
-    return shown.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
-
-
-def _csv_cell(value: object) -> object:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        shown[name] = shown[name].map(
+            {
+                text: csv_text(text) if isinstance(text, str) else text
+                for text in shown[name].unique()
+            }
+        )
+    return shown.to_csv(index=False, lineterminator="\n").encode()

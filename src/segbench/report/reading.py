@@ -11,7 +11,6 @@ from segbench.report.cells import (
     Table,
     collected,
     finding_cell,
-    format_factor,
     format_seconds,
     images,
     row,
@@ -21,75 +20,56 @@ from segbench.report.summary import cases_in, scheduler_of
 from segbench.report.tables import case_cell, heads, sizes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from segbench.report.pairs import Pairs
     from segbench.report.summary import Case
-
-# What people write to get each reader of segbench's own.
-CALLED = {
-    "skimage": "skimage.io.imread",
-    "dask-image": "dask_image.imread.imread",
-    "dask-array-pims": "dask.array.image.imread over pims",
-    "dask-array-skimage": "dask.array.image.imread over skimage.io.imread",
-    "dask-batched": "dask.array.map_blocks over file names",
-    "opencv": "cv2.imread",
-}
+    from segbench.results.sources import Source
 
 
-def reading_table(summary: pd.DataFrame, pairs: Pairs) -> Table | None:
-    """A row a reader: at each size the fastest backend with it, beside the fastest of all."""
-    readers = _by_reader(summary)
+def reading_table(source: Source, summary: pd.DataFrame, pairs: Pairs) -> Table | None:
+    """A row a reader: at each size the fastest backend with it, relative to one and the same."""
+    readers = _by_reader(source, summary)
     if len(readers) < 2:
         return None
     cases = [case for own in readers.values() for case in own]
     sizes = sizes_of(cases)
-    best = {size: _fastest(cases, size) for size in sizes}
+    best = _fastest(cases, sizes[-1])
+    assert best  # noqa: S101  (there are cases of each size)
+    beside = {case.n_images: case for case in cases if case.backend == best.backend}
     return Table(
         name="readers",
         title="Which imread? Reading alone",
         columns=("Reader", *heads(cases)),
         rows=tuple(
-            row(
-                CALLED.get(reader, reader),
-                *(_cell(_fastest(own, size), best[size], pairs) for size in sizes),
-            )
+            row(reader, *(_cell(_fastest(own, size), beside.get(size), pairs) for size in sizes))
             for reader, own in readers.items()
         ),
-        note="All pixels in memory. Of each reader the fastest backend that was measured, which is named, "
-        "as a multiple of the fastest of all.",
+        note=f"{_sentence(readers, best)} Each cell has the fastest backend with a reader, and its time "
+        "relative to that one with as many images. Readers are timed under the schedulers that the run has "
+        "for each, which differ: decoding gains from processes. All pixels are in memory in the end.",
         layout="ratios",
     )
 
 
-def sentence(summary: pd.DataFrame, pairs: Pairs) -> Iterator[str]:
-    """Which reader is the fastest with the most images, and what the others take."""
-    readers = _by_reader(summary)
-    if len(readers) < 2:
-        return
-    cases = [case for own in readers.values() for case in own]
-    size = max(sizes_of(cases))
-    best = _fastest(cases, size)
-    told = []
-    for reader, own in readers.items():
-        pair = pair_of(pairs, _fastest(own, size), best)
-        if pair and pair.known:
-            said = f" ({pair.verdict})" if pair.verdict in ("undecided", "no difference") else ""
-            told.append(f"{CALLED.get(reader, reader)} {format_factor(pair.ratio.estimate)}{said}")
-    if told and best:
-        name = best.backend.partition("/")[0]
-        yield (
-            f"Which imread? For reading {images(size)} alone the fastest is {CALLED.get(name, name)} "
-            f"({scheduler_of(best.backend)}): {format_seconds(best.seconds_median)}. As multiples of that: "
-            f"{'; '.join(told)}."
-        )
+def _sentence(readers: Mapping[str, Sequence[Case]], best: Case) -> str:
+    """Which reader is the fastest with the most images."""
+    (name,) = (reader for reader, own in readers.items() if best in own)
+    return (
+        f"To read {images(best.n_images)}, {name} ({scheduler_of(best.backend)}) has the lowest median: "
+        f"{format_seconds(best.seconds_median)}."
+    )
 
 
-def _by_reader(summary: pd.DataFrame) -> dict[str, list[Case]]:
+def _by_reader(source: Source, summary: pd.DataFrame) -> dict[str, list[Case]]:
+    """By what people write for it; by its name where the run does not say."""
     cases = (case for case in cases_in(summary, "read") if case.ok)
-    return collected((case.backend.partition("/")[0], case) for case in cases)
+    return collected(
+        (source.backends[case.backend].reader or case.backend.partition("/")[0], case)
+        for case in cases
+    )
 
 
 def _fastest(cases: Sequence[Case], size: int) -> Case | None:
@@ -97,12 +77,12 @@ def _fastest(cases: Sequence[Case], size: int) -> Case | None:
     return min(own, key=lambda case: case.seconds_median, default=None)
 
 
-def _cell(own: Case | None, best: Case | None, pairs: Pairs) -> Cell:
+def _cell(own: Case | None, other: Case | None, pairs: Pairs) -> Cell:
     if own is None:
         return NOTHING
-    cell, pair = Cell("1.00×", 1.0), pair_of(pairs, own, best)
+    cell, pair = Cell("1.00×", 1.0), pair_of(pairs, own, other)
     if pair:
         cell = finding_cell(pair.ratio, pair.verdict)
-    elif own is not best:
+    elif own is not other:
         return NOTHING
     return case_cell(own, lambda case: replace(cell, note=scheduler_of(case.backend)))

@@ -7,8 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 import jinja2
+from markupsafe import Markup, escape
 
 from segbench import __version__
+from segbench.text import written_out
 
 if TYPE_CHECKING:
     from segbench.report.drawing import Drawing
@@ -20,6 +22,10 @@ ZERO_WIDTH_SPACE = "&#8203;"
 PINGS = re.compile(
     r"(?<=[@#])|(?<=\bGH)(?=-)|(?<=\bwww)(?=\.)|(?<!\d:)(?<=:)(?=//|[\w+-])", re.IGNORECASE
 )
+
+
+# A command of segbench's that a sentence names; nothing of a run is in it.
+COMMAND = re.compile(r"`(segbench [A-Za-z. -]+)`")
 
 
 def render(template: str, values: dict[str, object]) -> str:
@@ -46,12 +52,6 @@ def paragraphs(template: str, values: dict[str, object]) -> list[str]:
     return [" ".join(text.split()) for text in render(template, values).split("\n\n")]
 
 
-def one_line(text: str) -> str:
-    """Text on one line; what a terminal would obey, and what can't be saved, is written out."""
-    shown = " ".join(text.split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
-
-
 def markdown_text(text: str) -> str:
     """Text that Markdown, in a table or not, shows as it is."""
     text = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").splitlines())
@@ -70,6 +70,19 @@ def comment_text(text: str) -> str:
     return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", quiet)  # the start of a numbered list
 
 
+def with_commands(text: str) -> Markup:
+    """Text for HTML, in which segbench's own commands between backticks are code."""
+    return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(written_out(text)))))  # noqa: S704  (it is escaped)
+
+
+def markdown_commands(text: str) -> str:
+    """The same for Markdown."""
+    texts = COMMAND.split(text)
+    return "".join(
+        f"`{part}`" if number % 2 else markdown_text(part) for number, part in enumerate(texts)
+    )
+
+
 def fence(text: str) -> str:
     """A block of code in Markdown around text that may hold the signs of one."""
     marks = "```"
@@ -84,9 +97,10 @@ def picture_uri(drawing: Drawing) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def by_times(shape: object) -> str:
-    """A shape as people write it, whatever a file has in its place."""
-    return " × ".join(map(str, shape)) if isinstance(shape, list | tuple) else str(shape)
+def _shown(value: object) -> object:
+    """What an expression in a template becomes: text that others wrote is written out, but for its lines."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return written_out(str(value), keep="\n\t") if is_text else value
 
 
 ENVIRONMENT = jinja2.Environment(
@@ -95,13 +109,15 @@ ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
+    finalize=_shown,
 )
 ENVIRONMENT.globals["version"] = __version__
 ENVIRONMENT.filters |= {
-    "by_times": by_times,
     "comment": comment_text,
     "fence": fence,
+    "commands": with_commands,
     "markdown": markdown_text,
+    "markdown_commands": markdown_commands,
     "percent": "{:.0%}".format,
     "picture_uri": picture_uri,
 }

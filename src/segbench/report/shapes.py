@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from matplotlib.colors import ListedColormap
 
-from segbench.backends.registry import BASELINE
 from segbench.measure.settings import PHASES
 from segbench.report.cells import (
     NOTHING,
@@ -20,52 +19,38 @@ from segbench.report.cells import (
     images,
     row,
     seconds_cell,
-    sizes_in_words,
 )
+from segbench.report.choice import AS_GOOD, DASK, KINDS, LOOP, POOL, spots
 from segbench.report.costs import cost_cell
-from segbench.report.drawing import Chapter, Drawing, finish, new_figure, sizes_axis
+from segbench.report.drawing import NARROW, Chapter, Drawing, finish, new_figure, sizes_axis
 from segbench.report.pairs import pair_of
-from segbench.report.summary import cases_in, scheduler_of, uses_dask
+from segbench.report.summary import cases_in
 from segbench.stats import costs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pandas as pd
+    from collections.abc import Sequence
 
     from segbench.report.cells import Row
-    from segbench.report.pairs import Pairs
+    from segbench.report.choice import Part, Spot
     from segbench.report.summary import Case
-    from segbench.results.sources import Source
-
-# What people choose between, in words that go on with "is the fastest", and those of several that
-# are not told apart.
-LOOP, POOL, DASK = "a plain loop", "a pool without Dask", "Dask"
-KINDS = (LOOP, POOL, DASK)
 
 
 class Field(NamedTuple):
     """How a field of the map is named and coloured."""
 
     words: str
-    sentence: str
     colour: str
 
 
-# By which of them no other was shown to be faster than. The colours are told apart in gray, too.
-BOTH = "and no difference between the two was shown"
+# By which kinds no other was shown to be faster than. The colours are told apart in gray, too.
 MAP = {
-    (LOOP,): Field(LOOP, "a plain loop is the fastest", "#E69F00"),
-    (POOL,): Field(POOL, "a pool without Dask is the fastest", "#0072B2"),
-    (DASK,): Field(DASK, "Dask is the fastest", "#D55E00"),
-    (POOL, DASK): Field("a pool or Dask", f"a pool and Dask are the fastest, {BOTH}", "#CC79A7"),
-    (LOOP, POOL): Field(
-        "a loop or a pool", f"a plain loop and a pool are the fastest, {BOTH}", "#56B4E9"
-    ),
-    (LOOP, DASK): Field(
-        "a loop or Dask", f"a plain loop and Dask are the fastest, {BOTH}", "#F0E442"
-    ),
-    KINDS: Field("no difference shown", "no difference was shown", "#DDDDDD"),
+    (LOOP,): Field(LOOP, "#E69F00"),
+    (POOL,): Field(POOL, "#0072B2"),
+    (DASK,): Field(DASK, "#D55E00"),
+    (POOL, DASK): Field("a pool or Dask", "#CC79A7"),
+    (LOOP, POOL): Field("a loop or a pool", "#56B4E9"),
+    (LOOP, DASK): Field("a loop or Dask", "#F0E442"),
+    KINDS: Field("no difference shown", "#DDDDDD"),
 }
 
 # Phases in which something is done; the first that was measured is what is asked about.
@@ -74,59 +59,8 @@ WORK = ("pipeline", "process", "read")
 # Numbers of pixels are told in millions.
 MEGA = 1e6
 
-# Pixels: more is a slip, or somebody's joke.
-MOST_SIDE = 10**7
-
 # With so many measurements a fit of three costs can be seen to fit.
 MIN_POINTS = 4
-
-
-@dataclass(frozen=True)
-class Part:
-    """One shape of a run: its source, summary and pairs."""
-
-    source: Source
-    summary: pd.DataFrame
-    pairs: Pairs
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        shape = shape_of(self.source)
-        assert shape  # noqa: S101  (others are no part)
-        return shape
-
-    @property
-    def words(self) -> str:
-        """The shape as people write it."""
-        return "{} × {}".format(*self.shape)
-
-    @property
-    def megapixels(self) -> float:
-        """Of an image."""
-        height, width = self.shape
-        return height * width / MEGA
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A number of images of a shape, in a phase.
-
-    Attributes
-    ----------
-    part : Part
-        Of the shape.
-    n_images : int
-    best : mapping of str to Case
-        The fastest of each of the `KINDS` that was timed.
-    ahead : tuple of str
-        The kinds than whose best no other's was shown to be faster.
-    """
-
-    part: Part
-    n_images: int
-    best: Mapping[str, Case]
-    ahead: tuple[str, ...]
 
 
 def overview(parts: Sequence[Part], *, prefix: str) -> Chapter | None:
@@ -134,7 +68,8 @@ def overview(parts: Sequence[Part], *, prefix: str) -> Chapter | None:
 
     None where no two kinds were compared.
     """
-    by_phase = {phase: found for phase in WORK if (found := _spots(parts, phase))}
+    parts = [part for part in parts if part.shape]
+    by_phase = {phase: found for phase in WORK if (found := _compared_spots(parts, phase))}
     if not by_phase:
         return None
     several = len({part.shape for part in parts}) > 1
@@ -145,90 +80,20 @@ def overview(parts: Sequence[Part], *, prefix: str) -> Chapter | None:
     return Chapter(
         title="By number and size of images" if several else "The best of each kind",
         prefix=prefix,
-        sentences=tuple(_sentences(by_phase[phases[0]])),
         tables=(*tables, *([costs_of_all] if costs_of_all else [])),
         drawings=tuple(_map(phase, by_phase[phase]) for phase in phases) if several else (),
     )
 
 
-def shape_of(source: Source) -> tuple[int, int] | None:
-    """Height and width of a source's images, where it says them."""
-    shape = source.dataset.get("shape")
-    if not isinstance(shape, list | tuple) or len(shape) < 2:
-        return None
-    height, width, *_ = shape
-    whole = all(isinstance(side, int) and 0 < side < MOST_SIDE for side in (height, width))
-    return (height, width) if whole else None
+def _compared_spots(parts: Sequence[Part], phase: str) -> list[Spot]:
+    """Every number and shape at which two kinds or more were compared."""
+    return [spot for spot in spots(parts, phase) if spot.ahead and _compared(spot)]
 
 
-def kind_of(backend: str) -> str:
-    """Which of the `KINDS` a backend is."""
-    if uses_dask(backend):
-        return DASK
-    return LOOP if scheduler_of(backend) == "serial" else POOL
-
-
-def _spots(parts: Iterable[Part], phase: str) -> list[Spot]:
-    """Every number and shape at which two kinds or more of the usual work were compared."""
-    found = []
-    for part in parts:
-        described = part.source.backends
-        usual = described[str(BASELINE)].work
-        cases = [
-            case
-            for case in cases_in(part.summary, phase)
-            if case.ok and (phase == "read" or described[case.backend].work == usual)
-        ]
-        for size, own in sorted(collected((case.n_images, case) for case in cases).items()):
-            best: dict[str, Case] = {}
-            for case in sorted(own, key=lambda case: case.seconds_median):
-                best.setdefault(kind_of(case.backend), case)
-            ahead = tuple(kind for kind in KINDS if kind in best and not _beaten(kind, best, part))
-            if ahead and _compared(best, part):
-                found.append(Spot(part, size, best, ahead))
-    return found
-
-
-def _compared(best: Mapping[str, Case], part: Part) -> bool:
+def _compared(spot: Spot) -> bool:
     """Whether the best of two kinds have a ratio with an interval."""
-    pairs = (pair_of(part.pairs, *both) for both in combinations(best.values(), 2))
-    return any(pair.known for pair in pairs if pair)
-
-
-def _beaten(kind: str, best: Mapping[str, Case], part: Part) -> bool:
-    """Whether another kind's best is faster than this one's, for certain or probably."""
-    beside = (pair_of(part.pairs, other, best[kind]) for other in best.values())
-    return any(pair.verdict.endswith("faster") for pair in beside if pair)
-
-
-def _sentences(spots: Sequence[Spot]) -> Iterator[str]:
-    """What is fastest with the most images of each shape, those alike together; and with fewer."""
-    most = [own[-1] for own in collected((spot.part.words, spot) for spot in spots).values()]
-    for ahead, alike in collected((spot.ahead, spot) for spot in most).items():
-        where = _listed(f"{images(spot.n_images)} of {spot.part.words}" for spot in alike)
-        took = "; ".join(filter(None, (_took(kind, alike) for kind in (POOL, DASK))))
-        yield f"For {where} pixels {MAP[ahead].sentence}{f': {took}' if took else ''}."
-    few = [spot for spot in spots if spot.ahead == (LOOP,)]
-    for words, own in collected((spot.part.words, spot.n_images) for spot in few).items():
-        yield f"With {sizes_in_words(own)} of {words} pixels a plain loop is the fastest."
-
-
-def _took(kind: str, spots: Sequence[Spot]) -> str:
-    """What the best of a kind takes beside the plain loop, at each of some spots."""
-    compared = [
-        (spot, pair_of(spot.part.pairs, spot.best.get(kind), spot.best.get(LOOP))) for spot in spots
-    ]
-    known = [(spot, pair) for spot, pair in compared if pair and pair.known]
-    names = {spot.part.source.backends[spot.best[kind].backend].words for spot, _ in known}
-    shares = [f"{pair.ratio.estimate:.0%}" for _, pair in known]
-    if not shares or len(shares) < len(spots):
-        return ""
-    return f"{kind} ({_listed(sorted(names), 'or')}) takes {_listed(shares)} of a plain loop's time"
-
-
-def _listed(words: Iterable[str], last: str = "and") -> str:
-    *others, end = words
-    return f"{', '.join(others)} {last} {end}" if others else end
+    names = (case.backend for case in spot.best.values())
+    return any(spot.pair(*both) for both in combinations(names, 2))
 
 
 def _best_table(phase: str, spots: Sequence[Spot]) -> Table:
@@ -237,9 +102,8 @@ def _best_table(phase: str, spots: Sequence[Spot]) -> Table:
         name=phase,
         title=f"{phase}: the best of each kind",
         columns=(
-            *("Pixels", "Images", "Plain loop", "Best pool", "The pool's time", "Best with Dask"),
-            "Dask's time",
-            "Dask beside the pool",
+            *("Pixels", "Images", "Plain loop", "Best pool", "Best with Dask"),
+            "Dask relative to the pool",
         ),
         rows=tuple(_best_row(spot) for spot in spots),
         note=f"{phase}: {PHASES[phase]}. The fastest by its median time; times as multiples of the plain "
@@ -250,18 +114,20 @@ def _best_table(phase: str, spots: Sequence[Spot]) -> Table:
 
 def _best_row(spot: Spot) -> Row:
     loop, pool, dask = (spot.best.get(kind) for kind in KINDS)
-    cells: list[Cell | str] = [
+    return row(
         spot.part.words,
         Cell(str(spot.n_images), spot.n_images),
         seconds_cell(loop.seconds_median if loop else None),
-    ]
-    for case in (pool, dask):
-        cells += [_name(spot, case), _beside(spot, case, loop)]
-    return row(*cells, _beside(spot, dask, pool))
+        *(_named(spot, case, loop) for case in (pool, dask)),
+        _beside(spot, dask, pool),
+    )
 
 
-def _name(spot: Spot, case: Case | None) -> Cell:
-    return Cell(spot.part.source.backends[case.backend].words) if case else NOTHING
+def _named(spot: Spot, case: Case | None, other: Case | None) -> Cell:
+    """A case beside another, with its name."""
+    if not case:
+        return NOTHING
+    return replace(_beside(spot, case, other), note=spot.part.called(case.backend))
 
 
 def _beside(spot: Spot, case: Case | None, other: Case | None) -> Cell:
@@ -273,7 +139,7 @@ def _beside(spot: Spot, case: Case | None, other: Case | None) -> Cell:
 def _map(phase: str, spots: Sequence[Spot]) -> Drawing:
     """The number of images against their size, coloured by what is fastest there."""
     title = f"{phase}: what is fastest, by number and size of images"
-    figure, (axes,) = new_figure(title, height=3.6)
+    figure, (axes,) = new_figure(title, height=3.0, width=NARROW)
     sizes = sorted({spot.n_images for spot in spots})
     shapes = sorted({spot.part.shape: spot.part for spot in spots}.values(), key=_by_pixels)
     names = [part.words for part in shapes]
@@ -308,18 +174,18 @@ def _map(phase: str, spots: Sequence[Spot]) -> Drawing:
         f"{images(spot.n_images)} of {spot.part.words}: {MAP[spot.ahead].words}" for spot in spots
     )
     return Drawing(
-        picture=finish(figure, left=1.15),
+        picture=finish(figure, columns=1, left=1.35),
         name=f"map-{phase}",
         title=title,
         alt=f"{title}: {'; '.join(told)}.",
         caption="Points are what was measured. A field has the colour of the kind whose best backend no "
-        "other was shown to beat, for certain or probably; of several, where they were not told apart.",
+        f"other beats by more than {AS_GOOD - 1:.0%}, or of several such kinds.",
         table=phase,
     )
 
 
-def _by_pixels(part: Part) -> tuple[float, tuple[int, int]]:
-    return part.megapixels, part.shape
+def _by_pixels(part: Part) -> tuple[int, str]:
+    return part.pixels, part.words
 
 
 def _edges(centres: Sequence[float]) -> np.ndarray:
@@ -335,7 +201,7 @@ def _edges(centres: Sequence[float]) -> np.ndarray:
 def _cost_table(parts: Sequence[Part]) -> Table | None:
     """What a call costs, each image and each million of pixels, through all numbers and shapes."""
     points = collected(
-        ((case.phase, case.backend), (case.n_images, case.n_images * part.megapixels, case))
+        ((case.phase, case.backend), (case.n_images, case.n_images * part.pixels / MEGA, case))
         for part in parts
         for case in cases_in(part.summary, *WORK)
         if case.ok
@@ -349,11 +215,11 @@ def _cost_table(parts: Sequence[Part]) -> Table | None:
         return None
     return Table(
         name="costs",
-        title="What a call costs, each image, and each megapixel",
-        columns=("Phase", "Backend", "Each call", "Each image", "Each megapixel", "Off"),
+        title="What each call costs, and what each image and megapixel adds",
+        columns=("Phase", "Backend", "Each call", "Each image", "Each megapixel", "Misfit"),
         rows=tuple(rows),
         note="Fitted to the median times of all numbers and shapes, by their relative errors, none below "
-        "0. Off: by how much a median is away from the fit at the most.",
+        "0. Misfit: the largest deviation of a median from the fit.",
         layout="words",
     )
 

@@ -89,7 +89,7 @@ def compare(sources: Sequence[Source], summaries: Sequence[pd.DataFrame]) -> tup
         shape = _shape(run[0])
         alike = (other for other in range(number) if shape and _shape(runs[other][0]) == shape)
         first = next(alike, 0)
-        if not _of_one_run(runs[first][0], run[0]):
+        if not of_one_run(runs[first][0], run[0]):
             found.append(_beside(runs[first], run, (first + 1, number + 1)))
     return tuple(found)
 
@@ -98,7 +98,7 @@ def _shape(source: Source) -> object:
     return source.dataset.get("shape")
 
 
-def _of_one_run(one: Source, other: Source) -> bool:
+def of_one_run(one: Source, other: Source) -> bool:
     """Whether two sources are the shapes of a run that has several."""
     return bool(one.shape) and (one.name, one.started) == (other.name, other.started)
 

@@ -28,6 +28,7 @@ from segbench.report.cells import (
     status_cell,
     value_cell,
 )
+from segbench.report.reproduce import alone, asked_for
 from segbench.report.summary import (
     Case,
     case_id,
@@ -57,8 +58,8 @@ TRUTH = {
     "images": "Images",
     "f1": "F1",
     "rand_error": "Adapted Rand error",
-    "rand_precision": "Precision",
-    "rand_recall": "Recall",
+    "rand_precision": "Rand precision",
+    "rand_recall": "Rand recall",
     "true_objects": "True cells",
     "found_objects": "Objects found",
 }
@@ -129,10 +130,10 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> Iterator[Table]:
                 )
             yield Table(
                 name=f"{phase}-ratios",
-                title=f"{phase}: time as a multiple of {BASELINE}",
+                title=f"{phase}: time relative to a plain loop",
                 columns=columns,
                 rows=pivot(cases, ratio_cell),
-                note=f"Below 1 is faster than the baseline. {_ratio_note(source, summary)}",
+                note=f"Below 1 is faster than the plain loop. {_ratio_note(source, summary)}",
                 layout="ratios",
             )
 
@@ -140,16 +141,16 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> Iterator[Table]:
 def _ratio_note(source: Source, summary: pd.DataFrame) -> str:
     if not source.paired:
         return (
-            "Ratio of two medians: the samples were not taken side by side, so it has no interval "
-            "and shows no difference for certain."
+            "Ratio of two medians. The samples were not taken side by side, so the ratio has no interval, "
+            "and no difference is certain."
         )
     return (
-        "Mean over rounds of new processes (of the logarithms), of each the median of the ratios formed "
-        f"within a block; in brackets its 95% interval, for which it takes {MIN_ROUNDS} rounds. Faster "
-        f"and slower: by more than {MARGIN:.0%}, and by more than chance explains, corrected for all "
-        "comparisons of this source. Probably: the interval lies on that side of 1, and that is all. "
-        f"No difference: it lies within {MARGIN:.0%} of 1. Undecided: neither was shown."
-        f"{_too_few(summary)}"
+        "The ratio compares calls that were made side by side, in several rounds of new processes. The 95% "
+        f"interval in brackets needs at least {MIN_ROUNDS} rounds. Faster and slower: the interval lies "
+        f"beyond a difference of {MARGIN:.0%}, and the finding holds when all comparisons in this run are "
+        "taken into account. Probably faster and probably slower: the whole interval lies on one side of "
+        "1, but one of these two conditions is not met. No difference: the interval lies within "
+        f"{MARGIN:.0%} of 1. Undecided: anything else.{_too_few(summary)}"
     )
 
 
@@ -158,7 +159,7 @@ def _too_few(summary: pd.DataFrame) -> str:
     compared = summary[summary["verdict"] != ""]
     if compared.empty or compared["ratio_error"].notna().any():
         return ""
-    return " This run has too few of them: one of an earlier version, or one that was cut short."
+    return f" An interval takes {MIN_ROUNDS} rounds, and this run has fewer."
 
 
 def cluster_table(source: Source) -> Table | None:
@@ -213,7 +214,7 @@ def left_out_table(source: Source, summary: pd.DataFrame) -> Table | None:
     return Table(
         name="left-out",
         title="Left out, and why",
-        columns=("Backend", "Phase", "Size", "Status", "Cause"),
+        columns=("Backend", "Phase", "Images", "Status", "Cause"),
         rows=tuple(
             row(
                 *(backend, own, images_cell(counts)),
@@ -274,9 +275,9 @@ def memory_table(summary: pd.DataFrame) -> Table | None:
             dataclasses.replace(above, cells=(above.cells[0], held, *above.cells[1:]))
             for above, held in zip(rows, least, strict=True)
         ),
-        note="How far the resident size of the worker and of its child processes rose, at the first "
-        "call of a size, above what they held when they had started and segmented one image: "
-        "libraries and pools. Of the workers of all rounds the highest counts.",
+        note="Idle worker: resident memory of the worker and its child processes once they have started and "
+        "segmented one image, with libraries and pools. Other columns: how far it rose above that in the "
+        "first call with this many images. The highest of all rounds counts.",
     )
 
 
@@ -301,8 +302,8 @@ def truth_table(source: Source) -> Table | None:
         rows=(row(*cells),),
         note="F1 is 1 where every cell is found, and nothing else: object and cell share more than "
         "half of what they cover together. The adapted Rand error, a mean over the images as its "
-        "precision and recall, is 0 where every cell is found as it is. "
-        "It belongs to the pipeline, not to a backend: all that are timed find the same.",
+        "precision and recall, is 0 where every cell is outlined exactly. These scores describe the "
+        "pipeline, not a backend: all that are timed find the same cells as the plain loop.",
     )
 
 
@@ -325,13 +326,15 @@ def environment_table(source: Source) -> Table:
 
 def cases_table(source: Source) -> Table | None:
     """Every sample of every case, in short, and where its other figures are."""
-    wrong = source.wrong
+    wrong, run = source.wrong, asked_for(source)
     rows, line = [], 2  # the file's first line has the names of the columns
     for (phase, n_images, backend), samples in grouped(source).items():
         last = line + len(samples) - 1
         lines = f"{line}" if last == line else f"{line} to {last}"
         times = "not shown: its result was wrong" if backend in wrong else _times_cell(samples)
-        own = images_cell([n_images]), Cell(lines, line), times
+        own = [images_cell([n_images]), Cell(lines, line), times]
+        if run:
+            own.append(alone(run, phase=phase, n_images=n_images, backends=[backend]))
         case = case_id(phase, n_images, backend)
         rows.append(row(backend, phase, *own, backend=backend, id=case))
         line = last + 1
@@ -340,9 +343,12 @@ def cases_table(source: Source) -> Table | None:
     return Table(
         name="cases",
         title="The samples behind every number",
-        columns=("Backend", "Phase", "Size", "Lines", "Times of a call"),
+        columns=(
+            *("Backend", "Phase", "Images", "Lines", "Times of a call"),
+            *(["To measure it alone"] if run else []),
+        ),
         rows=tuple(rows),
-        note="Times in the order of the blocks. Lines: of samples.csv among the tables, which has "
+        note="Times in the order in which they were taken. Lines: of samples.csv among the tables, which has "
         "all that is known of each sample.",
         layout="words",
     )

@@ -21,10 +21,11 @@ from segbench import jsonl
 from segbench.backends.interface import Description  # noqa: TC001  (msgspec reads the types)
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
+from segbench.results import untrusted
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO
 
 T = TypeVar("T")
 
@@ -129,6 +130,11 @@ class Sample:
         In Dask's graph of the pipeline.
     moved_bytes : int, optional
         What the workers of a cluster sent to each other and back in the first call.
+    graph_seconds : float, optional
+        What Dask needed to build and optimise that graph.
+    read_bytes : int, optional
+        What the worker with its child processes read in the first call: from files, each time anew, and
+        through pipes.
     lost_workers : int
         Workers of a cluster that were there when the backend started, and no more after the sample.
     side : str
@@ -161,6 +167,8 @@ class Sample:
     untimed_seconds: Number | None = None
     tasks: Count | None = None
     moved_bytes: Count | None = None
+    graph_seconds: Number | None = None
+    read_bytes: Count | None = None
     lost_workers: Count = 0
     side: str = ""
     look: FromOne = 1
@@ -295,7 +303,7 @@ class Writer:
     `SYNC_SECONDS` later, or at the end.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._synced = time.monotonic()
 
@@ -326,7 +334,7 @@ class Writer:
             As `read` does.
         """
         _keep_lines(path, 1 + len(read(path).samples))
-        return cls(path.open("ab"))
+        return cls(untrusted.open_file(path, mode="ab"))
 
     def __enter__(self) -> Self:
         return self
@@ -366,10 +374,11 @@ def read(path: Path) -> Records:
     InputError
         If the file is missing, or a line but the last can't be understood; names the line.
     """
-    lines = _read_lines(path)
+    lines = untrusted.read_lines(path)
     if not lines:
         raise InputError(f"{path}: the file is empty; measure again")
     header = _parse(lines[0], Header, f"{path}, line 1")
+    untrusted.check_header(header, f"{path}, line 1")
     if header.schema != SCHEMA:
         raise InputError(f"{path}: schema {header.schema}, but this segbench reads {SCHEMA}")
     if b'"base_seconds"' in b"".join(lines[1:2]):
@@ -377,6 +386,7 @@ def read(path: Path) -> Records:
         samples = [sample for pair in pairs for sample in pair.samples()]
     else:
         samples, damaged = _parse_all(lines[1:], Sample, path, first=2)
+    untrusted.check_records(samples, str(path))
     notes = (f"line {len(lines)}, the last, is damaged: left out",) if damaged else ()
     return Records(header, samples, notes)
 
@@ -386,7 +396,7 @@ def write_profile(folder: Path, profile: Profile) -> None:
     path = folder / PROFILES_NAME
     if path.exists():
         _keep_lines(path, len(read_profiles(folder)))
-    with path.open("ab") as file:
+    with untrusted.open_file(path, mode="ab") as file:
         file.write(jsonl.encode(profile))
 
 
@@ -399,7 +409,11 @@ def read_profiles(folder: Path) -> list[Profile]:
         If a line but the last can't be understood; names the line.
     """
     path = folder / PROFILES_NAME
-    return _parse_all(_read_lines(path), Profile, path, first=1)[0] if path.exists() else []
+    if not (path.exists() or path.is_symlink()):
+        return []
+    profiles, _ = _parse_all(untrusted.read_lines(path), Profile, path, first=1)
+    untrusted.check_records(profiles, str(path))
+    return profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -430,22 +444,13 @@ class _OldPair(Sample):
 
 def _keep_lines(path: Path, count: int) -> None:
     """Cut a file after so many lines, so that the next line begins on its own."""
-    with path.open("r+b") as file:
+    with untrusted.open_file(path, mode="r+b") as file:
         file.truncate(sum(len(line) for line in itertools.islice(file, count)))
         if count:
             file.seek(-1, os.SEEK_END)
             # A line that lacks nothing but its end.
             if file.read(1) != b"\n":
                 file.write(b"\n")
-
-
-def _read_lines(path: Path) -> list[bytes]:
-    try:
-        # By line feeds alone: str.splitlines would also cut at characters that JSON strings may hold.
-        with path.open("rb") as file:
-            return list(file)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error})") from error
 
 
 def _parse_all(

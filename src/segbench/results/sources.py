@@ -17,7 +17,9 @@ from segbench.backends import registry
 from segbench.backends.interface import Description
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
+from segbench.results import untrusted
 from segbench.results.records import PICTURE_NAME, RUN_NAME, Profile, Sample, read, read_profiles
+from segbench.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -197,7 +199,15 @@ def read_sources(path: Path) -> list[Source]:
 def read_run_folder(folder: Path) -> list[Source]:
     """Read what ``segbench run`` wrote: a source for each shape of the images that were measured."""
     run = read(folder / RUN_NAME)
-    header, profiles, picture = run.header, read_profiles(folder), folder / PICTURE_NAME
+    header, profiles, notes, picture = run.header, read_profiles(folder), run.notes, b""
+    try:
+        picture = untrusted.read_picture(folder / PICTURE_NAME)
+    except InputError as error:
+        notes += (f"the picture is left out: {error}",)
+    said = {
+        spec: dataclasses.replace(one, words=one_line(one.words))
+        for spec, one in header.backends.items()
+    }
     by_shape: dict[str, list[Sample]] = {shape: [] for shape in header.shapes or [""]}
     for sample in run.samples:
         by_shape.setdefault(sample.shape, []).append(sample)
@@ -212,15 +222,22 @@ def read_run_folder(folder: Path) -> list[Source]:
             settings=header.settings | _sizes(header.shapes.get(shape, {})),
             dataset=header.shapes.get(shape, header.dataset),
             shape=shape,
-            backends=Descriptions(header.backends),
+            backends=Descriptions(said),
             samples=tidy(samples),
-            profiles=tuple(one for one in profiles if one.shape == shape),
-            notes=run.notes,
+            profiles=_measured(profiles, shape, samples),
+            notes=notes,
         )
         for shape, samples in by_shape.items()
     ]
-    drawn = picture.read_bytes() if picture.is_file() else b""
-    return [dataclasses.replace(sources[0], picture=drawn), *sources[1:]]
+    return [dataclasses.replace(sources[0], picture=picture), *sources[1:]]
+
+
+def _measured(
+    profiles: Sequence[Profile], shape: str, samples: Sequence[Sample]
+) -> tuple[Profile, ...]:
+    """The profiles of a shape's backends: of one that was not measured there is nothing to tell."""
+    backends = {sample.backend for sample in samples}
+    return tuple(one for one in profiles if one.shape == shape and one.backend in backends)
 
 
 def _sizes(described: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +250,8 @@ def read_pytest(path: Path) -> Source:
     content = _read_json(path)
     try:
         machine = content["machine_info"]
+        told = {name: content[name] for name in ("machine_info", "datetime")}
+        untrusted.check_described(told, str(path))
         return Source(
             name=path.name,
             kind="pytest-benchmark",
@@ -255,7 +274,9 @@ def read_pytest(path: Path) -> Source:
 def read_asv(path: Path) -> Source:
     """Read a result file of ASV, written by ``benchmarks/``: one commit in one environment."""
     content = _read_json(path)
+    told = ("date", "params", "requirements", "commit_hash", "python")
     try:
+        untrusted.check_described({name: content.get(name) for name in told}, str(path))
         columns = content["result_columns"]
         tables = {
             name.rpartition(".")[2]: dict(_asv_values(dict(zip(columns, row, strict=False))))
@@ -331,8 +352,8 @@ def _modified(path: Path) -> float:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(untrusted.read_bytes(path, most=untrusted.MOST_IN_JSON))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read as JSON ({error})") from error
 
 
@@ -340,6 +361,7 @@ def _some(samples: Iterable[Sample], otherwise: str) -> pd.DataFrame:
     """Samples as a table, if there are any."""
     if not (found := list(samples)):
         raise InputError(otherwise)
+    untrusted.check_records(found, "samples")
     return tidy(found)
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,14 @@ import numpy as np
 from skimage.measure import regionprops_table
 from skimage.segmentation import relabel_sequential
 
+from segbench import windows
 from segbench.backends import phases, registry
 from segbench.backends.skimage import grayscale
-from segbench.errors import InputError
+from segbench.errors import InputError, UnreadableError, reason_of
 from segbench.estimate import Estimate, params_for
 from segbench.images import datasets, plain
 from segbench.pipeline import TO_FIND_CELLS, PipelineParams
+from segbench.segmenting import large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from segbench.backends.interface import Backend
 
 BACKEND = "skimage/skimage/thread-pool"
+
+UNBOUNDED = 1e6  # GiB: more than any machine has
 
 # What is measured of a cell, by scikit-image's names, and what the columns of a table are called.
 PROPERTIES = ("label", "area", "centroid", "bbox", "equivalent_diameter_area", "intensity_mean")
@@ -63,10 +67,13 @@ class Job:
         Names of the parameters that were given; the others are estimated, or defaults.
     estimate : Estimate or None
         What a sample of the images told; None where nothing like cells was to be seen.
+    memory : float
+        GiB that may be held: an image that takes more is worked on in tiles.
     """
 
     params: PipelineParams
     backend: str = BACKEND
+    memory: float = UNBOUNDED
     channel: int | None = None
     limits: tuple[float, float] | None = None
     given: tuple[str, ...] = ()
@@ -107,6 +114,7 @@ def job_for(
     backend: str = BACKEND,
     channel: int | None = None,
     limits: tuple[float, float] | None = None,
+    memory: float = UNBOUNDED,
 ) -> Job:
     """What was given, completed from a sample of the images.
 
@@ -116,7 +124,7 @@ def job_for(
         The files.
     given : mapping
         Fields of `PipelineParams`, beside `TO_FIND_CELLS`.
-    backend, channel, limits
+    backend, channel, limits, memory
         As in `Job`.
 
     Raises
@@ -126,7 +134,12 @@ def job_for(
     """
     PipelineParams(**given)  # bad usage is not to wait for the images
     _refuse_limits(limits)
-    sample = [*plain.sample_of(found, channel=channel)]
+    tiled = {file: _in_tiles(file, memory) for file in plain.spread(found, plain.SAMPLE)}
+    whole = [file for file, big in tiled.items() if not (big or _too_large(file, memory))]
+    sample = [*plain.sample_of(whole, channel=channel)]
+    for file in (file for file, big in tiled.items() if big):
+        with suppress(InputError):  # it is told of when its turn comes
+            sample += windows.sample_of(windows.open_image(str(file)))
     limits = limits or plain.value_range(sample)
     pixels = (plain.as_plain(image, limits) for image in sample)
     params, estimate = params_for(pixels, {**TO_FIND_CELLS, **given})
@@ -137,6 +150,7 @@ def job_for(
         limits=limits,
         given=tuple(given),
         estimate=estimate,
+        memory=memory,
     )
 
 
@@ -160,7 +174,9 @@ def find_cells(
     workers: int,
     done: Collection[str] = (),
     keep: Callable[[str, NDArray[Any], NDArray[np.int32]], None] = lambda *_: None,
-    file_done: Callable[[int], None] = lambda _: None,
+    keep_large: Callable[[str, large.Table], None] = lambda *_: None,
+    folder: Path | None = None,
+    file_done: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Cells | LeftOut]:
     """Find the cells of images, in the order of the files.
 
@@ -176,8 +192,13 @@ def find_cells(
         Names of images that are passed over.
     keep : callable
         Called with the name, the plain pixels and the label image of each, from several threads.
+    keep_large : callable
+        Called with the name of each large image, and what was found in it.
+    folder : Path, optional
+        For what is found of the tiles of large images, which is looked for there first; a temporary one
+        where nobody will go on with it.
     file_done : callable
-        Called with the number of files that are done.
+        Called with the number of files that are done, and the share of one that is being worked on.
 
     Yields
     ------
@@ -197,8 +218,17 @@ def find_cells(
         except registry.UnavailableError as error:
             raise InputError(str(error)) from error
         pool = stack.enter_context(ThreadPoolExecutor(workers))
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segbench-")))
         images = _images(found, job, done)
         for batch in _batches(images, least=IMAGES_PER_WORKER * workers):
+            if isinstance(batch[0], _Large):
+                show = partial(_show_share, file_done, batch[0].number)
+                yield _of_large(
+                    batch[0], job, backend, folder=folder, keep=keep_large, tile_done=show
+                )
+                file_done(batch[0].number)
+                continue
             readable = [each for each in batch if isinstance(each, _Image)]
             results = dict(_segmented(backend, readable, job.params))
             describe = partial(_described, results=results, keep=keep)
@@ -220,6 +250,15 @@ class _Image:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Large:
+    """An image that is to be segmented in tiles."""
+
+    name: str
+    number: int
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Unread:
     name: str
     number: int
@@ -231,16 +270,24 @@ def common_folder(found: Sequence[Path]) -> str:
     return os.path.commonpath([file.parent for file in found])
 
 
-def _names(found: Sequence[Path]) -> list[str]:
+def names_of_images(found: Sequence[Path]) -> list[str]:
     """The names alone where all lie in one folder; patterns may find the same one in several."""
     above = common_folder(found)
     return [file.relative_to(above).as_posix() for file in found]
 
 
-def _images(found: Sequence[Path], job: Job, done: Collection[str]) -> Iterator[_Image | _Unread]:
+def _images(
+    found: Sequence[Path], job: Job, done: Collection[str]
+) -> Iterator[_Image | _Large | _Unread]:
     """The images of files, those that are done but for."""
-    for number, (file, name) in enumerate(zip(found, _names(found), strict=True), start=1):
+    for number, (file, name) in enumerate(zip(found, names_of_images(found), strict=True), start=1):
         if name in done:
+            continue
+        if _in_tiles(file, job.memory):
+            yield _Large(name=name, number=number, file=file)
+            continue
+        if why := _too_large(file, job.memory):
+            yield _Unread(name=name, number=number, why=why)
             continue
         try:
             if kind := plain.kind_as_it_is(file, channel=job.channel):
@@ -261,14 +308,39 @@ def _images(found: Sequence[Path], job: Job, done: Collection[str]) -> Iterator[
                     pixels=pixels,
                     beyond=bool((image.pixels < low).any() or (image.pixels > high).any()),
                 )
-        except plain.UnreadableError as error:
+        except UnreadableError as error:
             yield _Unread(name=name, number=number, why=error.why)
 
 
-def _batches(images: Iterable[_Image | _Unread], *, least: int) -> Iterator[list[_Image | _Unread]]:
+def _in_tiles(file: Path, memory: float) -> bool:
+    """Whether an image is worked on in tiles: a large TIFF, and any Zarr, which has no other reader."""
+    return file.is_dir() or large.is_large(windows.pixels_of(file), memory=memory)
+
+
+def _too_large(file: Path, memory: float) -> str:
+    """Why an image that is not worked on in tiles is not even decoded, if there is a reason."""
+    pixels = plain.pixels_of(file)
+    if not (pixels and large.is_large(pixels, memory=memory)):
+        return ""
+    return (
+        f"{pixels / 1e6:.0f} million pixels take about {large.needed(pixels):.1f} GiB of memory as a whole, "
+        f"and {memory:.1f} may be held: write them as a TIFF in tiles, or give more --memory"
+    )
+
+
+def _batches(
+    images: Iterable[_Image | _Large | _Unread], *, least: int
+) -> Iterator[list[_Image | _Unread] | list[_Large]]:
     batch: list[_Image | _Unread] = []
     size = 0
     for image in images:
+        if isinstance(image, _Large):
+            # By itself, when what came before it is done.
+            if batch:
+                yield batch
+            batch, size = [], 0
+            yield [image]
+            continue
         batch.append(image)
         if isinstance(image, _Image):
             size += math.prod(image.kind.shape) * np.dtype(image.kind.dtype).itemsize
@@ -278,6 +350,48 @@ def _batches(images: Iterable[_Image | _Unread], *, least: int) -> Iterator[list
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _show_share(file_done: Callable[[float], None], number: int, share: float) -> None:
+    file_done(number - 1 + min(share, 1.0))
+
+
+def _of_large(
+    one: _Large,
+    job: Job,
+    backend: Backend,
+    *,
+    folder: Path,
+    keep: Callable[[str, large.Table], None],
+    tile_done: Callable[[float], None],
+) -> Cells | LeftOut:
+    """The cells of a large image, tile by tile."""
+    if backend.processor.uses_dask or job.channel or job.limits:
+        why = (
+            "is segmented in tiles, for which there is neither --channel nor --values nor a backend over "
+            "Dask arrays: leave them out"
+        )
+        return LeftOut(file=one.name, why=why)
+    try:
+        image = windows.open_image(str(one.file))
+        how = large.cut(
+            image,
+            job.params,
+            workers=backend.scheduler.workers,
+            memory=job.memory,
+            folder=folder / one.name,
+        )
+        found = large.segment(
+            how,
+            processor=backend.processor,
+            scheduler=backend.scheduler,
+            limits=(0.0, float(plain.FULL[str(image.dtype)])),
+            tile_done=tile_done,
+        )
+    except UnreadableError as error:
+        return LeftOut(file=one.name, why=error.why)
+    keep(one.name, found)
+    return Cells(file=one.name, rows=found.rows.tolist())
 
 
 _Result = tuple[Any, Any]  # pixels and label image
@@ -314,8 +428,7 @@ def _alone(backend: Backend, image: _Image, params: PipelineParams) -> _Result |
     except InputError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  (as above)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"can't be read as an image, or segmented ({reason}); replace it"
+        return f"can't be read as an image, or segmented ({reason_of(error)}); replace it"
     return result
 
 

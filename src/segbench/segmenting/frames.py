@@ -12,7 +12,7 @@ import pandas as pd
 
 from segbench.errors import InputError
 from segbench.images import paths
-from segbench.measure.settings import available_cpus
+from segbench.measure.settings import available_cpus, available_gib
 from segbench.pipeline import PipelineParams
 from segbench.segmenting.cells import BACKEND, COLUMNS, Cells, LeftOut, find_cells, job_for
 
@@ -83,7 +83,13 @@ def segment(
         raise InputError(f"params are given, all of them: leave out {', '.join(given)}")
     if unknown := given.keys() - {each.name for each in fields(PipelineParams)}:
         raise InputError(f"{', '.join(sorted(unknown))}: no field of PipelineParams")
-    job = job_for(found, asdict(params) if params else given, backend=backend, channel=channel)
+    job = job_for(
+        found,
+        asdict(params) if params else given,
+        backend=backend,
+        channel=channel,
+        memory=available_gib(),
+    )
     results = [*find_cells(found, job, workers=workers or available_cpus())]
     left_out = [f"{each.file}: {each.why}" for each in results if isinstance(each, LeftOut)]
     if len(left_out) == len(results):

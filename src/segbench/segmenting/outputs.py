@@ -7,25 +7,37 @@ that these alone are to be done once they are mended.
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import tempfile
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from statistics import median
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from pandas.api.types import is_numeric_dtype
 
-from segbench import files, jsonl
+from segbench import files, jsonl, windows
 from segbench.errors import InputError
 from segbench.estimate import ESTIMATED
 from segbench.images import datasets, overlay, paths, plain
-from segbench.segmenting.cells import Cells, Job, LeftOut, common_folder, find_cells
+from segbench.segmenting.cells import (
+    COLUMNS,
+    Cells,
+    Job,
+    LeftOut,
+    common_folder,
+    find_cells,
+    names_of_images,
+)
 from segbench.segmenting.frames import cells_frame, images_frame
+from segbench.text import BYTES, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,11 +45,23 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from segbench.segmenting.large import Table
+
 T = TypeVar("T")
 
 CHUNK = 1000  # images whose rows are written at once
 
 AGAIN = "what was found is kept; go on with the same paths, --out and --resume"
+
+# Of so many images each is told in a line; of more their sum.
+TOLD_EACH = 12
+
+# Pixels of the longer side of the picture of a large image.
+PICTURE_SIDE = 2048
+
+# As a share of a disc of the diameter: where most cells are smaller, they look like noise.
+SMALL = 1 / 3
+FEWEST_CELLS = 10
 
 TABLES = (".csv", ".parquet")
 
@@ -54,6 +78,10 @@ class Counts:
     ----------
     images, cells, without : int
         Images, their cells, and the images that have none.
+    small : int
+        Cells that are less than a third as large as a disc of the diameter.
+    first : tuple of (str, int, float)
+        Of the first images, as many as are told one by one: name, cells and their median area.
     beyond : int
         Images with values beyond those that stand for black and white.
     left_out : tuple of LeftOut
@@ -63,6 +91,8 @@ class Counts:
     images: int = 0
     cells: int = 0
     without: int = 0
+    small: int = 0
+    first: tuple[tuple[str, int, float], ...] = ()
     beyond: int = 0
     left_out: tuple[LeftOut, ...] = ()
 
@@ -129,7 +159,7 @@ def segment_files(
     outputs: Outputs,
     *,
     workers: int,
-    file_done: Callable[[int], None] = lambda _: None,
+    file_done: Callable[[float], None] = lambda _: None,
 ) -> tuple[Job, Counts]:
     """Segment files and write what was asked for.
 
@@ -158,8 +188,7 @@ def segment_files(
         If something can't be written, the backend can't be used, or no file can be read.
     """
     outputs = outputs.absolute()
-    if begin:
-        _check(outputs, found)
+    made = _check(outputs, found) if begin else []
     with _journal(outputs, found, begin) as journal:
         outputs = journal.begun.outputs
         known = {each.file for each in journal.read()}
@@ -171,41 +200,51 @@ def segment_files(
                 workers=workers,
                 done={name for name in known if all(map(Path.is_file, outputs.pictures(name)))},
                 keep=partial(_keep, outputs=outputs),
+                keep_large=partial(_keep_large, outputs=outputs),
+                folder=journal.tiles,
                 file_done=file_done,
             ):
                 if isinstance(each, LeftOut):
                     left_out.append(each)
                 elif each.file not in known:
                     journal.append(each)
-            counts = _counted(journal.read(), left_out)
+            counts = _counted(journal.read(), left_out, journal.begun.job)
             if outputs.summary:
                 _write(outputs.summary, map(images_frame, _chunks(journal.read())))
             _write(outputs.out, map(cells_frame, _chunks(journal.read())))
         except (InputError, OSError, BrokenExecutor) as error:
+            for folder in made:
+                with suppress(OSError):  # something was done
+                    folder.rmdir()
             raise journal.stopped(error) from error
         journal.keep = bool(left_out)
     return journal.begun.job, counts
 
 
-def _counted(images: Iterable[Cells], left_out: Sequence[LeftOut]) -> Counts:
-    counts = Counts(left_out=tuple(left_out))
+def _counted(images: Iterable[Cells], left_out: Sequence[LeftOut], job: Job) -> Counts:
+    counts, small, place = Counts(left_out=tuple(left_out)), 0, COLUMNS.index("area")
+    first: list[tuple[str, int, float]] = []
     for one in images:
+        areas = [row[place] for row in one.rows]
+        small += sum(area < SMALL * job.params.cell_area for area in areas)
+        if len(first) < TOLD_EACH:
+            first.append((one.file, len(areas), median(areas or [0])))
         counts = replace(
             counts,
             images=counts.images + 1,
-            cells=counts.cells + len(one.rows),
-            without=counts.without + (not one.rows),
+            cells=counts.cells + len(areas),
+            without=counts.without + (not areas),
             beyond=counts.beyond + one.beyond,
         )
     if not counts.images:
         raise InputError("; ".join(f"{left.file}: {left.why}" for left in left_out[:3]))
-    return counts
+    return replace(counts, small=small, first=tuple(first))
 
 
-def _check(outputs: Outputs, found: Sequence[Path]) -> None:
-    """Refuse what could not be written once the work is done."""
+def _check(outputs: Outputs, found: Sequence[Path]) -> list[Path]:
+    """Refuse what could not be written once the work is done; gives the folders that were made for it."""
     tables = [path for path in (outputs.out, outputs.summary) if path]
-    if outputs.summary == outputs.out:
+    if outputs.summary and outputs.summary.resolve() == outputs.out.resolve():
         raise InputError(f"{outputs.out}: one table can't be both; give another --summary")
     for path in tables:
         if path.suffix.lower() not in TABLES and not files.is_special(path):
@@ -217,11 +256,21 @@ def _check(outputs: Outputs, found: Sequence[Path]) -> None:
                 raise InputError(
                     f"{path}: Parquet needs pyarrow: pip install 'segbench[parquet]', or give a .csv"
                 ) from None
+    inputs = {file.resolve() for file in found}
+    for path in tables:
+        if path.resolve() in inputs:
+            raise InputError(f"{path}: is one of the images; give another name")
     folders = [path for path in (outputs.labels, outputs.overlays) if path]
     for folder in folders:
-        if folder in {file.parent for file in found}:
+        if folder.resolve() in {file.parent for file in inputs}:
             raise InputError(f"{folder}: holds the images; give another folder")
+    for name in names_of_images(found):
+        for path in outputs.pictures(name):
+            # To resolve paths takes long for many images, and what is an input is there.
+            if path.exists() and path.resolve() in inputs:
+                raise InputError(f"{path}: is one of the images; give another folder")
     beside = [path.parent for path in tables if not files.is_special(path)]
+    made = [folder for folder in folders if not folder.exists()]
     for folder in (*folders, *beside):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -229,6 +278,7 @@ def _check(outputs: Outputs, found: Sequence[Path]) -> None:
             raise InputError(f"{folder}: can't be written ({error.strerror})") from error
         if not os.access(folder, os.W_OK):
             raise InputError(f"{folder}: can't be written; change its permissions")
+    return made
 
 
 def _keep(name: str, pixels: NDArray[Any], labels: NDArray[np.int32], *, outputs: Outputs) -> None:
@@ -237,6 +287,25 @@ def _keep(name: str, pixels: NDArray[Any], labels: NDArray[np.int32], *, outputs
         datasets.save_label_image(outputs.labels / f"{name}{LABELS}", labels)
     if outputs.overlays:
         picture = overlay.outlined(overlay.shown(pixels), labels)
+        files.write_bytes(outputs.overlays / f"{name}{OVERLAY}", overlay.png(picture))
+
+
+def _keep_large(name: str, found: Table, *, outputs: Outputs) -> None:
+    """The same of a large image, which is never there as a whole; its picture is a smaller one."""
+    image = found.large.image
+    if outputs.labels:
+        path = outputs.labels / f"{name}{LABELS}"
+        windows.save_tiles(path, found.squares(), shape=image.shape[:2], dtype=np.int32)
+    if outputs.overlays:
+        step = math.ceil(max(image.shape[:2]) / PICTURE_SIDE)
+        pixels, labels, top = [], [], 0
+        for band in found.bands():
+            first = -top % step
+            labels.append(band[first::step, ::step])
+            rows = range(top + first, top + band.shape[0], step)
+            pixels += [image[row : row + 1, :][:, ::step] for row in rows]
+            top += band.shape[0]
+        picture = overlay.outlined(overlay.shown(np.concatenate(pixels)), np.concatenate(labels))
         files.write_bytes(outputs.overlays / f"{name}{OVERLAY}", overlay.png(picture))
 
 
@@ -258,6 +327,11 @@ class _Journal:
     is_passing: bool  # beside no table, and gone with this process
     keep: bool = False
 
+    @property
+    def tiles(self) -> Path:
+        """A folder for what was found of the tiles of large images."""
+        return self.path.with_name(f"{self.path.name}.tiles")
+
     def append(self, cells: Cells) -> None:
         """Add an image."""
         self.file.write(jsonl.encode(cells))
@@ -272,7 +346,7 @@ class _Journal:
 
     def is_empty(self) -> bool:
         """Whether there is nothing to go on with."""
-        return self.path.stat().st_size == len(jsonl.encode(self.begun))
+        return self.path.stat().st_size == len(jsonl.encode(self.begun)) and not self.tiles.exists()
 
     def stopped(self, error: Exception) -> InputError:
         """What ended the work, and how to go on."""
@@ -329,6 +403,7 @@ def _journal(
                 raise
         if not journal.keep:
             path.unlink()
+            shutil.rmtree(journal.tiles, ignore_errors=True)
 
 
 def _age(path: Path) -> int:
@@ -368,10 +443,11 @@ def _write(path: Path, frames: Iterator[pd.DataFrame]) -> None:
 
 def _write_csv(file: IO[bytes], frames: Iterator[pd.DataFrame]) -> None:
     for number, frame in enumerate(frames):
-        text = frame.to_csv(
+        # Names of files that are not UTF-8 keep their bytes.
+        shown = {name: csv_text(name, keep=BYTES) for name in frame["file"].unique()}
+        text = frame.assign(file=frame["file"].map(shown)).to_csv(
             index=False, header=not number, lineterminator="\n", float_format="%.6g"
         )
-        # Names of files that are not UTF-8 keep their bytes.
         file.write(text.encode(errors="surrogateescape"))
 
 
@@ -396,6 +472,14 @@ def _write_parquet(file: IO[bytes], frames: Iterator[pd.DataFrame]) -> None:
 
 
 # Sentences
+
+
+def of_each(counts: Counts) -> Iterator[str]:
+    """A line an image, where there are few."""
+    if 1 < counts.images <= TOLD_EACH:
+        for name, cells, area in counts.first:
+            size = f", median area {area:g} pixels" if cells else ""
+            yield f"{name}: {_number(cells, 'cell')}{size}"
 
 
 def closing(out: Path, counts: Counts, beside: int) -> str:
@@ -428,6 +512,12 @@ def told(out: Path, job: Job, counts: Counts, *, no_images: Sequence[Path]) -> I
             "black and white in a sample: these were cut off; give --values"
         )
     yield from taken(job)
+    if counts.cells >= FEWEST_CELLS and 2 * counts.small > counts.cells:
+        yield (
+            f"this looks like noise: {counts.small} of {_number(counts.cells, 'cell')} are less than a "
+            f"third as large as a cell of --diameter {job.params.diameter:g}; look at the --overlays, and "
+            "give the diameter of your cells, a larger --contrast or a larger --min-area"
+        )
 
 
 def taken(job: Job) -> Iterator[str]:

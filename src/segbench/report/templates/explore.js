@@ -62,7 +62,7 @@
     if (!chart) return;
     const model = (name) => chart.get_model_by_name(name);
     const scale = measure.value === "seconds" ? 1e3 : 1;
-    const label = measure.value === "seconds" ? "time of one call, ms" : "time as a multiple of the baseline's";
+    const label = measure.value === "seconds" ? "time of one call, ms" : "time relative to a plain loop";
     const drawn = rows.filter((row) => row[measure.value][0] !== null);
     // The median where there is no interval.
     const end = (values, which) => (values[which] ?? values[0]) * scale;

@@ -105,9 +105,23 @@ const tables = (() => {
       });
       tools.append(made);
     }
-    table.parentElement.after(tools);
+    if (!table.classList.contains("answer")) table.parentElement.after(tools);
   }
 
   for (const table of document.querySelectorAll("table")) enhance(table);
+
+  // What is referred to, or printed, is to be seen.
+  function reveal() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const closed = target?.closest("details:not([open])");
+    if (!closed) return;
+    closed.open = true;
+    target.scrollIntoView();
+  }
+  addEventListener("hashchange", reveal);
+  addEventListener("beforeprint", () => {
+    for (const each of document.querySelectorAll("details")) each.open = true;
+  });
+  reveal();
   return { separate };
 })();
