@@ -40,7 +40,7 @@ from segbench.results.records import (
     write_profile,
 )
 from segbench.results.sources import read_run_folder, read_sources
-from tests.made_up import DASK, POOL, SERIAL, case, profile, tables_of
+from tests.made_up import DASK, POOL, SERIAL, case, profile, rows_of, tables_of
 from tests.pages import read_page
 
 if TYPE_CHECKING:
@@ -588,6 +588,17 @@ def test_a_list_of_somebody_else_removes_nothing(run: Path, tmp_path: Path) -> N
     (out / ".segbench-report.json").write_text(json.dumps(listed))
     page.build(read_run_folder(run), out)
     assert mine.read_text() == inside.read_text() == "mine"
+
+
+def test_a_phase_that_nobody_knows_has_no_command(run: Path) -> None:
+    """Samples of a phase of a later version are shown, without a command to measure them alone."""
+    path = run / RUN_NAME
+    path.write_text(path.read_text().replace('"phase":"pipeline"', '"phase":"../x"'))
+    (source,) = read_run_folder(run)
+    asked = reproduce.asked_for(source)
+    assert asked is not None
+    assert reproduce.alone(asked, phase="../x", n_images=1, backends=[str(BASELINE)]) == ""
+    assert ("../x",) in {row[1:2] for row in rows_of(source, "cases")}
 
 
 # Anything at all

@@ -96,11 +96,11 @@ def alone(
     settings, origin = run
     try:
         named = tuple(map(BackendSpec.named, backends))
-    except (TypeError, ValueError):  # the names of another program's
+        own = dataclasses.replace(
+            settings, phases=(phase,), sizes=(n_images,), backends=named, batch=(), **other
+        )
+    except (TypeError, ValueError, InputError):  # what another program measured, or a later segbench
         return ""
-    own = dataclasses.replace(
-        settings, phases=(phase,), sizes=(n_images,), backends=named, batch=(), **other
-    )
     line = asked.short_command(_on_own_cluster(own), origin)
     return line if is_shown(line) else ""
 
