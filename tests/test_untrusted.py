@@ -593,7 +593,7 @@ def test_a_list_of_somebody_else_removes_nothing(run: Path, tmp_path: Path) -> N
 def test_a_phase_that_nobody_knows_has_no_command(run: Path) -> None:
     """Samples of a phase of a later version are shown, without a command to measure them alone."""
     path = run / RUN_NAME
-    path.write_text(path.read_text().replace('"phase":"pipeline"', '"phase":"../x"'))
+    path.write_text(path.read_text().replace('"phase": "pipeline"', '"phase": "../x"'))
     (source,) = read_run_folder(run)
     asked = reproduce.asked_for(source)
     assert asked is not None
