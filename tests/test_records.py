@@ -387,7 +387,9 @@ def test_a_run_is_gone_on_with(tmp_path: Path, end: bytes) -> None:
     later = dataclasses.replace(SAMPLE, block=2)
     with Writer.reopen(tmp_path / RUN_NAME) as writer:
         writer.append(later)
-    assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE, later], ())
+    assert read(tmp_path / RUN_NAME) == Records(
+        dataclasses.replace(HEADER, resumed=1), [SAMPLE, later], ()
+    )
 
 
 def test_a_line_that_lacks_its_end_alone_is_kept(tmp_path: Path) -> None:
@@ -397,7 +399,9 @@ def test_a_line_that_lacks_its_end_alone_is_kept(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with Writer.reopen(tmp_path / RUN_NAME) as writer:
         writer.append(SAMPLE)
-    assert read(tmp_path / RUN_NAME) == Records(HEADER, [SAMPLE, SAMPLE], ())
+    assert read(tmp_path / RUN_NAME) == Records(
+        dataclasses.replace(HEADER, resumed=1), [SAMPLE, SAMPLE], ()
+    )
 
 
 def test_profiles_round_trip(tmp_path: Path) -> None:

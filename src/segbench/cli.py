@@ -395,11 +395,21 @@ def run(*, resume: Path | None, verbose: bool, **options: Any) -> int:
 def report(*, sources: tuple[Path, ...], out: Path) -> int:
     """Write a report from run folders, ASV results and pytest-benchmark JSON files.
 
+    A folder of machines, each with its runs (MACHINE/RUN/run.jsonl), gets a page that compares them.
     Exit status 2: one of them was left out, since it can't be read.
     """
-    from segbench.report import page
+    from segbench.report import machines, page
     from segbench.results.sources import read_sources
 
+    if len(sources) == 1 and (runs_of_machines := machines.runs_of(sources[0])):
+        named, wrong = machines.read(runs_of_machines)
+        index = machines.write(named, out)
+        for sentence in machines.sentences(named):
+            terminal.say(sentence)
+        terminal.show_line(f"Report: {index}")
+        for line in wrong:
+            _complain(f"left out: {line}")
+        return 2 if wrong else 0
     found, refused = [], []
     for path in sources:
         try:
@@ -415,6 +425,24 @@ def report(*, sources: tuple[Path, ...], out: Path) -> int:
     for each in refused:
         _complain(f"left out: {each}")
     return 2 if refused else 0
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+def verify(*, runs: tuple[Path, ...]) -> int:
+    """Check runs that somebody sends: whole, the same cells, in agreement with themselves, not edited.
+
+    RUN are folders of runs. Prints a line for each thing that is wrong. Exit status 1: something is.
+    """
+    from segbench.report.verify import faults
+
+    refused = False
+    for folder in runs:
+        wrong = faults(folder)
+        refused = refused or bool(wrong)
+        for line in wrong or ("nothing wrong was found",):
+            terminal.show_line(f"{folder}: {line}")
+    return int(refused)
 
 
 @main.command()

@@ -245,6 +245,7 @@ def run(
                 engine.stop(grace=END_SECONDS)
         for engine in engines:
             engine.profile(out)
+        records.seal(out)
 
 
 def _announce(engines: Sequence[_Engine], watcher: Watcher) -> None:

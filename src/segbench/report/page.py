@@ -176,14 +176,12 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     }
     parts: list[Section | Chapter] = [*overviews, *comparisons, *sections]
     tables = {
-        f"{part.prefix}{table.name}": pd.DataFrame(table.texts, columns=list(table.columns))
-        for part in parts
-        for table in part.tables
+        f"{part.prefix}{table.name}": csv_of(table) for part in parts for table in part.tables
     }
     for section in sections:
-        tables[f"{section.prefix}summary"] = section.summary
-        tables[f"{section.prefix}samples"] = samples_frame(section.source)
-    contents = {f"tables/{name}.csv": _csv(frame) for name, frame in tables.items()}
+        tables[f"{section.prefix}summary"] = _csv(section.summary)
+        tables[f"{section.prefix}samples"] = _csv(samples_frame(section.source))
+    contents = {f"tables/{name}.csv": content for name, content in tables.items()}
     drawings = [(part.prefix, drawing) for part in parts for drawing in part.drawings]
     for prefix, drawing in [*drawings, *([("", speedup)] if speedup else [])]:
         for name, content in drawing.files.items():
@@ -343,6 +341,11 @@ def method(sources: Iterable[Source]) -> list[str]:
     values |= {"margin": MARGIN, "alpha": ALPHA}
     values |= {"false_share": FALSE_SHARE, "rounds": MIN_ROUNDS}
     return paragraphs("method.txt.jinja", values)
+
+
+def csv_of(table: Table) -> bytes:
+    """A table for people as a file."""
+    return _csv(pd.DataFrame(table.texts, columns=list(table.columns)))
 
 
 def _csv(frame: pd.DataFrame) -> bytes:

@@ -8,16 +8,19 @@ Other programs read these files: keys are added, never changed.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
 
 import msgspec
 
-from segbench import jsonl
+from segbench import files, jsonl
 from segbench.backends.interface import Description  # noqa: TC001  (msgspec reads the types)
 from segbench.backends.registry import BackendSpec
 from segbench.errors import InputError
@@ -264,6 +267,11 @@ class Header:
         What each backend says of itself, by its spec; empty in runs of earlier versions.
     shapes : dict of str to dict
         Where images of several shapes were asked for, the dataset of each; `dataset` is the first.
+    resumed : int
+        How often the run was interrupted and went on.
+    digest : str
+        Of the folder of a run that has ended, as `digest` gives it; empty until then, and in a gate.
+        It is the last key of the line.
     """
 
     schema: int = SCHEMA
@@ -274,6 +282,8 @@ class Header:
     dataset: dict[str, Any] = field(default_factory=dict)
     backends: dict[str, Description] = field(default_factory=dict)
     shapes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    resumed: Count = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -326,7 +336,9 @@ class Writer:
 
     @classmethod
     def reopen(cls, path: Path) -> Self:
-        """Go on with a file; a damaged last line is taken away.
+        """Go on with a file; a damaged last line is taken away, and its header counts that it went on.
+
+        That of a run that had ended, to which nothing may have to be added, stays as it is.
 
         Raises
         ------
@@ -334,6 +346,11 @@ class Writer:
             As `read` does.
         """
         _keep_lines(path, 1 + len(read(path).samples))
+        header, *lines = untrusted.read_lines(path)
+        told = json.loads(header)
+        if not told.pop("digest", ""):
+            told |= {"resumed": told.get("resumed", 0) + 1, "digest": ""}
+            files.write_bytes(path, jsonl.encode(told) + b"".join(lines))
         return cls(untrusted.open_file(path, mode="ab"))
 
     def __enter__(self) -> Self:
@@ -440,6 +457,40 @@ class _OldPair(Sample):
             for side, seconds in times.items()
             if self.side in ("", side)
         ]
+
+
+def seal(folder: Path) -> None:
+    """Write into the header of a run that has ended the digest of what its folder holds."""
+    header, *lines = untrusted.read_lines(folder / RUN_NAME)
+    sealed = _with_digest(header, digest(folder))
+    files.write_bytes(folder / RUN_NAME, sealed + b"".join(lines))
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of a run: what was measured, whatever it says of itself.
+
+    Of ``run.jsonl``, with an empty ``digest`` at the end of its header, then of ``profiles.jsonl`` and
+    of ``sample.png``, where they are there. It tells a file that was cut, damaged or edited by
+    accident. Whoever edits one on purpose can make a new digest.
+
+    Raises
+    ------
+    InputError
+        If one of them can't be read.
+    """
+    header, *lines = untrusted.read_lines(folder / RUN_NAME)
+    found = hashlib.sha256(_with_digest(header, ""))
+    found.update(b"".join(lines))
+    for name in (PROFILES_NAME, PICTURE_NAME):
+        if (folder / name).exists():
+            found.update(untrusted.read_bytes(folder / name))
+    return found.hexdigest()
+
+
+def _with_digest(header: bytes, value: str) -> bytes:
+    """The header's line with another digest; of an earlier version, which had none, with one more key."""
+    start = re.sub(rb'(, "digest": "[^"]*")?\}\s*$', b"", header)
+    return start + f', "digest": "{value}"}}\n'.encode()
 
 
 def _keep_lines(path: Path, count: int) -> None:
