@@ -20,7 +20,7 @@ from skimage import color, data, filters, io, measure, util
 # The script draws 24 images of stained cells to have something to read.
 folder = Path(tempfile.mkdtemp())  # or the folder of your images, without the loop
 for number in range(24):
-    cells = data.binary_blobs(256, blob_size_fraction=0.08, volume_fraction=0.15, rng=number)
+    cells = data.binary_blobs(256, blob_size_fraction=0.12, volume_fraction=0.2, rng=number)
     stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
     image = util.random_noise(0.9 - stain, var=0.001, rng=number)
     io.imsave(folder / f"{number:02}.png", util.img_as_ubyte(image), check_contrast=False)

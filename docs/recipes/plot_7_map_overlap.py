@@ -7,10 +7,11 @@ neighbours, and labels that meet at a border between tiles are joined afterwards
 
 .. include:: /recipes/when/map_overlap.txt
 
-The file has to be a TIFF in tiles, as slide scanners write it, so that a part of it can be read. The margin is as wide
-as the two filters reach: four standard deviations of the blur, and four of the Gaussian weights of the threshold, which
-are a sixth of its block wide. A tile adds a number of its own to its labels, so that no two tiles share one. Only the
-sizes of the labels, and the rows and columns along the borders, are in memory at the end.
+The file should be a TIFF in tiles, as slide scanners write it, so that a part of it can be read. The margin is as wide
+as both filters reach: four standard deviations of the blur, and of the threshold's Gaussian weights, whose standard
+deviation is a sixth of the block. No two tiles have a label in common, since each adds another number to its labels.
+Neither the image nor its labels are ever in memory as a whole, only the sizes of the labels and the rows and columns
+along the borders.
 """
 
 import tempfile
@@ -23,9 +24,9 @@ import tifffile
 from scipy.cluster.hierarchy import DisjointSet
 from skimage import color, data, filters, measure, util
 
-TILE, MARGIN = 512, 80  # pixels
+TILE, MARGIN = 512, (80, 80, 0)  # pixels; the margin is of rows, columns and colours
 path = Path(tempfile.mkdtemp()) / "slide.tif"  # or your image, without the next three lines
-cells = data.binary_blobs(1536, blob_size_fraction=0.02, volume_fraction=0.15, rng=0)
+cells = data.binary_blobs(1536, blob_size_fraction=0.02, volume_fraction=0.2, rng=0)
 stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
 tifffile.imwrite(path, util.img_as_ubyte(0.9 - stain), tile=(256, 256))
 
@@ -42,8 +43,7 @@ def label(tile, block_info):
 
 
 pixels = da.from_zarr(tifffile.imread(path, aszarr=True)).rechunk((TILE, TILE, 3))
-margin = {"depth": (MARGIN, MARGIN, 0), "boundary": "none"}
-masks = da.map_overlap(mask, pixels, **margin, drop_axis=2, dtype=bool)
+masks = pixels.map_overlap(mask, depth=MARGIN, boundary="none", drop_axis=2, dtype=bool)
 labels = masks.map_blocks(label, dtype=int)
 rows = da.stack([labels[TILE - 1 : -1 : TILE], labels[TILE::TILE]])
 columns = da.stack([labels[:, TILE - 1 : -1 : TILE], labels[:, TILE::TILE]])
@@ -56,7 +56,10 @@ size = dict(zip(numbers, sizes, strict=True))
 areas = np.array([sum(map(size.get, one)) for one in joined.subsets() if 0 not in one])
 areas = areas[areas >= 30]  # smaller objects are noise
 print(f"{areas.size} cells cover {areas.sum()} pixels")
-near = labels[400:624, 400:624].compute()  # where four tiles meet, and the same after joining
-both = np.hstack([near, np.vectorize(joined.__getitem__)(near)])
-plt.imshow(color.label2rgb(both))
+
+# %%
+# Labels where four tiles meet, and on the right the same after they are joined.
+near = labels[400:624, 400:624].compute()
+shown = np.hstack([near, np.vectorize(joined.__getitem__)(near)])
+plt.matshow(color.label2rgb(shown, bg_color="white"))
 plt.show()
