@@ -44,11 +44,11 @@ def cell_areas(images):
 
 
 names = da.from_array(np.array([str(file) for file in files]), chunks=6)
-shape = io.imread(files[0]).shape
-chunks = (names.chunks[0], *shape)
+chunks = (names.chunks[0], *io.imread(files[0]).shape)
 images = names.map_blocks(read, new_axis=[1, 2, 3], chunks=chunks, meta=np.empty((0,) * 4, "u1"))
-areas = images.map_blocks(cell_areas, drop_axis=[1, 2, 3], meta=np.empty(0, int)).compute()
-areas = areas[areas >= 30]  # smaller objects are noise
+unknown = ((np.nan,) * names.numblocks[0],)  # how many cells a chunk has
+areas = images.map_blocks(cell_areas, drop_axis=[1, 2, 3], chunks=unknown, dtype=int)
+areas = areas[areas >= 30].compute()  # smaller objects are noise
 print(f"{areas.size} cells cover {areas.sum()} pixels")
 
 # %%

@@ -45,9 +45,9 @@ def label(tile, block_info):
 pixels = da.from_zarr(tifffile.imread(path, aszarr=True)).rechunk((TILE, TILE, 3))
 masks = pixels.map_overlap(mask, depth=MARGIN, boundary="none", drop_axis=2, dtype=bool)
 labels = masks.map_blocks(label, dtype=int)
-rows = da.stack([labels[TILE - 1 : -1 : TILE], labels[TILE::TILE]])
-columns = da.stack([labels[:, TILE - 1 : -1 : TILE], labels[:, TILE::TILE]])
-(numbers, sizes), *borders = da.compute(da.unique(labels, return_counts=True), rows, columns)
+y, x = (np.cumsum(chunks)[:-1] for chunks in labels.chunks)  # where the tiles begin
+borders = da.stack([labels[y - 1], labels[y]]), da.stack([labels[:, x - 1], labels[:, x]])
+(numbers, sizes), *borders = da.compute(da.unique(labels, return_counts=True), *borders)
 joined = DisjointSet(numbers)
 for pair in np.hstack([border.reshape(2, -1) for border in borders]).T:
     if pair.all():  # two labels that meet are of one cell

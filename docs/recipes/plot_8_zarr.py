@@ -4,7 +4,7 @@ One large image from Zarr
 
 Convert a large image to Zarr when you read parts of it again and again, or when its file can only be decoded as a
 whole. This recipe counts a cell in the tile in which its centre lies. That is simpler than joining labels, and right as
-long as no cell reaches further than the margin less the 71 pixels that the filters need.
+long as the margin is as wide as the largest cell and the filters' reach of 71 pixels together.
 
 .. include:: /recipes/when/zarr.txt
 
