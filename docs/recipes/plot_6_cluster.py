@@ -32,8 +32,8 @@ def batch_areas(batch):
 
 
 # %%
-# Each process of the cluster imports this script before it works. Without the next line it would
-# try to start a cluster of its own. A notebook does without that line.
+# Each process of the cluster imports the file of this script before it works. Without the next
+# line it would try to start a cluster of its own. A notebook does without that line.
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp())  # or the folder of your images, without the loop
     for number in range(24):
