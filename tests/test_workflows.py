@@ -579,8 +579,10 @@ def test_weekly_stops_where_github_does_not_answer(
         (
             "a: still there (dask 1)\nb: mended (pims 2)\nc: failed, Oh: still (pims 2)\n",
             1,
-            "::notice::a: still there (dask 1)\n"
-            "::error::b: mended (pims 2)\n::error::c: failed, Oh: still (pims 2)\n",
+            (
+                "::notice::a: still there (dask 1)\n"
+                "::error::b: mended (pims 2)\n::error::c: failed, Oh: still (pims 2)\n"
+            ),
         ),
     ],
     ids=["still there", "mended"],
