@@ -6,7 +6,7 @@ TEST_ARGS ?=
 
 BIN = $(VENV)/bin
 
-.PHONY: bench test slow lowest lint figures clean
+.PHONY: bench test slow lowest prereleases lint figures clean
 
 bench: $(VENV)/installed
 	$(BIN)/segbench run $(BENCH_ARGS)
@@ -27,6 +27,15 @@ lowest: $(VENV)/installed-dev
 	$(VENV)-lowest/bin/python -m pytest --numprocesses auto -m "not slow" \
 		-W ignore::DeprecationWarning -W ignore::FutureWarning $(TEST_ARGS)
 
+# What is about to be released of the measured libraries. Of everything else, releases are enough.
+MEASURED = dask distributed dask-image scikit-image pims numpy scipy
+prereleases: $(VENV)/installed-dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-prereleases
+	$(BIN)/uv pip install --quiet --python $(VENV)-prereleases/bin/python --editable ".[dev]"
+	$(BIN)/uv pip install --python $(VENV)-prereleases/bin/python --prerelease allow \
+		$(MEASURED:%=--upgrade-package %) --editable ".[dev]"
+	$(VENV)-prereleases/bin/python -m pytest --numprocesses auto -m "not slow" $(TEST_ARGS)
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,7 +53,7 @@ figures: $(VENV)/installed
 	cp reports/overlays/smear.png.png docs/cells.png
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .asv
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-prereleases .asv
 
 # The folder is a virtual environment once; it is installed into anew when the requirements change.
 $(VENV)/bin/python:

@@ -35,7 +35,8 @@ from segbench.results.records import RUN_NAME, read
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-UPSTREAM = sorted((ROOT / "docs" / "upstream").glob("[!R]*.md"))
+UPSTREAM = ROOT / "docs" / "upstream"
+TRAPS = (ROOT / "docs" / "traps.md").read_text()
 
 
 IN_WORDS = {3: "three", 5: "five"}
@@ -182,19 +183,100 @@ def run_python(code: str, *arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("document", UPSTREAM, ids=lambda path: path.stem)
-def test_what_is_wrong_upstream_is_still_so(document: Path, tmp_path: Path) -> None:
-    """Each script prints what stands below it, with the versions that the page names."""
-    text = document.read_text()
-    for library, of in re.findall(r"\b(dask-image|Dask) (\d+\.\d+)\b", text):
-        if not version(library.lower()).startswith(f"{of}."):
-            pytest.skip(
-                f"{library} {version(library.lower())} is another one than that of the page"
-            )
-    pairs = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", text, re.DOTALL)
-    assert pairs
-    for code, printed in pairs:
-        assert run_python(code, folder=tmp_path) == printed
+def skip_unless_installed(versions: str) -> None:
+    """Skip a test whose output is that of other versions, given as in "dask-image 2026.5"."""
+    for library, of in re.findall(
+        r"\b(dask-image|Dask|pims|scikit-image|NumPy) ([\d.]*\d)", versions
+    ):
+        if not f"{version(library.lower())}.".startswith(f"{of}."):
+            pytest.skip(f"the output is that of {library} {of}")
+
+
+@pytest.mark.parametrize("script", sorted(UPSTREAM.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_what_is_wrong_upstream_is_still_so(script: Path, tmp_path: Path) -> None:
+    """Each script ends with a verdict, and its page shows what it prints with the page's versions."""
+    printed = run_python(script.read_text(), folder=tmp_path)
+    assert printed.splitlines()[-1] in {"still there", "mended"}
+    page = script.with_suffix(".md").read_text()
+    (included,) = re.findall(r"^```\{literalinclude\} (.*)$", page, re.MULTILINE)
+    assert included == script.name
+    ((versions, shown),) = re.findall(
+        r"^With (.*), \[the script\]\(.*\) prints:\n\n```text\n(.*?)```$",
+        page,
+        re.MULTILINE | re.DOTALL,
+    )
+    skip_unless_installed(versions)
+    assert printed == shown
+
+
+def test_each_page_upstream_has_its_script_and_is_listed() -> None:
+    """Pages and scripts are pairs, and the overview has a link to each."""
+    pages = {path.stem for path in UPSTREAM.glob("*.md")} - {"README"}
+    assert pages == {path.stem for path in UPSTREAM.glob("[!_]*.py")}
+    overview = (UPSTREAM / "README.md").read_text()
+    assert pages == set(re.findall(r"\(([\w-]+)\.md\)", overview))
+
+
+@pytest.mark.parametrize(
+    ("scripts", "status", "lines"),
+    [
+        (["print('x', 'still there', sep='\\n')"], 0, ["0: still there ()"]),
+        (["print('still there')", "print('mended')"], 1, ["0: still there ()", "1: mended ()"]),
+        (["raise SystemExit('no file')"], 1, ["0: failed, no file ()"]),
+        (["pass"], 1, ["0:  ()"]),
+        (['# dependencies = ["no-such-library>=1"]'], 1, []),
+        ([], 1, []),
+    ],
+    ids=["still there", "mended", "failed", "silent", "missing", "none"],
+)
+def test_one_command_tells_what_is_mended_upstream(
+    scripts: list[str], status: int, lines: list[str], tmp_path: Path
+) -> None:
+    """A line for each script; status 0 only where there are scripts and all faults are still there."""
+    for number, code in enumerate(scripts):
+        (tmp_path / f"{number}.py").write_text(code)
+    done = subprocess.run(  # noqa: S603  (this interpreter, on the folder of the documents)
+        [sys.executable, str(UPSTREAM), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (status, lines)
+
+
+def test_the_command_names_the_versions(tmp_path: Path) -> None:
+    """The libraries that a script says it needs stand behind its verdict."""
+    (tmp_path / "a.py").write_text('# dependencies = ["dask[array]", "pims"]\nprint("mended")\n')
+    done = subprocess.run(  # noqa: S603  (as above)
+        [sys.executable, str(UPSTREAM), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"a: mended (dask {version('dask')}, pims {version('pims')})\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        pytest.param(*pair, id=title)
+        for title, section in re.findall(
+            r"^## (.*?)\n(.*?)(?=^## |\Z)", TRAPS, re.MULTILINE | re.DOTALL
+        )
+        for pair in re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", section, re.DOTALL)
+    ],
+)
+def test_traps_are_as_they_are_shown(code: str, printed: str, tmp_path: Path) -> None:
+    """The lines below each trap print what stands below them, with the versions that the page names."""
+    skip_unless_installed(TRAPS.split("The outputs are those of ", 1)[1].split("\n\n", 1)[0])
+    assert run_python(code, folder=tmp_path) == printed
+
+
+def test_each_trap_is_shown() -> None:
+    """Each row of the table leads to a section, or to a page upstream, that shows what happens."""
+    table = TRAPS.split("\n\n", 3)[2]
+    rows = re.findall(r"\]\((\S+)\) \|$", table, re.MULTILINE)
+    assert len(rows) == len(table.splitlines()) - 2
+    sections = re.findall(r"^## (.*)$", TRAPS, re.MULTILINE)
+    anchors = [f"#{title.lower().replace(' ', '-')}" for title in sections]
+    pages = [f"upstream/{path.stem}.md" for path in UPSTREAM.glob("[!_]*.py")]
+    assert sorted(rows) == sorted(anchors + pages)
+    for section in TRAPS.split("\n## ")[1:]:
+        assert section.startswith("asv\n") or "```python\n" in section
 
 
 def test_a_large_image_by_hand(tmp_path: Path) -> None:

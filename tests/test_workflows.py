@@ -512,7 +512,12 @@ LAST = "dask==2026.8.0\nlocket==1.0.0\nnumpy==2.5.0\nscipy==1.17.1\n"
 
 
 def weekly(
-    runner: Runner, *, last: str | None, accept: str = "", status: int = 0
+    runner: Runner,
+    *,
+    last: str | None,
+    accept: str = "",
+    status: int = 0,
+    conclusion: str = "success",
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run the scripts of weekly.yml; return how the last ended, and segbench's words."""
     # pip's list in another order than `comm` needs.
@@ -522,7 +527,10 @@ def weekly(
     if last is None:
         runner.answer(**{"run list": []})
     else:
-        runner.answer(**{"run list": [{"databaseId": 6}], "run download": last})
+        jobs = [{"name": "Lowest versions", "conclusion": "failure"}]
+        jobs.append({"name": "Measure", "conclusion": conclusion})
+        listed = {"run list": [{"databaseId": 6}], "run view": {"jobs": jobs}}
+        runner.answer(**listed, **{"run download": last})
     for name in ("Find the versions of the last good run", "Install the newest releases"):
         done = runner.run(script("weekly", "measure", name), ACCEPT=accept)
         assert done.returncode == 0, done.stderr
@@ -544,6 +552,55 @@ def test_weekly_goes_back_to_earlier_releases(runner: Runner, status: int) -> No
         *("--base-with", "scipy==1.17.1"),
     ]
     assert (runner.temp / "output").read_text() == f"status={status}\n"
+
+
+def test_weekly_looks_at_the_job_that_measures(runner: Runner) -> None:
+    """A run is no good one if it found a regression, whatever became of the other jobs."""
+    done, words = weekly(runner, last=LAST, conclusion="failure")
+    assert done.returncode == 0, done.stderr
+    assert "nothing to compare with" in done.stdout
+    assert not words
+
+
+@pytest.mark.parametrize("answers", [{}, {"run list": [{"databaseId": 6}]}], ids=["list", "view"])
+def test_weekly_stops_where_github_does_not_answer(
+    runner: Runner, answers: dict[str, object]
+) -> None:
+    """A question that failed is not taken for an answer that there was no good run."""
+    runner.answer(**answers)
+    text = script("weekly", "measure", "Find the versions of the last good run")
+    assert runner.run(text, ACCEPT="").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("printed", "status", "said"),
+    [
+        ("a: still there (dask 1)\n", 0, "::notice::a: still there (dask 1)\n"),
+        (
+            "a: still there (dask 1)\nb: mended (pims 2)\nc: failed, Oh: still (pims 2)\n",
+            1,
+            (
+                "::notice::a: still there (dask 1)\n"
+                "::error::b: mended (pims 2)\n::error::c: failed, Oh: still (pims 2)\n"
+            ),
+        ),
+    ],
+    ids=["still there", "mended"],
+)
+def test_weekly_tells_what_is_mended(runner: Runner, printed: str, status: int, said: str) -> None:
+    """Each fault is an annotation and a line of the summary; one that is mended fails the job."""
+    runner.add("python", f"printf %s {shlex.quote(printed)}; exit {status}")
+    done = runner.run(script("weekly", "upstream", "Reproduce the faults"))
+    assert (done.returncode, done.stdout) == (status, said)
+    summary = (runner.temp / "summary").read_text()
+    assert summary == "".join(f"- {line}\n" for line in printed.splitlines())
+
+
+def test_what_the_workflows_make_is_in_the_makefile() -> None:
+    """Each target that a workflow makes is one of the Makefile."""
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = {name for step in steps() for name in re.findall(r"\bmake (\w+)", step.script)}
+    assert {"lowest", "slow", "prereleases"} <= made <= {*targets}
 
 
 @pytest.mark.parametrize(
@@ -569,7 +626,8 @@ def test_weekly_measures_only_what_differs(
 @pytest.mark.parametrize(("accept", "status"), [("", 1), ("true", 0)])
 def test_weekly_forgets_no_versions_by_itself(runner: Runner, accept: str, status: int) -> None:
     """Where the last good run is too old to have its versions, a person accepts today's."""
-    runner.answer(**{"run list": [{"databaseId": 6}]})
+    jobs = [{"name": "Measure", "conclusion": "success"}]
+    runner.answer(**{"run list": [{"databaseId": 6}], "run view": {"jobs": jobs}})
     text = script("weekly", "measure", "Find the versions of the last good run")
     done = runner.run(text, ACCEPT=accept)
     assert done.returncode == status

@@ -1,0 +1,31 @@
+# /// script
+# dependencies = ["dask-image", "dask[array]"]
+# ///
+"""dask_image.ndmeasure.label: its input is computed again, and the tasks grow with the square."""
+
+import dask.array as da
+import numpy as np
+from dask_image.ndmeasure import label
+
+calls = []
+
+
+def mask(block):
+    """Make a mask of a block, and write down that it was made."""
+    calls.append(1)
+    return block > 0.5
+
+
+image = da.from_array(np.random.default_rng(0).random((64, 64)), chunks=16)
+labels, _ = label(image.map_blocks(mask, dtype=bool, meta=np.empty((0, 0), bool)))
+labels.compute(scheduler="synchronous")
+print(f"{image.npartitions} chunks of the input, {len(calls)} calls to make them")
+
+tasks = []
+for side in (2, 4, 8):
+    labels, _ = label(da.zeros((side * 8, side * 8), chunks=8, dtype=bool))
+    tasks.append(len(labels.__dask_graph__()))
+    print(f"{side * side} chunks, {tasks[-1]} tasks")
+growth = tasks[2] / tasks[1]
+print(f"from 16 to 64, four times as many chunks, {growth:.1f} times as many tasks")
+print("still there" if len(calls) > image.npartitions or growth > 8 else "mended")
