@@ -129,7 +129,7 @@ def _measured(run: str, shape: str) -> tuple[Source, Pairs, dict[tuple[int, str]
 
 
 def write_sentences(app: Sphinx) -> None:
-    """Write `recipes/when/NAME.txt` for each recipe, when Sphinx begins (``builder-inited``)."""
+    """Write `recipes/when/NAME.txt` for each recipe, when Sphinx begins."""
     folder = Path(app.srcdir) / "recipes" / "when"
     folder.mkdir(exist_ok=True)
     for name in COMPARISONS:

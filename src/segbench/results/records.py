@@ -305,6 +305,12 @@ class Records:
     notes: tuple[str, ...] = ()
 
 
+def json_schema(kind: type[Header | Sample | Profile]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a line: of the header, of a sample, or of a profile."""
+    schema = msgspec.json.schema(kind)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 class Writer:
     """Appends samples to a file of records.
 

@@ -1,0 +1,65 @@
+"""What the site shows and nobody types: made before Sphinx reads the pages, by segbench itself.
+
+All of it lies in `_made/`, which git ignores: reports of the reference runs, whose tables and figures the
+pages include, the page of all machines, what commands print, and the schema of a run's lines.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import figures
+from segbench.report import machines, page
+from segbench.results.records import Header, Profile, Sample, json_schema
+from segbench.results.sources import read_run_folder
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "results"
+MADE = DOCS / "_made"
+
+# Runs whose reports the site has.
+REPORTS = ("smear", "shapes", "batches", "mosaic")
+
+# What is shown with what it prints, in this order, in a folder of its own.
+COMMANDS = {
+    "answer": f"segbench report {RESULTS / 'reference' / 'smear'} --out answer",
+    "photographs": f"python {DOCS / 'photographs.py'}",
+    "segment": "segbench segment photographs --diameter 36 --out cells.csv --overlays look",
+    "recommend-help": "segbench recommend --help",
+    "backends": "segbench backends",
+}
+
+SCHEMAS = {"header": Header, "sample": Sample, "profile": Profile}
+
+
+def make(app: Sphinx, _: object) -> None:
+    """Make all of it, when Sphinx begins (``config-inited``)."""
+    figures.write_sentences(app)
+    for name in REPORTS:
+        page.build(read_run_folder(RESULTS / "reference" / name), MADE / "reports" / name)
+    named, _ = machines.read(machines.runs_of(RESULTS / machines.NAME))
+    machines.write(named, MADE / "reports" / machines.NAME)
+    work = MADE / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    for name, command in COMMANDS.items():
+        (MADE / f"{name}.txt").write_text(f"$ {command}\n{printed(command, work)}", encoding="utf-8")
+    for name, kind in SCHEMAS.items():
+        (MADE / f"{name}.schema.json").write_text(json.dumps(json_schema(kind), indent=1))
+
+
+def printed(command: str, folder: Path) -> str:
+    """What a command of segbench's prints; where it fails, the build does."""
+    program, *words = shlex.split(command)
+    start = [sys.executable] if program == "python" else [sys.executable, "-m", program]
+    done = subprocess.run(  # noqa: S603  (this interpreter, with the words above)
+        [*start, *words], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
