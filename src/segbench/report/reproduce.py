@@ -99,7 +99,7 @@ def alone(
         own = dataclasses.replace(
             settings, phases=(phase,), sizes=(n_images,), backends=named, batch=(), **other
         )
-    except (TypeError, ValueError, InputError):  # what another program measured, or a later segbench
+    except (TypeError, ValueError, InputError):  # of another program, or a later segbench
         return ""
     line = asked.short_command(_on_own_cluster(own), origin)
     return line if is_shown(line) else ""
