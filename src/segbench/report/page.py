@@ -19,6 +19,7 @@ from segbench.report import (
     large,
     presentation,
     reading,
+    releases,
     shapes,
     tables,
 )
@@ -159,7 +160,9 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     sources = [section.source for section in sections]
     measured = [(section.source, section.summary) for section in sections]
     style = styles_of(sources)
-    comparisons = compare(sources, [section.summary for section in sections])
+    released = releases.chapter(sources, style)
+    # Two by two, the environments of a matrix would be a chapter each that knows less.
+    comparisons = (released,) if released else compare(sources, [one.summary for one in sections])
     speedup = figures.speedup_figure(measured, style)
     overviews = [run.overview for run in runs if run.overview]
     values: dict[str, object] = {
