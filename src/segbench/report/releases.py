@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 from packaging.version import InvalidVersion, Version
 
 from segbench.measure.settings import PHASES
@@ -21,7 +22,7 @@ from segbench.report.cells import (
     images,
     row,
 )
-from segbench.report.drawing import Chapter, Drawing, finish, label, log_axis, new_figure
+from segbench.report.drawing import Chapter, Drawing, finish, label, new_figure
 from segbench.report.summary import grouped
 from segbench.stats import of_rounds, ratio_of_ratios
 
@@ -41,6 +42,10 @@ LEAST_CONTROLS = 5
 
 # So many changes are named in sentences, the largest first; all are in the table.
 NAMED = 12
+
+# Of the figure: how far it goes from 1 at the least, and the ratios that are labelled.
+LEAST_REACH = 1.3
+TICKS = (0.1, 0.2, 0.5, 0.8, 1.0, 1.25, 2.0, 5.0, 10.0)
 
 BACK = ("One release back", "Two back", "Three back", "Four back", "Five back")
 
@@ -269,6 +274,7 @@ def _figure(
         phase, library = phases[number // len(libraries)], libraries[number % len(libraries)]
         versions = list(dict.fromkeys(one.version for one in own if one.library == library))[::-1]
         places = {version: place for place, version in enumerate(versions)}
+        axes.set_yscale("log")
         band = math.exp(max(math.log1p(CHANGE), noise.get(phase, 0.0)))
         axes.axhspan(1 / band, band, color="#e6e6e6", linewidth=0)
         for backend in backends:
@@ -283,7 +289,11 @@ def _figure(
         axes.tick_params(labelsize=7.5)
         axes.set_title(axes.get_title(loc="left"), loc="left", fontsize=9, y=1.01)
     for axes in panels[:: len(libraries)]:
-        log_axis(axes, lambda value: f"{value:g}×", "")
+        reach = max(LEAST_REACH, *(bound for end in axes.get_ylim() for bound in (end, 1 / end)))
+        axes.set_ylim(1 / reach, reach)
+        axes.yaxis.set_minor_locator(NullLocator())
+        ticks = [tick for tick in TICKS if 1 / reach <= tick <= reach]
+        axes.set_yticks(ticks, labels=[f"{tick:g}×" for tick in ticks])
     changed = [one for one in own if is_change(one, noise)]
     words = (
         f"{one.phase} with {style[one.backend].name} {format_factor(one.ratio.estimate)}× with "
