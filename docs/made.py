@@ -50,7 +50,9 @@ def make(app: Sphinx, _: object) -> None:
     work = MADE / "work"
     work.mkdir(parents=True, exist_ok=True)
     for name, command in COMMANDS.items():
-        (MADE / f"{name}.txt").write_text(f"$ {command}\n{printed(command, work)}", encoding="utf-8")
+        (MADE / f"{name}.txt").write_text(
+            f"$ {command}\n{printed(command, work)}", encoding="utf-8"
+        )
     for name, kind in SCHEMAS.items():
         (MADE / f"{name}.schema.json").write_text(json.dumps(json_schema(kind), indent=1))
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from segbench.backends.registry import BackendSpec
 from segbench.report import batches, costs
+from segbench.report.history import history_of
 from segbench.report.page import make_tables
 from segbench.report.pairs import pairs_of
 from segbench.report.summary import summarize
@@ -153,11 +154,9 @@ def tables_of(source: Source) -> dict[str, Table]:
     """The tables that the report of a source has, by name."""
     pairs = pairs_of(source)
     summary = summarize(source, pairs)
-    lines = costs.lines(source, summary)
-    return {
-        table.name: table
-        for table in make_tables(source, summary, pairs, lines, batches.batches(source, summary))
-    }
+    lines, batched = costs.lines(source, summary), batches.batches(source, summary)
+    tables = make_tables(source, summary, pairs, lines, batched, history_of(source))
+    return {table.name: table for table in tables}
 
 
 def rows_of(source: Source, name: str) -> list[tuple[str, ...]]:

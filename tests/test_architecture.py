@@ -19,7 +19,7 @@ LEVELS = (
     ("terminal",),
     ("recommend",),
     ("segmenting", "report", "gate"),
-    ("measure",),
+    ("measure", "steps"),
     ("agreement", "estimate", "results", "stats"),
     ("images", "backends"),
     ("pipeline",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -21,7 +20,6 @@ from segbench.report import summary as summary_of
 from segbench.report.figures import (
     PART_STYLES,
     found_picture,
-    history_figure,
     memory_figure,
     parts_figure,
     ratio_figures,
@@ -31,7 +29,6 @@ from segbench.report.figures import (
 from segbench.report.page import make_sections, styles_of
 from segbench.report.styles import styles
 from segbench.results.records import PARTS
-from segbench.results.sources import read_sources
 from tests.made_up import (
     DASK,
     PIMS,
@@ -44,11 +41,9 @@ from tests.made_up import (
     profile,
     three_sizes,
 )
-from tests.test_sources import asv_content, asv_row, write_asv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from segbench.report.drawing import Drawing
     from segbench.results.sources import Source
@@ -246,54 +241,6 @@ def test_no_speedup_with_one_number_of_workers() -> None:
     assert speedup_of([with_workers(2, 1.0), with_workers(2, 0.5)]) is None
     other = make_source(case(POOL, "pipeline", 50, *[0.5] * 6), settings={"workers": 1})
     assert speedup_of([with_workers(2, 1.0), other]) is None
-
-
-def asv_history(folder: Path) -> Source:
-    """Three commits in one environment, of which the last written is not the newest."""
-    for number, commit in enumerate(["aaaaaaaaaa", "cccccccccc", "bbbbbbbbbb"]):
-        content = asv_content(time_read=asv_row([0.1 * (number + 1)] * 4))
-        content |= {"commit_hash": commit, "requirements": {"dask": "1"}}
-        content["date"] += {"a": 0, "b": 1, "c": 2}[commit[0]] * 1000
-        os.utime(write_asv(folder, content, commit=commit), (number, number))
-    (source,) = read_sources(folder)
-    return source
-
-
-def test_history(tmp_path: Path) -> None:
-    """ASV's results of one machine make a history in the order of their commits."""
-    source = asv_history(tmp_path)
-    assert source.versions["commit"] == "bbbbbbbbbb"
-    assert [state.versions["commit"][0] for state in source.history] == ["a", "c"]
-    drawing = history_figure(source, styles_of([source]))
-    assert drawing is not None
-    assert f"in 3 results, oldest first: read of 20 images with {called(SERIAL)}" in drawing.alt
-    assert "from 100 ms to 200 ms" in drawing.alt
-    labels = re.findall(rb">([abc]{8})<", drawing.svg)
-    assert labels == [b"aaaaaaaa", b"bbbbbbbb", b"cccccccc"]
-
-
-def test_history_leaves_out_what_it_cannot_read(tmp_path: Path) -> None:
-    """A damaged result of an earlier commit does not stop the report of the last: it is named."""
-    asv_history(tmp_path)
-    damaged = next((tmp_path / "here").glob("aaaa*"))
-    damaged.write_text("{", encoding="utf-8")
-    os.utime(damaged, (0, 0))
-    (source,) = read_sources(tmp_path)
-    assert [state.versions["commit"][0] for state in source.history] == ["c"]
-    assert damaged.name in source.notes[0]
-
-
-def test_history_of_a_backend_that_came_later() -> None:
-    """Where a result has not timed a backend, its line has no point; without others is no history."""
-    early, late = case(SERIAL, "read", 20, 0.5), case(POOL, "read", 20, 0.2)
-    sources = [make_source(early), make_source(early, late), make_source(early, late)]
-    states = [replace(one, started=f"2024-01-0{day}") for day, one in enumerate(sources, start=1)]
-    source = replace(states[2], history=tuple(states[:2]))
-    drawing = history_figure(source, styles_of([source]))
-    assert drawing is not None
-    assert f"read of 20 images with {called(POOL)} from 200 ms to 200 ms." in drawing.alt
-    assert b">2024-01-01<" in drawing.svg
-    assert history_figure(states[2], styles([SERIAL])) is None
 
 
 # The picture of what was found.

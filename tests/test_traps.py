@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -315,15 +316,15 @@ def test_asv_benchmarks_say_what_they_are(suite: Any) -> None:
         assert hasattr(function, "unit") == name.startswith("track_")
 
 
-def test_asv_measures_the_oldest_and_the_newest_releases() -> None:
-    """Two environments with versions that are written out: the lowest bounds, and later ones."""
+def test_asv_measures_the_oldest_and_the_last_releases() -> None:
+    """The newest releases, three earlier ones of each library by itself, and the lowest bounds."""
     plain, releases = (
         json.loads((ROOT / f"{name}.conf.json").read_text()) for name in ("asv", "asv.releases")
     )
     apart = {*releases} - {*plain} | {name for name in plain if plain[name] != releases[name]}
     assert apart == {"pythons", "matrix", "include", "env_dir", "results_dir", "html_dir"}
-    (oldest,) = releases["include"]
-    assert releases["pythons"] == [oldest["python"]]
+    *others, oldest = releases["include"]
+    assert {one["python"] for one in releases["include"]} == {*releases["pythons"]}
     newest = {name: Version(version) for name, (version,) in releases["matrix"]["req"].items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     bounds = {
@@ -339,6 +340,14 @@ def test_asv_measures_the_oldest_and_the_newest_releases() -> None:
         name: bounds[name] for name in newest
     }
     assert all(version > bounds[name] for name, version in newest.items())
+    varied = []
+    for one in others:
+        assert list(one["req"]) == list(oldest["req"])
+        versions = {name: Version(version) for name, version in one["req"].items()}
+        (name,) = [name for name, version in versions.items() if version != newest[name]]
+        assert bounds[name] <= versions[name] < newest[name]
+        varied.append(name)
+    assert Counter(varied) == dict.fromkeys(("numpy", "scikit-image", "dask", "dask-image"), 3)
 
 
 def test_label_repeats_little_of_what_comes_before() -> None:

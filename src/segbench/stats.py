@@ -89,12 +89,12 @@ class Ratio:
     @property
     def low(self) -> float:
         """Low end of the 95% interval; nan without an error."""
-        return self.estimate * _exp(-self.reach)
+        return self.estimate * bounded_exp(-self.reach)
 
     @property
     def high(self) -> float:
         """High end of the 95% interval; nan without an error."""
-        return self.estimate * _exp(self.reach)
+        return self.estimate * bounded_exp(self.reach)
 
     @property
     def reach(self) -> float:
@@ -253,7 +253,7 @@ def of_rounds(logs: ArrayLike) -> Ratio:
         return UNKNOWN
     mean, error = mean_and_error(values) if count >= MIN_ROUNDS else (values.mean(), math.nan)
     return Ratio(
-        estimate=_exp(float(mean)),
+        estimate=bounded_exp(float(mean)),
         error=float(error),
         rounds=count,
         freedom=count - 1,
@@ -499,7 +499,7 @@ def costs(amounts: ArrayLike, seconds: ArrayLike) -> list[float]:
     return [float(one) for one in found / scale]
 
 
-def _exp(log: float) -> float:
+def bounded_exp(log: float) -> float:
     """A ratio from its logarithm, of times however unlikely: neither 0 nor beyond what a float holds."""
     # In this order what is nan stays so.
     return math.exp(max(min(log, 300.0), -300.0))

@@ -108,11 +108,13 @@ class Chapter:
 
 
 def new_figure(
-    *titles: str, height: float = HEIGHT, width: float = WIDTH
+    *titles: str, height: float = HEIGHT, width: float = WIDTH, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure of this size in inches, with axes under each of the titles."""
+    """An empty figure of this size in inches, with axes under each of the titles, row by row."""
     figure = Figure(figsize=(width, height))
-    all_axes = list(figure.subplots(len(titles), 1, sharex=True, squeeze=False)[:, 0])
+    shared: dict[str, Any] = {"sharex": "col", "sharey": "row" if columns > 1 else "none"}
+    grid = figure.subplots(len(titles) // columns, columns, squeeze=False, **shared)
+    all_axes = list(grid.ravel())
     for title, axes in zip(titles, all_axes, strict=True):
         # At a place of its own: to find one, matplotlib measures all that is around.
         axes.set_title(title, loc="left", fontsize=11, y=1.01)

@@ -1,4 +1,4 @@
-"""Figures of runs: time, ratio, memory, parts of a call; across runs speed-up and history."""
+"""Figures of runs: time, ratio, memory, parts of a call; across runs the speed-up."""
 
 from __future__ import annotations
 
@@ -74,19 +74,18 @@ CAPTION_OF_LINES = (
     "thin ones join the points."
 )
 CURVE_POINTS = 50
-COMMIT_LETTERS = 8
 
-# Inches: of a letter of a label, and for the names of commits and versions.
-LETTER, STEP_LABELS = 0.068, 1.4
+# Inches, of a letter of a label.
+LETTER = 0.068
 
 
 def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) -> Iterator[Drawing]:
     """For each phase the time against the number of images, both axes logarithmic."""
-    for phase, rows in _by_phase(summary):
+    for phase, rows in by_phase(summary):
         figure, (axes,) = new_figure(f"{phase}: {PHASES[phase]}")
         fitted = {line.backend: line for line in lines if line.phase == phase and line.off <= FITS}
         words = []
-        for backend, look, own in _by_backend(rows, style):
+        for backend, look, own in by_backend(rows, style):
             median, last = own["seconds_median"], own.iloc[-1]
             told = f"{look.name} {format_seconds(median.iloc[-1])} for {images(last['n_images'])}"
             line = fitted.get(backend)
@@ -122,13 +121,13 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
 def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
     """For each phase the ratio to the baseline at each size, with its interval."""
     compared = summary[summary["ratio"].notna() & (summary["backend"] != str(BASELINE))]
-    for phase, rows in _by_phase(compared):
+    for phase, rows in by_phase(compared):
         title = f"{phase}: time as a multiple of a plain loop's"
         figure, (axes,) = new_figure(title, width=NARROW, height=3.0)
         sizes = sorted(rows["n_images"].unique())
         axes.axhspan(1 / (1 + MARGIN), 1 + MARGIN, color="#e6e6e6", linewidth=0)
         axes.axhline(1, color="#000000", linewidth=1)
-        groups = list(_by_backend(rows, style))
+        groups = list(by_backend(rows, style))
         for number, (_, look, own) in enumerate(groups):
             aside = ((number + 0.5) / len(groups) - 0.5) * GROUP
             x, ratio = own["n_images"].map(sizes.index) + aside, own["ratio"]
@@ -165,7 +164,7 @@ def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
 
 def memory_figure(summary: pd.DataFrame, style: Styles) -> Drawing | None:
     """Peak memory of the pipeline against the number of images."""
-    rows = _ended_well(summary, "pipeline")
+    rows = ended_well(summary, "pipeline")
     above = rows["above_idle_mib"].notna().any()
     column = "above_idle_mib" if above else "peak_mib"
     rows = rows[rows[column].notna()]
@@ -174,7 +173,7 @@ def memory_figure(summary: pd.DataFrame, style: Styles) -> Drawing | None:
     title = "Peak memory of the pipeline"
     figure, (axes,) = new_figure(title)
     words = []
-    for _, look, own in _by_backend(rows, style):
+    for _, look, own in by_backend(rows, style):
         axes.plot(own["n_images"], own[column], label=label(look.name), **look.drawn)
         last = own.iloc[-1]
         words.append(f"{look.name} {last[column]:.0f} MiB for {images(last['n_images'])}")
@@ -255,7 +254,7 @@ def speedup_figure(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -
     for source, summary in runs:
         workers = source.settings.get("workers")
         if source.paired and isinstance(workers, int):
-            rows = _ended_well(summary, "pipeline").assign(workers=workers)
+            rows = ended_well(summary, "pipeline").assign(workers=workers)
             groups[_circumstances(source)][workers] = rows[rows["ratio_low"].notna()]
     largest = max(groups.values(), key=len, default={})
     if len(largest) < 2:
@@ -268,7 +267,7 @@ def speedup_figure(runs: Sequence[tuple[Source, pd.DataFrame]], style: Styles) -
     title = f"pipeline, {images(size)}: speed-up by workers"
     figure, (axes,) = new_figure(title)
     words = []
-    for backend, look, own in _by_backend(rows[rows["n_images"] == size], style):
+    for backend, look, own in by_backend(rows[rows["n_images"] == size], style):
         if scheduler_of(backend) in ON_ONE_CPU or len(own) < 2:
             continue
         speed, low, high = (1 / own[name] for name in ("ratio", "ratio_high", "ratio_low"))
@@ -301,45 +300,6 @@ def _circumstances(source: Source) -> str:
     return json.dumps([source.versions, *shared], sort_keys=True, default=str)
 
 
-def history_figure(source: Source, style: Styles) -> Drawing | None:
-    """Time of each backend at the largest size over commits; None without history."""
-    largest = {phase: rows["n_images"].max() for phase, rows in _by_phase(source.samples)}
-    if not (source.history and largest):
-        return None
-    states = sorted([*source.history, source], key=lambda state: state.started)
-    samples = pd.concat({step: state.samples for step, state in enumerate(states)}, names=["step"])
-    titles = [f"{phase}: {images(size)}" for phase, size in largest.items()]
-    figure, panels = new_figure(*titles, height=2.6 * len(largest) + STEP_LABELS)
-    words = []
-    for (phase, size), axes in zip(largest.items(), panels, strict=True):
-        own = _ended_well(samples, phase)
-        groups = own[own["n_images"] == size].groupby(["backend", "step"])["seconds"]
-        medians = groups.median().reset_index()
-        for _, look, of_steps in _by_backend(medians, style):
-            seconds = of_steps["seconds"]
-            axes.plot(of_steps["step"], seconds, label=label(look.name), **look.drawn)
-            first, last = (format_seconds(seconds.iloc[end]) for end in (0, -1))
-            words.append(f"{phase} of {images(size)} with {look.name} from {first} to {last}")
-        log_axis(axes, format_seconds, "time of one call")
-    panels[-1].set_xticks(range(len(states)), labels=_labels(states), rotation=45, ha="right")
-    panels[-1].tick_params(axis="x", labelsize=7.5)
-    return Drawing(
-        picture=finish(figure, below=STEP_LABELS),
-        name="history",
-        title="History over commits",
-        alt=f"Median times in {len(states)} results, oldest first: {'; '.join(words)}.",
-        caption="Each step along x is a commit, in the order of their dates, with the same versions of "
-        "what was asked for. The samples of two steps were not taken side by side: a machine that was busier looks like "
-        "a slower commit.",
-    )
-
-
-def _labels(states: Sequence[Source]) -> list[str]:
-    """The first letters of each commit; the day where none is known."""
-    commits = [str(state.versions.get("commit", ""))[:COMMIT_LETTERS] for state in states]
-    return [label(one or two.started[:10]) for one, two in zip(commits, states, strict=True)]
-
-
 def found_picture(source: Source) -> Drawing | None:
     """Cells that the reference found, outlined; None without a picture that can be read."""
     try:
@@ -367,19 +327,19 @@ def _reach(middle: pd.Series[float], low: pd.Series[float], high: pd.Series[floa
     return np.array([middle - low, high - middle])
 
 
-def _ended_well(rows: pd.DataFrame, phase: str) -> pd.DataFrame:
+def ended_well(rows: pd.DataFrame, phase: str) -> pd.DataFrame:
     """What ended well of a phase, in a summary or among samples."""
     return rows[(rows["phase"] == phase) & (rows["status"] == "ok")]
 
 
-def _by_phase(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def by_phase(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """What ended well of each phase that has any."""
     for phase in PHASES:
-        if not (own := _ended_well(rows, phase)).empty:
+        if not (own := ended_well(rows, phase)).empty:
             yield phase, own
 
 
-def _by_backend(rows: pd.DataFrame, style: Styles) -> Iterator[tuple[str, Style, pd.DataFrame]]:
+def by_backend(rows: pd.DataFrame, style: Styles) -> Iterator[tuple[str, Style, pd.DataFrame]]:
     """The look and the rows of each backend that has any, in the order of the styles."""
     for backend, look in style.items():
         if not (own := rows[rows["backend"] == backend]).empty:

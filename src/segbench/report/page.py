@@ -15,9 +15,11 @@ from segbench.report import (
     explorer,
     figures,
     folder,
+    history,
     large,
     presentation,
     reading,
+    releases,
     shapes,
     tables,
 )
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "By number and size of images": (
         *(f"{phase}-{what}" for phase in PHASES for what in ("times", "cpu", "ratios")),
-        *("costs", "batches", "clusters", "history"),
+        *("costs", "batches", "clusters", "history", "steps"),
     ),
     "Reading files: which imread?": ("readers",),
     "Where the time goes": ("parts", "cold-start", "pipeline-first-calls"),
@@ -158,7 +160,9 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     sources = [section.source for section in sections]
     measured = [(section.source, section.summary) for section in sections]
     style = styles_of(sources)
-    comparisons = compare(sources, [section.summary for section in sections])
+    released = releases.chapter(sources, style)
+    # Two by two, the environments of a matrix would be a chapter each that knows less.
+    comparisons = (released,) if released else compare(sources, [one.summary for one in sections])
     speedup = figures.speedup_figure(measured, style)
     overviews = [run.overview for run in runs if run.overview]
     values: dict[str, object] = {
@@ -271,6 +275,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
     pairs = pairs_of(source)
     summary = summarize(source, pairs)
     lines, batched = costs.lines(source, summary), batches.batches(source, summary)
+    past = history.history_of(source)
     drawings = (
         *figures.time_figures(summary, lines, style),
         *figures.ratio_figures(summary, style),
@@ -278,7 +283,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         figures.parts_figure(costs.profiles_by_backend(source), style),
         figures.memory_figure(summary, style),
         figures.found_picture(source),
-        figures.history_figure(source, style),
+        history.history_figure(past, style) if past else None,
     )
     return Section(
         source=source,
@@ -286,7 +291,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
         summary=summary,
         pairs=pairs,
         warnings=tuple(disturbances.warnings(source)),
-        tables=make_tables(source, summary, pairs, lines, batched),
+        tables=make_tables(source, summary, pairs, lines, batched, past),
         drawings=tuple(drawing for drawing in drawings if drawing),
         commands=commands(source),
     )
@@ -298,10 +303,12 @@ def make_tables(
     pairs: Pairs,
     lines: Sequence[costs.Line],
     batched: Sequence[batches.Batch],
+    past: history.History | None,
 ) -> tuple[Table, ...]:
     """All tables of a source, in their order on the page.
 
-    `lines` are those of `costs.lines`, and `batched` those of `batches.batches`.
+    `lines` are those of `costs.lines`, `batched` those of `batches.batches`, and `past` is that of
+    `history.history_of`.
     """
     many = (
         ()
@@ -314,6 +321,7 @@ def make_tables(
         *tables.phase_tables(source, summary),
         costs.cost_table(lines),
         batches.batch_table(source, batched),
+        history.steps_table(past) if past else None,
         costs.parts_table(source, summary),
         costs.cold_start_table(source, summary),
         costs.first_calls_table(summary),
