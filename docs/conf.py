@@ -9,14 +9,14 @@ import segbench
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-import made  # noqa: E402  (a module of this folder)
+import made
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 project = "segbench"
 author = "The segbench developers"
-copyright = author  # noqa: A001  (Sphinx's name)
+copyright = author
 version = release = segbench.__version__
 
 extensions = [

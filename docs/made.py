@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import figures
+
 from segbench.report import machines, page
 from segbench.results.records import Header, Profile, Sample, json_schema
 from segbench.results.sources import read_run_folder

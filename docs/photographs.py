@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from segbench.images.smear import smear_image
 from skimage import io
+
+from segbench.images.smear import smear_image
 
 folder = Path("photographs")
 folder.mkdir(exist_ok=True)
