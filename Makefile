@@ -6,7 +6,7 @@ TEST_ARGS ?=
 
 BIN = $(VENV)/bin
 
-.PHONY: bench test slow lowest prereleases lint figures clean
+.PHONY: bench test slow lowest prereleases lint docs release figures clean
 
 bench: $(VENV)/installed
 	$(BIN)/segbench run $(BENCH_ARGS)
@@ -44,16 +44,35 @@ lint: $(VENV)/installed-dev
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
 	$(BIN)/zizmor --quiet --offline .github
 
+# The site, in docs/_build/html: with warnings as errors, then its links and anchors within it.
+docs: $(VENV)/installed-dev
+	rm -rf docs/_build docs/_made docs/gallery docs/reference/api
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	$(BIN)/python -m pytest --quiet --numprocesses auto --override-ini addopts= --override-ini filterwarnings= \
+		--check-links --check-anchors --check-links-ignore '^(https?|tcp):' --links-ext html docs/_build/html
+
+# What is put on PyPI, and whether it works where nothing else is.
+release: $(VENV)/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m venv --clear $(VENV)-release
+	$(VENV)-release/bin/python -m pip install --quiet dist/*.whl
+	cd dist && ../$(VENV)-release/bin/segbench run --sizes 1,2 --rounds 1 --out trial
+	rm -rf dist/trial
+
 # The README's figures: from results/reference/, and a generated smear with outlines.
 figures: $(VENV)/installed
 	$(BIN)/segbench report results/reference/smear --out reports/reference
 	cp reports/reference/figures/pipeline.svg docs/pipeline.svg
+	$(BIN)/segbench report results/reference/shapes --out reports/shapes
+	cp reports/shapes/figures/1-best-map-pipeline.svg docs/map.svg
 	$(BIN)/python -c 'from skimage import io; from segbench.images.smear import smear_image; io.imsave("reports/smear.png", smear_image(5, shape=(256, 384)).pixels)'
 	$(BIN)/segbench segment reports/smear.png --diameter 36 --out reports/cells.csv --overlays reports/overlays
 	cp reports/overlays/smear.png.png docs/cells.png
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-prereleases .asv
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-prereleases $(VENV)-release .asv dist docs/_build docs/_made docs/gallery
 
 # The folder is a virtual environment once; it is installed into anew when the requirements change.
 $(VENV)/bin/python:

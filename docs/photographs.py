@@ -9,4 +9,4 @@ from segbench.images.smear import smear_image
 folder = Path("photographs")
 folder.mkdir(exist_ok=True)
 for number in range(20):
-    io.imsave(folder / f"{number:02}.png", smear_image(number, shape=(384, 512)).pixels)
+    io.imsave(folder / f"{number:02}.png", smear_image(number, shape=(256, 384)).pixels)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +20,7 @@ from segbench.errors import InputError
 from segbench.images import datasets
 from segbench.pipeline import PipelineParams
 from segbench.results.records import RUN_NAME
+from tests.programs import WAIT_SECONDS, address_in, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,19 +36,6 @@ pytestmark = [
 
 PARAMS = PipelineParams(diameter=8, block_size=21)
 DISTRIBUTED = BackendSpec("skimage", "skimage", "distributed")
-WAIT_SECONDS = 60.0
-
-
-@contextmanager
-def program(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One of Dask's programs, ended with all that it started."""
-    command = [sys.executable, "-m", "dask", *words]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, start_new_session=True, **quiet) as process:  # noqa: S603  (this interpreter)
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def certify(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,18 +51,6 @@ def certify(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for role in ("CLIENT", "SCHEDULER", "WORKER"):
         monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__KEY", str(key))
         monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{role}__CERT", str(certificate))
-
-
-def address_in(path: Path) -> str:
-    """What a scheduler's file tells, once it is whole: Dask writes it in place."""
-    until = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            return str(json.loads(path.read_text())["address"])
-        except (FileNotFoundError, json.JSONDecodeError):
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -34,9 +34,10 @@ from segbench.results.records import RUN_NAME, read
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "_made" not in path.parts]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
 UPSTREAM = ROOT / "docs" / "upstream"
-TRAPS = (ROOT / "docs" / "traps.md").read_text()
+TRAPS = (ROOT / "docs" / "why" / "traps.md").read_text()
 
 
 IN_WORDS = {3: "three", 5: "five"}
@@ -57,18 +58,17 @@ def test_the_quick_start_is_two_commands_of_the_makefile() -> None:
     assert re.search(r"^test:.*\n\t.*pytest", makefile, re.MULTILINE)
 
 
-def test_the_readmes_figure_is_that_of_a_report() -> None:
-    """`make figures` makes the report of the reference run, and copies the figure that is shown."""
+@pytest.mark.parametrize(
+    ("run", "figure", "shown"),
+    [("smear", "pipeline.svg", "pipeline.svg"), ("shapes", "1-best-map-pipeline.svg", "map.svg")],
+)
+def test_the_readmes_figures_are_those_of_reports(run: str, figure: str, shown: str) -> None:
+    """`make figures` makes the reports of the reference runs, and copies the figures that are shown."""
     makefile = (ROOT / "Makefile").read_text()
-    lines = re.search(
-        r"^figures:.*\n.*segbench report results/reference/smear --out (\S+)\n\tcp (\S+) (\S+)$",
-        makefile,
-        re.MULTILINE,
-    )
-    assert lines is not None
-    folder, source, target = lines.groups()
-    assert source == f"{folder}/figures/{Path(target).name}"
-    assert f"]({target})" in README
+    folder = re.search(rf"segbench report results/reference/{run} --out (\S+)\n", makefile)
+    assert folder is not None
+    assert f"cp {folder[1]}/figures/{figure} docs/{shown}\n" in makefile
+    assert f"](docs/{shown})" in README
 
 
 def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
@@ -76,9 +76,11 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     source = str(ROOT / "results" / "reference" / "smear")
     result = CliRunner().invoke(main, ["report", source, "--out", str(tmp_path)])
     assert result.exit_code == 0
-    shown = README.split("$ segbench run\n", 1)[1].split("```", 1)[0]
-    # A terminal of 80 columns breaks lines elsewhere.
-    assert sorted(shown.split()) == sorted(result.output.partition("Report: ")[0].split())
+    printed = " ".join(result.output.split())
+    quoted = re.findall(r"^> (.+(?:\n> .+)*)", README, re.MULTILINE)
+    assert len(quoted) == 2
+    for paragraph in quoted:
+        assert " ".join(paragraph.replace("\n> ", " ").split()) in printed
 
 
 def test_the_readme_names_what_is_quick() -> None:
@@ -108,9 +110,9 @@ def test_the_commands_of_the_documents_are_accepted(command: str) -> None:
     subcommand.make_context(name, words, parent=context)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Every relative link of a document is a file of the repository."""
+    """Every relative link beside the site is a file of the repository; `make docs` checks those of the site."""
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), target
@@ -139,8 +141,8 @@ def test_links_lead_somewhere(document: Path) -> None:
     ],
 )
 def test_the_method_states_what_the_code_does(words: str) -> None:
-    """The figures of docs/method.md on how is measured are the constants of the code."""
-    assert words in " ".join((ROOT / "docs" / "method.md").read_text().split())
+    """The figures of docs/why/method.md on how is measured are the constants of the code."""
+    assert words in " ".join((ROOT / "docs" / "why" / "method.md").read_text().split())
 
 
 @pytest.mark.parametrize(
@@ -209,12 +211,10 @@ def test_what_is_wrong_upstream_is_still_so(script: Path, tmp_path: Path) -> Non
     assert printed == shown
 
 
-def test_each_page_upstream_has_its_script_and_is_listed() -> None:
-    """Pages and scripts are pairs, and the overview has a link to each."""
-    pages = {path.stem for path in UPSTREAM.glob("*.md")} - {"README"}
+def test_each_page_upstream_has_its_script() -> None:
+    """Pages and scripts are pairs; the overview lists all pages beside it."""
+    pages = {path.stem for path in UPSTREAM.glob("*.md")} - {"index"}
     assert pages == {path.stem for path in UPSTREAM.glob("[!_]*.py")}
-    overview = (UPSTREAM / "README.md").read_text()
-    assert pages == set(re.findall(r"\(([\w-]+)\.md\)", overview))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_each_trap_is_shown() -> None:
     assert len(rows) == len(table.splitlines()) - 2
     sections = re.findall(r"^## (.*)$", TRAPS, re.MULTILINE)
     anchors = [f"#{title.lower().replace(' ', '-')}" for title in sections]
-    pages = [f"upstream/{path.stem}.md" for path in UPSTREAM.glob("[!_]*.py")]
+    pages = [f"../upstream/{path.stem}.md" for path in UPSTREAM.glob("[!_]*.py")]
     assert sorted(rows) == sorted(anchors + pages)
     for section in TRAPS.split("\n## ")[1:]:
         assert section.startswith("asv\n") or "```python\n" in section
@@ -282,7 +282,7 @@ def test_each_trap_is_shown() -> None:
 def test_a_large_image_by_hand(tmp_path: Path) -> None:
     """The script of the page finds as many cells as segbench does, with tiles that cut many of them."""
     pytest.importorskip("zarr")
-    text = (ROOT / "docs" / "large-images.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "large-images.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     shape, params = (900, 1300), PipelineParams(diameter=CELLS["mosaic"]["diameter"])
     dataset = datasets.mosaic(shape=shape)

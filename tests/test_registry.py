@@ -29,7 +29,7 @@ from segbench.results.sources import read_run_folder
 from tests.made_up import DASK, SERIAL, make_source, sample
 from tests.scripted import Script, Watcher
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "backends.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "how-to" / "backends.md"
 READERS = (
     *("skimage", "dask-image", "dask-array-pims", "dask-array-skimage"),
     *("dask-batched", "opencv", "tiles", "zarr"),
@@ -314,7 +314,7 @@ def test_backends_describe_themselves(spec: str, words: str, own: set[str]) -> N
 
 
 def test_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package that docs/backends.md shows works: it finds the reference's cells, in its words."""
+    """The package that docs/how-to/backends.md shows works: it finds the reference's cells, in its words."""
     blocks = re.findall(r"```(\w+)\n(.+?)```", DOCUMENT.read_text(), re.DOTALL)
     (tmp_path / "mypackage.py").write_text(
         "\n".join(text for kind, text in blocks if kind == "python")

@@ -1,4 +1,4 @@
-"""The traps of ``docs/traps.md``: that each is there, and that segbench does not step into it.
+"""The traps of ``docs/why/traps.md``: that each is there, and that segbench does not step into it.
 
 A test that only shows a trap upstream would say when it is gone; the others fail when the guard is
 taken out.

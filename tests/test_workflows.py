@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
-# What docs/regressions.md shows.
+# What docs/how-to/regressions.md shows.
 EXAMPLES = re.findall(
     r"^```\w+\n(.*?)^```$",
-    (ROOT / "docs" / "regressions.md").read_text(encoding="utf-8"),
+    (ROOT / "docs" / "how-to" / "regressions.md").read_text(encoding="utf-8"),
     re.MULTILINE | re.DOTALL,
 )
 
@@ -203,7 +203,7 @@ def test_linux_runs_what_developers_run() -> None:
     ids=" ".join,
 )
 def test_segbench_commands_are_accepted(words: list[str]) -> None:
-    """Each segbench command of a workflow and of docs/regressions.md has options that are known."""
+    """Each segbench command of a workflow and of docs/how-to/regressions.md has options that are known."""
     _, name, *options = words
     context = main.make_context("segbench", [name])
     command = main.get_command(context, name)

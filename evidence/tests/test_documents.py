@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
     from evidence.shared import Record
 
-METHOD, REGRESSIONS = (ROOT / "docs" / f"{name}.md" for name in ("method", "regressions"))
+METHOD, TRUST = (ROOT / "docs" / "why" / f"{name}.md" for name in ("method", "trust"))
 README = ROOT / "evidence" / "README.md"
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRUST = ROOT / "results" / "reference" / "trust"
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "why").glob("*.md"))]
+KEPT = ROOT / "results" / "reference" / "trust"
 
 
 def kept(pattern: str, suffix: str = ".json") -> list[Path]:
     """The files of a kind; the test is skipped where none was recorded."""
-    if found := sorted(TRUST.glob(pattern + suffix)):
+    if found := sorted(KEPT.glob(pattern + suffix)):
         return found
-    pytest.skip(f"{TRUST.name}/{pattern}{suffix}: nothing was recorded")
+    pytest.skip(f"{KEPT.name}/{pattern}{suffix}: nothing was recorded")
 
 
 @pytest.mark.parametrize(
     ("document", "pattern", "table"),
     [
-        (METHOD, "false-alarms*", lambda record: false_alarms.tools_table(record.attempts)),
-        (METHOD, "slowed*", lambda record: slow_downs.arms_table(record.searches)),
-        (REGRESSIONS, "gate-identical*", lambda record: gates.runs_table(record.trials)),
-        (REGRESSIONS, "gate-identical*", lambda record: gates.phases_table(record.trials)),
-        (REGRESSIONS, "gate-planted*", lambda record: gates.kinds_table(record.trials)),
-        (REGRESSIONS, "gate-slower*", lambda record: gates.found_table(record.trials)),
-        (REGRESSIONS, "gate-slower*", lambda record: gates.phases_table(record.trials)),
+        (TRUST, "false-alarms*", lambda record: false_alarms.tools_table(record.attempts)),
+        (TRUST, "slowed*", lambda record: slow_downs.arms_table(record.searches)),
+        (TRUST, "gate-identical*", lambda record: gates.runs_table(record.trials)),
+        (TRUST, "gate-identical*", lambda record: gates.phases_table(record.trials)),
+        (TRUST, "gate-planted*", lambda record: gates.kinds_table(record.trials)),
+        (TRUST, "gate-slower*", lambda record: gates.found_table(record.trials)),
+        (TRUST, "gate-slower*", lambda record: gates.phases_table(record.trials)),
     ],
 )
 def test_the_tables_are_those_of_the_records(
@@ -56,9 +56,9 @@ def test_the_tables_are_those_of_the_records(
 
 
 def test_the_cost_of_the_method_is_that_of_its_run() -> None:
-    """What docs/method.md says a run costs is added up from results/reference/smear."""
+    """What docs/why/trust.md says a run costs is added up from results/reference/smear."""
     (told,) = read_records(kept("cost")).costs
-    assert cost.cost_table(told) in METHOD.read_text()
+    assert cost.cost_table(told) in TRUST.read_text()
     (source,) = read_run_folder(ROOT / "results" / "reference" / "smear")
     # How fast a process answers is measured, not added up.
     assert dataclasses.replace(cost.cost_of(source.samples), answer=told.answer) == told
@@ -66,7 +66,7 @@ def test_the_cost_of_the_method_is_that_of_its_run() -> None:
 
 @pytest.mark.slow
 def test_the_accuracy_is_that_of_the_images() -> None:
-    """F1 in docs/method.md is what the command finds, where its images are at hand."""
+    """F1 in docs/why/method.md is what the command finds, where its images are at hand."""
     folder = os.environ.get("SEGBENCH_NUCLEI")
     if not folder or not Path(folder).is_dir():
         pytest.skip("SEGBENCH_NUCLEI names no folder of nuclei")
@@ -85,13 +85,13 @@ def _cells(line: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_gates_that_are_drawn_are_those_of_the_rounds() -> None:
-    """What docs/regressions.md says of drawn gates comes out of the rounds that are kept."""
+    """What docs/why/trust.md says of drawn gates comes out of the rounds that are kept."""
     files = [pairs.read(path) for path in kept("gate-identical*", ".pairs.jsonl.gz")]
     threshold = GateSettings().threshold
     replayed, alarms, phases, *_ = drawn.drawn_tables(
         files, gates=drawn.GATES, rounds=drawn.ROUNDS, threshold=threshold, seed=0
     )
-    text = REGRESSIONS.read_text()
+    text = TRUST.read_text()
     assert replayed in text
     assert alarms in text
     assert phases in text

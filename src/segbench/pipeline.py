@@ -41,7 +41,7 @@ ROUNDING = 1e-9
 
 
 # What follows from the diameter of a typical cell, as shares of it and of its disc; chosen on
-# fluorescent nuclei, stained tissue and blood smears together (docs/method.md).
+# fluorescent nuclei, stained tissue and blood smears together (docs/why/method.md).
 SIGMA, BLOCK, FINE = 0.02, 5.0, 1.5
 SMOOTHING, SPACING = 0.05, 0.25
 SMALLEST, LARGEST_HOLE = 0.15, 0.7

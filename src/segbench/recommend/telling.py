@@ -105,7 +105,7 @@ def of_large(
         ),
         (
             f"Measured: the middle of the image, {part[0]} × {part[1]} pixels, {found.rounds} times in new "
-            "processes, with the five steps of the benchmark. docs/large-images.md has a script for Dask."
+            "processes, with the five steps of the benchmark. docs/how-to/large-images.md has a script for Dask."
         ),
         "This finds the cells, with holes filled and touching cells split:",
     ]

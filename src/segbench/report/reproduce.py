@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segbench.measure.settings import RunSettings
     from segbench.results.sources import Source
 
-METHOD_LINK = "https://github.com/segbench/segbench/blob/HEAD/docs/method.md"
+METHOD_LINK = "https://github.com/segbench/segbench/blob/HEAD/docs/why/method.md"
 
 # Not a library that pip would install.
 NO_LIBRARY = ("python", "segbench", "commit")
