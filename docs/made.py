@@ -7,6 +7,7 @@ pages include, the page of all machines, what commands print, and the schema of 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import figures
 
 from segbench.report import machines, page
 from segbench.results.records import Header, Profile, Sample, json_schema
-from segbench.results.sources import read_run_folder
+from segbench.results.sources import read_sources
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -27,14 +28,12 @@ RESULTS = DOCS.parent / "results"
 MADE = DOCS / "_made"
 
 # Runs whose reports the site has.
-REPORTS = ("smear", "shapes", "batches", "mosaic")
+REPORTS = ("smear", "shapes", "batches", "mosaic", "releases")
 
-# What is shown with what it prints, in this order, in a folder of its own.
+# What pages show with what it prints, run in this order in a folder that has `photographs` and `results`.
 COMMANDS = {
-    "answer": f"segbench report {RESULTS / 'reference' / 'smear'} --out answer",
-    "photographs": f"python {DOCS / 'photographs.py'}",
+    "answer": "segbench report results/reference/smear",
     "segment": "segbench segment photographs --diameter 36 --out cells.csv --overlays look",
-    "recommend-help": "segbench recommend --help",
     "backends": "segbench backends",
 }
 
@@ -45,24 +44,35 @@ def make(app: Sphinx, _: object) -> None:
     """Make all of it, when Sphinx begins (``config-inited``)."""
     figures.write_sentences(app)
     for name in REPORTS:
-        page.build(read_run_folder(RESULTS / "reference" / name), MADE / "reports" / name)
+        page.build(read_sources(RESULTS / "reference" / name), MADE / "reports" / name)
     named, _ = machines.read(machines.runs_of(RESULTS / machines.NAME))
     machines.write(named, MADE / "reports" / machines.NAME)
     work = MADE / "work"
     work.mkdir(parents=True, exist_ok=True)
+    if not (work / RESULTS.name).exists():
+        (work / RESULTS.name).symlink_to(RESULTS)
+    subprocess.run([sys.executable, DOCS / "photographs.py"], cwd=work, check=True)  # noqa: S603  (beside this file)
     for name, command in COMMANDS.items():
-        (MADE / f"{name}.txt").write_text(
-            f"$ {command}\n{printed(command, work)}", encoding="utf-8"
-        )
+        text = f"$ {command}\n{printed(command, work)}"
+        (MADE / f"{name}.txt").write_text(text, encoding="utf-8")
     for name, kind in SCHEMAS.items():
         (MADE / f"{name}.schema.json").write_text(json.dumps(json_schema(kind), indent=1))
 
 
 def printed(command: str, folder: Path) -> str:
-    """What a command of segbench's prints; where it fails, the build does."""
-    program, *words = shlex.split(command)
-    start = [sys.executable] if program == "python" else [sys.executable, "-m", program]
+    """What a command of segbench's prints in a terminal of 100 columns.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If it fails, which ends the build.
+    """
     done = subprocess.run(  # noqa: S603  (this interpreter, with the words above)
-        [*start, *words], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100"},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return done.stdout

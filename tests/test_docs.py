@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from segbench import stats
+from segbench import __version__, stats
 from segbench.backends import phases
 from segbench.backends.registry import BASELINE
 from segbench.cli import main
@@ -68,7 +68,7 @@ def test_the_readmes_figures_are_those_of_reports(run: str, figure: str, shown: 
     folder = re.search(rf"segbench report results/reference/{run} --out (\S+)\n", makefile)
     assert folder is not None
     assert f"cp {folder[1]}/figures/{figure} docs/{shown}\n" in makefile
-    assert f"](docs/{shown})" in README
+    assert f'src="docs/{shown}"' in README
 
 
 def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
@@ -81,6 +81,16 @@ def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     assert len(quoted) == 2
     for paragraph in quoted:
         assert " ".join(paragraph.replace("\n> ", " ").split()) in printed
+
+
+def test_the_release_is_one() -> None:
+    """The version is that of the newest entry of the changelog and of the citation, with one date."""
+    changelog, citation = (ROOT / name for name in ("CHANGELOG.md", "CITATION.cff"))
+    newest = re.search(r"^## (\S+) \((\S+)\)$", changelog.read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == __version__
+    for line in (f"version: {newest[1]}", f"date-released: {newest[2]}"):
+        assert line in citation.read_text().splitlines()
 
 
 def test_the_readme_names_what_is_quick() -> None:

@@ -47,6 +47,10 @@ CLUSTER = "how-to/schedulers"
 LONG = "asv run --config asv.releases.conf.json"
 ADDRESS = "tcp://10.0.0.5:8786"
 
+A_SHELL = pytest.mark.skipif(
+    sys.platform == "win32", reason="the pages' commands are for another shell"
+)
+
 
 def commands(page: str) -> list[str]:
     """What a page says is typed."""
@@ -99,6 +103,7 @@ def try_page(page: str, folder: Path, *, address: str = ADDRESS) -> None:
 
 
 @pytest.mark.slow
+@A_SHELL
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_work(page: str, folder: Path) -> None:
     """What a page says is typed can be typed, with nothing but what the pages before it made."""
@@ -106,6 +111,7 @@ def test_the_commands_of_a_page_work(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@A_SHELL
 def test_the_commands_for_a_cluster_work(folder: Path, tmp_path: Path) -> None:
     """So can those of the page on clusters, with the address of a scheduler that is there."""
     pytest.importorskip("distributed")

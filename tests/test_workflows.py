@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from segbench.cli import main
+from tests import sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -216,7 +217,8 @@ def test_the_commands_are_found() -> None:
     found = {
         (step.workflow, words[1]) for step in steps() for words in segbench_commands(step.script)
     }
-    assert found == {("gate", "gate"), ("weekly", "gate"), ("asv", "report")}
+    runs = {("runs", "verify"), ("runs", "report")}
+    assert found == {("gate", "gate"), ("weekly", "gate"), ("asv", "report"), *runs}
     examples = "\n".join(EXAMPLES)
     assert len(list(segbench_commands(examples))) == examples.count("segbench gate") > 0
 
@@ -679,3 +681,20 @@ def test_asv_results_are_a_history(runner: Runner, tmp_path: Path) -> None:
     assert files == [f"results/asv/{name}" for name in names]
     assert git(remote, "show", "asv-results:results/asv/benchmarks.json") == "2"
     assert git(remote, "rev-list", "--count", "asv-results") == "2"
+
+
+def test_runs_that_are_sent_are_verified(runner: Runner) -> None:
+    """Each run of a pull request is looked at, whatever its folder is called; a fault fails the check."""
+    runner.add("segbench", f'exec {shlex.quote(sys.executable)} -m segbench "$@"')
+    machines = runner.folder / "sent" / "results" / "machines"
+    whole = sent.write(machines / "one" / "run")
+    hostile = sent.write(machines / "::error::\n$(touch gone)" / "run")
+    text = script("runs", "verify", "Verify the runs")
+    done = runner.run(text)
+    assert done.returncode == 0, done.stderr
+    assert not (runner.folder / "gone").exists()
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("sent/results/machines/") for line in lines)
+    (hostile / "run.jsonl").write_bytes((whole / "run.jsonl").read_bytes()[:-40])
+    assert runner.run(text).returncode == 1

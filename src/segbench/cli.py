@@ -420,7 +420,11 @@ def report(*, sources: tuple[Path, ...], out: Path) -> int:
         raise refused[0]
     runs = page.make_runs(page.make_sections(found))
     index = page.write(runs, out)
-    terminal.tell_runs(runs)
+    if released := page.releases_of(runs):
+        for sentence in released.sentences:
+            terminal.say(sentence)
+    else:
+        terminal.tell_runs(runs)
     terminal.show_line(f"Report: {index}")
     for each in refused:
         _complain(f"left out: {each}")

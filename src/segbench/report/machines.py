@@ -152,7 +152,7 @@ def read(runs: Mapping[str, Sequence[Path]]) -> tuple[list[Machine], list[str]]:
 
 def _links(run: Path, name: str) -> Iterator[str]:
     """Whether the folder of a run, or of its machine, is a link: it may lead anywhere."""
-    for each in {run, run.parent if run.name != name else run}:
+    for each in (run.parent, run) if run.parent.name == name else (run,):
         if each.is_symlink():
             yield f"{each.name}: is a link; put there what it leads to"
 

@@ -160,13 +160,15 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     sources = [section.source for section in sections]
     measured = [(section.source, section.summary) for section in sections]
     style = styles_of(sources)
-    released = releases.chapter(sources, style)
+    released = releases_of(runs)
     # Two by two, the environments of a matrix would be a chapter each that knows less.
     comparisons = (released,) if released else compare(sources, [one.summary for one in sections])
     speedup = figures.speedup_figure(measured, style)
     overviews = [run.overview for run in runs if run.overview]
     values: dict[str, object] = {
         "runs": runs,
+        # Of environments that differ in a release what matters is the difference.
+        "answered": [] if released else runs,
         "groups": _groups(runs),
         "sections": sections,
         "comparisons": comparisons,
@@ -193,6 +195,12 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     for name in ("report.md", folder.INDEX):
         contents[name] = render(f"{name}.jinja", values).encode()
     return folder.write(out, contents)
+
+
+def releases_of(runs: Sequence[Run]) -> Chapter | None:
+    """What releases of the libraries change, where the sources of some runs differ in these alone."""
+    sources = [section.source for run in runs for section in run.sections]
+    return releases.chapter(sources, styles_of(sources))
 
 
 def styles_of(sources: Iterable[Source]) -> Styles:

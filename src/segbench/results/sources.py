@@ -282,16 +282,22 @@ def read_asv(path: Path) -> Source:
             name.rpartition(".")[2]: dict(_asv_values(dict(zip(columns, row, strict=False))))
             for name, row in content["results"].items()
         }
+        pinned = content.get("requirements") or {}
         return Source(
             name=f"{path.parent.parent.name}/{path.parent.name}/{path.name}",
             kind="asv",
             paired=False,
             started=pd.to_datetime(content["date"], unit="ms", utc=True).isoformat(),
-            machine=dict(content["params"]),
+            # Among which asv puts what it varies.
+            machine={
+                name: value
+                for name, value in content["params"].items()
+                if name != "python" and name not in pinned
+            },
             versions={
                 "commit": content.get("commit_hash", ""),
                 "python": content.get("python", ""),
-                **(content.get("requirements") or {}),
+                **pinned,
             },
             dataset={"name": "smear"},
             samples=_some(_asv_samples(tables), f"{path}: no timed benchmark in it; run `asv run`"),
