@@ -46,6 +46,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_show_sourcelink = False
+html_sidebars: dict[str, list[str]] = {"start": []}  # a page alone
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

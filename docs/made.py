@@ -60,19 +60,28 @@ def make(app: Sphinx, _: object) -> None:
 
 
 def printed(command: str, folder: Path) -> str:
-    """What a command of segbench's prints in a terminal of 100 columns.
+    """What a command of segbench's prints in a terminal of 80 columns.
 
     Raises
     ------
     subprocess.CalledProcessError
         If it fails, which ends the build.
     """
-    done = subprocess.run(  # noqa: S603  (this interpreter, with the words above)
-        [sys.executable, "-m", *shlex.split(command)],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "100"},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return done.stdout
+    screen, terminal = os.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb"}
+    words = [sys.executable, "-m", *shlex.split(command)]
+    with subprocess.Popen(words, cwd=folder, env=environment, stdout=terminal) as process:  # noqa: S603  (this interpreter)
+        os.close(terminal)
+        text = b"".join(iter(lambda: _read(screen), b"")).decode()
+    os.close(screen)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _read(screen: int) -> bytes:
+    """Some of what a terminal shows; nothing once the program has ended (an error on Linux)."""
+    try:
+        return os.read(screen, 65536)
+    except OSError:
+        return b""
