@@ -36,6 +36,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "segbench"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_extra_path = ["_made/reports"]
 html_theme_options = {
     "github_url": "https://github.com/segbench/segbench",
@@ -50,6 +51,7 @@ html_sidebars: dict[str, list[str]] = {"start": []}  # a page alone
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+smartquotes = False  # which makes a dash of the hyphens of an option
 
 autodoc_typehints = "none"  # numpydoc has them
 autosummary_generate = True
@@ -65,6 +67,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
     "show_memory": False,
+    "write_computation_times": False,
     "show_signature": False,
     "reference_url": {},
     "default_thumb_file": str(DOCS / "cells.png"),

@@ -6,6 +6,7 @@ pages include, the page of all machines, what commands print, and the schema of 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -43,10 +44,11 @@ SCHEMAS = {"header": Header, "sample": Sample, "profile": Profile}
 def make(app: Sphinx, _: object) -> None:
     """Make all of it, when Sphinx begins (``config-inited``)."""
     figures.write_sentences(app)
-    for name in REPORTS:
-        page.build(read_sources(RESULTS / "reference" / name), MADE / "reports" / name)
-    named, _ = machines.read(machines.runs_of(RESULTS / machines.NAME))
-    machines.write(named, MADE / "reports" / machines.NAME)
+    with contextlib.chdir(DOCS.parent):  # a report names its sources as they were given
+        for name in REPORTS:
+            page.build(read_sources(Path("results/reference", name)), MADE / "reports" / name)
+        named, _ = machines.read(machines.runs_of(Path("results", machines.NAME)))
+        machines.write(named, MADE / "reports" / machines.NAME)
     work = MADE / "work"
     work.mkdir(parents=True, exist_ok=True)
     if not (work / RESULTS.name).exists():

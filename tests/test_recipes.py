@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from skimage import color, filters, io, measure
+
+from segbench.cli import main
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -135,12 +138,13 @@ def test_each_recipe_includes_a_sentence_that_is_made(figures: ModuleType) -> No
     assert included == [[name] for name in figures.COMPARISONS]
 
 
-def test_the_figures_of_a_sentence_are_those_of_the_report(figures: ModuleType) -> None:
-    """What the page of the thread pool says is what the README's first screen shows of the same run."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    row = re.search(
-        r"^scikit-image in a thread pool .* ([\d.]+)× \(([\d.]+)–([\d.]+)\)", readme, re.MULTILINE
-    )
+def test_the_figures_of_a_sentence_are_those_of_the_report(
+    figures: ModuleType, tmp_path: Path
+) -> None:
+    """What the page of the thread pool says is what `segbench report` prints of the same run."""
+    run = str(ROOT / "results" / "reference" / "smear")
+    printed = CliRunner().invoke(main, ["report", run, "--out", str(tmp_path)]).output
+    row = re.search(r"scikit-image in a thread pool .* ([\d.]+)× \(([\d.]+)–([\d.]+)\)", printed)
     assert row
     ratio, low, high = row.groups()
     said = figures.when("thread_pool")

@@ -18,8 +18,8 @@ from skimage import color, data, filters, io, measure, util
 
 # %%
 # The script draws 24 images of stained cells to have something to read.
-folder = Path(tempfile.mkdtemp())  # or the folder of your images, without the loop
-for number in range(24):
+folder = Path(tempfile.mkdtemp())  # put the folder of your images here
+for number in range(0 if any(folder.iterdir()) else 24):  # draws into an empty folder alone
     cells = data.binary_blobs(256, blob_size_fraction=0.12, volume_fraction=0.2, rng=number)
     stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
     image = util.random_noise(0.9 - stain, var=0.001, rng=number)

@@ -35,8 +35,8 @@ def batch_areas(batch):
 # Each process of the cluster imports the file of this script before it works. Without the next
 # line it would try to start a cluster of its own. A notebook does without that line.
 if __name__ == "__main__":
-    folder = Path(tempfile.mkdtemp())  # or the folder of your images, without the loop
-    for number in range(24):
+    folder = Path(tempfile.mkdtemp())  # put the folder of your images here
+    for number in range(0 if any(folder.iterdir()) else 24):  # draws into an empty folder alone
         cells = data.binary_blobs(256, blob_size_fraction=0.12, volume_fraction=0.2, rng=number)
         stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
         image = util.random_noise(0.9 - stain, var=0.001, rng=number)

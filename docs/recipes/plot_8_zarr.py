@@ -27,7 +27,7 @@ TILE, MARGIN = 512, 200  # pixels
 path = Path(tempfile.mkdtemp()) / "slide.tif"  # or your image, without the next three lines
 cells = data.binary_blobs(1536, blob_size_fraction=0.02, volume_fraction=0.2, rng=0)
 stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
-tifffile.imwrite(path, util.img_as_ubyte(0.9 - stain), compression="zlib")
+tifffile.imwrite(path.open("xb"), util.img_as_ubyte(0.9 - stain), compression="zlib")
 
 # %%
 # The conversion is done once, with chunks that are as large as a tile.

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 NAME = "machines"
 
+SEND = "https://github.com/segbench/segbench/blob/HEAD/CONTRIBUTING.md"
+
 # What a page filters by; the columns of the table of all cases that these stand in.
 FILTERS = ("Machine", "Pixels", "Images", "Phase", "Backend")
 
@@ -200,7 +202,7 @@ def sentences(machines: Sequence[Machine]) -> list[str]:
     if len(machines) == 1:
         name = machines[0].name
         return [
-            f"These are the results of one machine, {name}: others may differ, once they are sent."
+            f"So far there are results of one machine, {name}. Others may differ: {SEND} says how to send yours."
         ]
     chosen = [_chosen(machine) for machine in machines]
     shared: dict[str, list[Place]] = {}
@@ -282,7 +284,7 @@ def _choices_table(machines: Sequence[Machine], chosen: Sequence[Mapping[Place, 
         title="What to use, on each machine",
         columns=("Pixels", "Images", *(machine.name for machine in machines), "On all"),
         rows=tuple(_choice_row(place, chosen) for place in places),
-        note="The simplest backend than which no other was shown to be faster by more than 10%, with its time "
+        note="The simplest backend that no other was shown to beat by more than 10%, with its time "
         "relative to a plain loop (to scikit-image on the whole image, where that is large) and the 95% interval.",
         layout="words",
     )
