@@ -47,7 +47,7 @@ lint: $(VENV)/installed-dev
 # The site, in docs/_build/html: with warnings as errors, then its links and anchors within it.
 docs: $(VENV)/installed-dev
 	rm -rf docs/_build docs/_made docs/gallery docs/reference/api
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
 	$(BIN)/python -m pytest --quiet --numprocesses auto --override-ini addopts= --override-ini filterwarnings= \
 		--check-links --check-anchors --check-links-ignore '^(https?|tcp):' --links-ext html docs/_build/html
 
