@@ -6,7 +6,7 @@ TEST_ARGS ?=
 
 BIN = $(VENV)/bin
 
-.PHONY: bench test slow lowest prereleases lint docs release figures clean
+.PHONY: bench test slow long lowest prereleases lint docs release figures clean
 
 bench: $(VENV)/installed
 	$(BIN)/segbench run $(BENCH_ARGS)
@@ -16,7 +16,11 @@ test: $(VENV)/installed-dev
 
 # What is slow by nature: browsers, clusters, real gates, large simulations, and the evidence.
 slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "slow and not long" $(TEST_ARGS)
+
+# The commands of the site, as they are typed: minutes, which a check of every change is not to take.
+long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses auto -m long $(TEST_ARGS)
 
 # The lowest versions that pyproject.toml allows: they are told to be enough, and have to be. What they
 # warn of has been mended since, in them or in what they use.
@@ -58,7 +62,7 @@ release: $(VENV)/installed-dev
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m venv --clear $(VENV)-release
 	$(VENV)-release/bin/python -m pip install --quiet dist/*.whl
-	cd dist && ../$(VENV)-release/bin/segbench run --sizes 1,2 --rounds 1 --out trial
+	cd dist && ../$(VENV)-release/bin/segbench run --quick --sizes 1,2 --phases pipeline --rounds 1 --out trial
 	rm -rf dist/trial
 
 # The README's figures: from results/reference/, and a generated smear with outlines.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from segbench.report import gate_page as gate
+from segbench.report import machines
 from segbench.report.page import build
+from tests import sent
 from tests.made_up import DASK, NASTY, POOL, SERIAL, called, case, make_source, profile, sample
 from tests.test_report_gate import nasty, ordinary
 
@@ -496,6 +498,25 @@ def test_a_gate_is_accessible(
     driver.get_log("browser")
     driver.get(gate.write(outcome, tmp_path).as_uri())
     look_for_violations(driver, scheme=scheme, width=360)
+    assert driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_machines(driver: Chrome, tmp_path: Path, scheme: str) -> None:
+    """It is accessible, shows one machine when that is chosen, and runs nothing that a name holds."""
+    sent.write(tmp_path / "machines" / "abacus" / "run")
+    sent.write(tmp_path / "machines" / "<img src=x onerror=alert(3)>" / "run")
+    named, _ = machines.read(machines.runs_of(tmp_path / "machines"))
+    driver.get("about:blank")
+    driver.get_log("browser")
+    driver.get(machines.write(named, tmp_path / "out").as_uri())
+    look_for_violations(driver, scheme=scheme, width=360)
+    assert len(rows(driver, "cases")) == 2 * len(sent.BACKENDS) * len(sent.SIZES)
+    choose(driver, "Machine", "abacus")
+    choose(driver, "Images", "20")
+    assert [row[:4] for row in rows(driver, "cases")] == [
+        ["abacus", "192 × 256", "20", "pipeline"]
+    ] * len(sent.BACKENDS)
     assert driver.get_log("browser") == []
 
 

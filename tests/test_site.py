@@ -103,6 +103,7 @@ def try_page(page: str, folder: Path, *, address: str = ADDRESS) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @A_SHELL
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_work(page: str, folder: Path) -> None:
@@ -111,6 +112,7 @@ def test_the_commands_of_a_page_work(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @A_SHELL
 def test_the_commands_for_a_cluster_work(folder: Path, tmp_path: Path) -> None:
     """So can those of the page on clusters, with the address of a scheduler that is there."""
