@@ -180,16 +180,18 @@ def test_memory_is_that_of_the_call(images: Dataset, reference: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone counts what a process reads")
-def test_bytes_read_are_those_of_the_call(images: Dataset, reference: Path) -> None:
+def test_bytes_read_are_those_of_the_call(tmp_path: Path) -> None:
     """All files are read in a call that reads, and next to nothing in one that has the pixels."""
-    size = sum(file.stat().st_size for file in images.files[:2])
+    images = datasets.smear(2, shape=(192, 256))
+    size = sum(file.stat().st_size for file in images.files)
     read = {}
     with talking(images, BASELINE) as (talk, _):
+        assert not isinstance(talk.make_reference(str(tmp_path), count=2), Failed)
         for phase in ("read", "process"):
-            ready = talk.check(case(BASELINE, phase, 2), str(reference))()
+            ready = talk.check(case(BASELINE, phase, 2), str(tmp_path))()
             read[phase] = (ready.read_bytes or 0) if isinstance(ready, Checked) else -1
-    # Reading how much was read counts in both.
-    assert abs(read["read"] - read["process"] - size) < 100
+    # Reading how much was read, and how much memory is held, counts in both, and is not always the same.
+    assert abs(read["read"] - read["process"] - size) < size / 4
 
 
 @pytest.mark.usefixtures("_installed")
