@@ -10,14 +10,14 @@ import csv
 import io
 import math
 import os
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
 from segbench import jsonl
 from segbench.errors import InputError
+from segbench.report.cells import collected, images
 from segbench.report.summary import cases_in, summarize
 from segbench.results import records, untrusted
 from segbench.results.sources import read_run_folder
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segbench.results.records import Header, Sample
-
-K = TypeVar("K")
 
 # Versions that every run names; the libraries of its backends come to them.
 ALWAYS = ("python", "segbench", "numpy", "scikit-image", "dask")
@@ -159,11 +157,11 @@ def _versions(run: _Run) -> Iterator[str]:
 
 def _cases(run: _Run) -> Iterator[str]:
     """Every case that was asked for is there, measured or with the reason why not, and no other is."""
-    found = _by(run.samples, lambda one: (*_case(one), str(one.backend)))
+    found = collected(((*_case(one), str(one.backend)), one) for one in run.samples)
     wanted = {
         (shape, size, phase, backend)
-        for shape, images in run.images.items()
-        for size in (images.sizes or run.asked.sizes)
+        for shape, there in run.images.items()
+        for size in (there.sizes or run.asked.sizes)
         for phase in run.asked.phases
         for backend in run.asked.backends
     }
@@ -178,9 +176,11 @@ def _blocks(run: _Run) -> Iterator[str]:
     cuts = 0
     ends = {(one.shape, one.n_images, one.round): one for one in run.samples}
     failed = {(one.shape, one.backend) for one in run.samples if one.status != "ok"}
-    for (shape, size, phase), samples in _by(_ok(run.samples), _case).items():
+    for (shape, size, phase), samples in collected(
+        (_case(one), one) for one in _ok(run.samples)
+    ).items():
         what, arms = _told(shape, size, phase), {one.backend for one in samples}
-        blocks = _by(samples, lambda one: one.block)
+        blocks = collected((one.block, one) for one in samples)
         if missing := {*range(1, max(blocks) + 1)} - blocks.keys():
             yield f"{what}: block {min(missing)} is missing"
         for block, own in blocks.items():
@@ -202,9 +202,11 @@ def _cells(run: _Run) -> Iterator[str]:
         if sample.status == "wrong-result":
             yield f"{_named(sample)}: other cells than the reference ({sample.cause})"
     finding = [one for one in _ok(run.samples) if one.phase in ("process", "pipeline")]
-    for (shape, size), own in _by(finding, lambda one: (one.shape, one.n_images)).items():
-        images = run.images.get(shape)
-        of_all = images.objects if images and images.images == size else None
+    for (shape, size), own in collected(
+        ((one.shape, one.n_images), one) for one in finding
+    ).items():
+        there = run.images.get(shape)
+        of_all = there.objects if there and there.images == size else None
         expected = of_all or own[0].objects
         others = "the header has" if of_all else "others have"
         for sample in own:
@@ -291,24 +293,9 @@ def _case(sample: Sample) -> tuple[str, int, str]:
 
 def _told(shape: str, size: int, phase: str, backend: str = "") -> str:
     """A case in words."""
-    images = f"{size} image{'s' * (size != 1)}"
-    return " ".join(
-        [
-            phase,
-            "of",
-            images,
-            *(["of", shape] if shape else []),
-            *(["with", backend] if backend else []),
-        ]
-    )
+    of = f" of {shape}" if shape else ""
+    return f"{phase} of {images(size)}{of}" + (f" with {backend}" if backend else "")
 
 
 def _named(sample: Sample) -> str:
     return f"{_told(*_case(sample), str(sample.backend))}, block {sample.block}"
-
-
-def _by(samples: Iterable[Sample], key: Callable[[Sample], K]) -> dict[K, list[Sample]]:
-    found: dict[K, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        found[key(sample)].append(sample)
-    return found
