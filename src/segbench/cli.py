@@ -419,8 +419,9 @@ def report(*, sources: tuple[Path, ...], out: Path) -> int:
     if not found:
         raise refused[0]
     runs = page.make_runs(page.make_sections(found))
-    index = page.write(runs, out)
-    if released := page.releases_of(runs):
+    released = page.releases_of(runs)
+    index = page.write(runs, out, released=released)
+    if released:
         for sentence in released.sentences:
             terminal.say(sentence)
     else:

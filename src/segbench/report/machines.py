@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,12 @@ class Machine:
     name: str
     facts: str
     runs: tuple[tuple[Part, ...], ...]
+
+    @cached_property
+    def chosen(self) -> Mapping[Place, Choice]:
+        """What to use at each place that it measured; of several runs, by the newest."""
+        made = (choice for run in self.runs for choice in choices(run, asked_phase(run)))
+        return {_place(choice): choice for choice in made}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +186,7 @@ def write(machines: Sequence[Machine], out: Path) -> Path:
     Path
         Of ``index.html``, which loads nothing.
     """
-    chosen = [_chosen(machine) for machine in machines]
+    chosen = [machine.chosen for machine in machines]
     parts = [part for machine in machines for run in machine.runs for part in run]
     together, every = _choices_table(machines, chosen), _cases_table(machines)
     values: dict[str, object] = {
@@ -204,7 +211,7 @@ def sentences(machines: Sequence[Machine]) -> list[str]:
         return [
             f"So far there are results of one machine, {name}. Others may differ: {SEND} says how to send yours."
         ]
-    chosen = [_chosen(machine) for machine in machines]
+    chosen = [machine.chosen for machine in machines]
     shared: dict[str, list[Place]] = {}
     differing, alone = [], []
     for place in sorted({place for own in chosen for place in own}):
@@ -244,12 +251,6 @@ def _facts(source: Source) -> str:
         if (value := source.machine.get(key)) not in (None, "")
     ]
     return ", ".join(told)
-
-
-def _chosen(machine: Machine) -> dict[Place, Choice]:
-    """What to use at each place that a machine measured; of several runs, by the newest."""
-    made = (choice for run in machine.runs for choice in choices(run, asked_phase(run)))
-    return {_place(choice): choice for choice in made}
 
 
 def _shown(run: Sequence[Part]) -> _Shown:

@@ -138,10 +138,11 @@ def _group_of(name: str) -> str:
 
 def build(sources: Sequence[Source], out: Path) -> Path:
     """Write a report on some sources; see :func:`write`."""
-    return write(make_runs(make_sections(sources)), out)
+    runs = make_runs(make_sections(sources))
+    return write(runs, out, released=releases_of(runs))
 
 
-def write(runs: Sequence[Run], out: Path) -> Path:
+def write(runs: Sequence[Run], out: Path, *, released: Chapter | None = None) -> Path:
     """Write a report.
 
     Parameters
@@ -150,6 +151,8 @@ def write(runs: Sequence[Run], out: Path) -> Path:
         At least one.
     out : Path
         Folder, as :func:`segbench.report.folder.write` has it.
+    released : Chapter, optional
+        What `releases_of` tells of them, which then stands in place of their answers.
 
     Returns
     -------
@@ -160,7 +163,6 @@ def write(runs: Sequence[Run], out: Path) -> Path:
     sources = [section.source for section in sections]
     measured = [(section.source, section.summary) for section in sections]
     style = styles_of(sources)
-    released = releases_of(runs)
     # Two by two, the environments of a matrix would be a chapter each that knows less.
     comparisons = (released,) if released else compare(sources, [one.summary for one in sections])
     speedup = figures.speedup_figure(measured, style)
