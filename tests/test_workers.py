@@ -371,6 +371,18 @@ def test_what_a_plugin_detaches_ends_with_the_worker(images: Dataset, reference:
         assert psutil.wait_procs(detached(), timeout=10)[1] == [], how
 
 
+def test_what_starts_while_others_are_killed_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is in no list of processes yet, as it is being started, is found a moment later."""
+    late = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(602)"],
+        env={**os.environ, workers.MARK: "a worker's"},
+    )
+    lists = iter([[], [psutil.Process(late.pid)]])
+    monkeypatch.setattr(psutil, "process_iter", lambda: next(lists, []))
+    workers.kill_left_behind("a worker's")
+    assert late.wait(timeout=10)
+
+
 @pytest.mark.usefixtures("_installed")
 def test_a_plugin_may_change_the_folder(images: Dataset, reference: Path) -> None:
     """Where a worker works is nothing that images or references are found by."""

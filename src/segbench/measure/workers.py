@@ -61,6 +61,9 @@ LOOK_SECONDS = 0.1
 # Which worker a process belongs to, whoever its parent is by now.
 MARK = "SEGBENCH_WORKER"
 
+# As often as this at the most; what goes on starting others for longer is not caught up with.
+LOOKS_FOR_MARKS = 10
+
 # What a worker has to put its pool away at its end.
 END_SECONDS = 5.0
 
@@ -370,10 +373,21 @@ def adopt_orphans() -> None:
 
 def kill_left_behind(mark: str) -> None:
     """Kill whatever has a worker's mark in its environment, whoever its parent is by now."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark:
-                process.kill()
+    killed: set[psutil.Process] = set()
+    # More than once: what was being started during a look was not in its list yet, or had no
+    # environment for the moment in which one program takes another's place.
+    for look in range(LOOKS_FOR_MARKS):
+        found = {process for process in psutil.process_iter() if _has_mark(process, mark)} - killed
+        if look and not found:
+            return
+        _kill(found)
+        killed |= found
+
+
+def _has_mark(process: psutil.Process, mark: str) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        return process.environ().get(MARK) == mark
+    return False
 
 
 def kill_family(leader: int) -> None:
