@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from segbench.report.cells import format_factor, format_interval, images
 from segbench.report.pairs import pairs_of
-from segbench.report.summary import Case, cases_in, is_large, summarize
+from segbench.report.summary import Case, cases_in, summarize
 from segbench.results.sources import read_run_folder
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def sentences(one: Comparison) -> Iterator[str]:
     where = (
         f"With {images(one.n_images)} of {height} × {width} pixels on {source.machine['cpus']} CPUs"
     )
-    words = _words(source, one.backend)
+    words = source.backends[one.backend].words
     # "..., 16 images a task" is closed by a comma within a sentence.
     subject = f"{where}, {words}," if words.endswith("a task") else f"{where}, {words}"
     for other in one.others:
@@ -107,16 +107,9 @@ def sentences(one: Comparison) -> Iterator[str]:
             memory = f"{own} MiB of memory instead of {others} MiB"
         yield (
             f"{subject} takes {format_factor(pair.ratio.estimate)} times ({interval}) as long as "
-            f"{_words(source, other)}, and {memory}{VERDICTS.get(pair.verdict, '')}."
+            f"{source.backends[other].words}, and {memory}{VERDICTS.get(pair.verdict, '')}."
         )
         subject = "It"
-
-
-def _words(source: Source, backend: str) -> str:
-    """What a backend is called within a sentence."""
-    if backend == LOOP and is_large(source):
-        return "scikit-image on the whole image"
-    return source.backends[backend].words
 
 
 @cache

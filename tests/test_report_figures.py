@@ -17,6 +17,7 @@ from segbench.measure import picture
 from segbench.measure.settings import BACKENDS
 from segbench.report import costs
 from segbench.report import summary as summary_of
+from segbench.report.drawing import finish, new_figure
 from segbench.report.figures import (
     PART_STYLES,
     found_picture,
@@ -53,6 +54,21 @@ def times_of(source: Source) -> list[Drawing]:
     """The figures of the times of a source."""
     summary = summary_of.summarize(source)
     return [*time_figures(summary, costs.lines(source, summary), styles_of([source]))]
+
+
+@pytest.mark.parametrize(("letters", "columns"), [(20, 2), (60, 1)])
+def test_a_legend_has_as_many_columns_as_its_labels_leave_room_for(
+    letters: int, columns: int
+) -> None:
+    """A browser cuts off what is wider than the figure."""
+    figure, (axes,) = new_figure("a title")
+    for number in range(4):
+        axes.plot([], [], label=f"{number}" * letters)
+    legend = finish(figure, columns=2).legends[0]
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().width < figure.bbox.width
+    rows = {round(text.get_window_extent().y0) for text in legend.get_texts()}
+    assert len(rows) == 4 / columns
 
 
 def ratios_of(source: Source) -> list[Drawing]:

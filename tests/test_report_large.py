@@ -89,11 +89,29 @@ def test_bytes_that_are_read_again() -> None:
 
 
 def test_the_figure_has_what_was_timed() -> None:
-    """Time for a megapixel of each backend, in words, too; one size alone has no figure."""
-    (drawing,) = overview_of(SMALL, BIG).drawings
+    """Time for a megapixel of each backend, in words, too; one size alone has no such figure."""
+    ratios, drawing = overview_of(SMALL, BIG).drawings
     assert "1.00 s at 1, 1.00 s at 16" in drawing.alt
     assert drawing.svg.startswith(b"<?xml")
-    assert not overview_of(SMALL).drawings
+    assert [one.name for one in overview_of(SMALL).drawings] == [ratios.name]
+
+
+def test_the_first_screen_has_a_figure_by_size() -> None:
+    """Ratios to scikit-image on the whole image, of the sizes where that ended."""
+    (run,) = page.make_runs(page.make_sections([SMALL, BIG]))
+    assert run.figure
+    assert run.figure.title == "pipeline: time relative to scikit-image on the whole image"
+    assert "for an image of 1 Mpx: " in run.figure.alt
+
+
+def test_the_largest_image_that_is_decided_speaks() -> None:
+    """Of one large image of each size the largest is named first, however they are listed."""
+    middle = of(2000, {SERIAL: 8.0, POOL: 4.0, THREADS: 4.4})
+    for sources in ([SMALL, middle], [middle, SMALL]):
+        (run,) = page.make_runs(page.make_sections(sources))
+        assert "for 1 image of 2000 × 2000 pixels" in run.answer.use
+        assert run.answer.table
+        assert run.answer.table.title == "1 image of 2000 × 2000 pixels"
 
 
 @pytest.mark.parametrize("sources", [(SMALL, BIG), (SMALL,)], ids=["sizes", "one"])

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from segbench.backends.interface import Description
 from segbench.errors import InputError
 from segbench.results.records import RUN_NAME, Header, Profile, Sample, Writer, write_profile
 from segbench.results.sources import COLUMNS, Source, read_sources
@@ -55,6 +56,33 @@ def write_run(folder: Path, *, started: str = "2024-01-02T03:04:05", cause: str 
             )
             writer.append(sample)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ({"made": "mosaic"}, "scikit-image on the whole image"),
+        ({"made": "smear"}, "a loop"),
+        ("a word", "a loop"),
+    ],
+)
+def test_of_one_large_image_the_plain_loop_is_the_whole(
+    tmp_path: Path, origin: object, words: str
+) -> None:
+    """There is nothing to loop over, whatever the run calls it."""
+    loop = Description(words="a loop", libraries=(), work="scikit-image")
+    header = Header(
+        started="2024-01-02T03:04:05",
+        machine={},
+        versions={},
+        settings={},
+        dataset={"origin": origin},
+        backends={SERIAL: loop},
+    )
+    with Writer.create(tmp_path / RUN_NAME, header):
+        pass
+    (source,) = read_sources(tmp_path)
+    assert source.backends[SERIAL].words == words
 
 
 def pytest_content(**extra: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from segbench.report.choice import (
 from segbench.report.costs import costly_steps
 from segbench.report.reproduce import alone
 from segbench.report.script import code_for
-from segbench.report.summary import cases_in, is_large, uses_dask
+from segbench.report.summary import cases_in, uses_dask
 from segbench.report.tables import case_cell, ratio_cell, time_cell
 from segbench.stats import MARGIN, MIN_ROUNDS
 
@@ -135,8 +135,8 @@ def answer(parts: Sequence[Part]) -> Answer:
     """What to use, by the shapes of a run.
 
     The answer is about the pipeline where that was measured, otherwise about the phase before; and
-    about the first shape and the largest number of images at which a choice is decided. Every
-    backend takes part whose cells are those of the reference.
+    about the first shape and the largest number of images at which a choice is decided; of large
+    images about the largest. Every backend takes part whose cells are those of the reference.
     """
     source = parts[0].source
     phase = asked_phase(parts)
@@ -147,7 +147,7 @@ def answer(parts: Sequence[Part]) -> Answer:
     found = choices(parts, phase)
     if not found:
         use = NOTHING_COMPARED.format(baseline=BASELINE)
-        if is_large(source):
+        if source.is_large:
             use = NOTHING_COMPARED_LARGE
         elif all(_loop_failed(part, phase) for part in parts):
             use = LOOP_FAILED
@@ -182,8 +182,14 @@ def _loop_failed(part: Part, phase: str) -> bool:
 
 
 def _speaking(found: Sequence[Choice]) -> Choice:
-    """The choice of the first shape with the most images that is decided; if none is, the last."""
-    for own in collected((choice.spot.part.words, choice) for choice in found).values():
+    """The choice of the first shape with the most images that is decided; if none is, the last.
+
+    Where there is one large image of each shape, that of the largest.
+    """
+    shapes = list(collected((choice.spot.part.words, choice) for choice in found).values())
+    if found[0].spot.part.source.is_large:
+        shapes.sort(key=lambda own: -own[0].spot.part.pixels)
+    for own in shapes:
         if known := decided(own):
             return known[-1]
     return found[-1]
@@ -304,7 +310,7 @@ def _yours(part: Part) -> str:
     """How to measure one's own, where these are not."""
     if _own_images(part):
         return ""
-    return YOUR_LARGE if is_large(part.source) else YOURS
+    return YOUR_LARGE if part.source.is_large else YOURS
 
 
 def _named(choice: Choice, backend: str) -> str:

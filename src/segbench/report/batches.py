@@ -18,7 +18,7 @@ from segbench.report.cells import (
 )
 from segbench.report.costs import profiles_by_backend
 from segbench.report.drawing import Drawing, finish, label, log_axis, new_figure, sizes_axis
-from segbench.report.summary import cases_in, is_large
+from segbench.report.summary import cases_in
 from segbench.report.tables import case_cell, ratio_cell, time_cell
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Batch:
 
 def _what(source: Source) -> str:
     """What the fourth part of a backend's name is the number of."""
-    return TILE if is_large(source) else TASK
+    return TILE if source.is_large else TASK
 
 
 def batches(source: Source, summary: pd.DataFrame) -> list[Batch]:
@@ -85,7 +85,7 @@ def batches(source: Source, summary: pd.DataFrame) -> list[Batch]:
     for case in cases:
         if case.n_images == largest and (batch := int(of[case.backend])):
             own.setdefault(case.backend.removesuffix(f"/{batch}"), {})[batch] = case
-    profiles, large = profiles_by_backend(source), is_large(source)
+    profiles, large = profiles_by_backend(source), source.is_large
     counted = source.samples.groupby("backend")["tasks"].max().dropna()
     found = []
     for backend, by_batch in own.items():

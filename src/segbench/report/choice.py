@@ -10,7 +10,8 @@ from segbench.backends.registry import BASELINE
 from segbench.report.cells import collected, sizes_in_words
 from segbench.report.pairs import pair_of
 from segbench.report.reproduce import asked_for
-from segbench.report.summary import cases_in, is_large, listed_in, scheduler_of, uses_dask
+from segbench.report.summary import cases_in, listed_in, scheduler_of, uses_dask
+from segbench.results.sources import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 # What people choose between, the simplest first.
 LOOP, POOL, DASK = "a plain loop", "a pool without Dask", "Dask"
 KINDS = (LOOP, POOL, DASK)
-
-# What a plain loop is where there is one large image.
-WHOLE = "scikit-image on the whole image"
 
 # The first of these that was measured is what is asked about.
 QUESTIONS = {
@@ -93,7 +91,7 @@ class Part:
     @property
     def loop(self) -> str:
         """What all are compared with: a loop over images, or one that is worked on as a whole."""
-        return WHOLE if is_large(self.source) else LOOP
+        return WHOLE if self.source.is_large else LOOP
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Spot:
         """The plain loop; of an image that is too large for it, what the run lists first of what was timed."""
         timed = {case.backend: case for case in self.cases}
         listed = [str(BASELINE)]
-        if is_large(self.part.source):
+        if self.part.source.is_large:
             listed += listed_in(self.part.source, "backends", str)
         return next((timed[one] for one in listed if one in timed), None)
 

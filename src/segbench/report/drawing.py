@@ -28,6 +28,9 @@ NARROW = 5.8  # that has a table beside it
 LEFT, RIGHT, ABOVE, BELOW = 1.0, 0.15, 0.35, 0.5
 LEGEND_ROW = 0.21
 
+# Inches: of a letter of a label, in the fonts of browsers; of the line before a label in the legend.
+LETTER, HANDLE = 0.068, 0.55
+
 # Coordinates of an SVG, in points: a hundredth of one is more than anybody sees.
 COORDINATES = re.compile(rb' (?:d|x|y)="[^"]*"')
 DECIMALS = re.compile(rb"(\.\d\d)\d+")
@@ -164,7 +167,7 @@ def finish(figure: Figure, *, columns: int = 2, left: float = LEFT, below: float
     figure : Figure
         Its first axes have what the legend lists.
     columns : int
-        Of the legend.
+        Of the legend, at the most: as many as the longest of its labels leaves room for.
     left, below : float
         Inches for the labels of the axes.
 
@@ -174,8 +177,10 @@ def finish(figure: Figure, *, columns: int = 2, left: float = LEFT, below: float
         The same.
     """
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    legend = LEGEND_ROW * math.ceil(len(labels) / columns)
     width, height = (float(size) for size in figure.get_size_inches())
+    room = (width - min(left, LEFT)) / (HANDLE + LETTER * max(map(len, labels), default=0))
+    columns = max(1, min(columns, int(room)))
+    legend = LEGEND_ROW * math.ceil(len(labels) / columns)
     height += legend
     figure.set_size_inches(width, height)
     edges = {"left": left / width, "right": 1 - RIGHT / width, "top": 1 - ABOVE / height}

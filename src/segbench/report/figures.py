@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -17,14 +18,24 @@ from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.measure.settings import PHASES
 from segbench.report.cells import format_interval, format_seconds, images
+from segbench.report.choice import LOOP
 from segbench.report.costs import FITS
-from segbench.report.drawing import NARROW, Drawing, finish, label, log_axis, new_figure, sizes_axis
+from segbench.report.drawing import (
+    LETTER,
+    NARROW,
+    Drawing,
+    finish,
+    label,
+    log_axis,
+    new_figure,
+    sizes_axis,
+)
 from segbench.report.summary import scheduler_of
 from segbench.report.tables import format_ratio
 from segbench.stats import MARGIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from segbench.report.costs import Line
     from segbench.report.styles import Style, Styles
@@ -75,9 +86,6 @@ CAPTION_OF_LINES = (
 )
 CURVE_POINTS = 50
 
-# Inches, of a letter of a label.
-LETTER = 0.068
-
 
 def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) -> Iterator[Drawing]:
     """For each phase the time against the number of images, both axes logarithmic."""
@@ -119,47 +127,75 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
 
 
 def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
-    """For each phase the ratio to the baseline at each size, with its interval."""
-    compared = summary[summary["ratio"].notna() & (summary["backend"] != str(BASELINE))]
-    for phase, rows in by_phase(compared):
-        title = f"{phase}: time as a multiple of a plain loop's"
-        figure, (axes,) = new_figure(title, width=NARROW, height=3.0)
-        sizes = sorted(rows["n_images"].unique())
-        axes.axhspan(1 / (1 + MARGIN), 1 + MARGIN, color="#e6e6e6", linewidth=0)
-        axes.axhline(1, color="#000000", linewidth=1)
-        groups = list(by_backend(rows, style))
-        for number, (_, look, own) in enumerate(groups):
-            aside = ((number + 0.5) / len(groups) - 0.5) * GROUP
-            x, ratio = own["n_images"].map(sizes.index) + aside, own["ratio"]
-            reach = np.nan_to_num(_reach(ratio, own["ratio_low"], own["ratio_high"]))
-            axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
-            points = {**look.drawn, "linestyle": "none", "markersize": 6}
-            axes.plot([], [], label=label(look.name), **points)
-            for verdicts, fill in FILLED.items():
-                shown = own["verdict"].isin(verdicts)
-                axes.plot(x[shown], ratio[shown], **{**points, **fill})
-        axes.set_xticks(range(len(sizes)), labels=[str(size) for size in sizes])
-        axes.set_xlabel("images")
-        axes.set_xlim(-0.5, len(sizes) - 0.5)
-        axes.grid(visible=False, axis="x")
-        log_axis(axes, lambda value: f"{value:g}×", "time relative to a plain loop")
-        largest = rows[rows["n_images"] == sizes[-1]]
-        intervals = rows["ratio_low"].notna().any()
-        bars = "Bars are 95% intervals." if intervals else "The samples allow no intervals."
-        words = [
-            f"{style[row['backend']].name} {format_ratio(row)}" for _, row in largest.iterrows()
-        ]
-        yield Drawing(
-            picture=finish(figure, columns=1, left=0.7),
-            name=f"{phase}-ratios",
-            title=title,
-            alt=f"Time of {phase} as a multiple of a plain loop's, for {images(sizes[-1])}: "
-            f"{'; '.join(words)}.",
-            caption=f"{bars} Filled: shown to be faster or slower; half: probably; open: neither. The "
-            "gray band is a "
-            f"difference of {MARGIN:.0%}.",
-            table=f"{phase}-ratios",
-        )
+    """For each phase the ratio to the baseline at each number of images, with its interval."""
+    for phase, rows in by_phase(summary):
+        axis = Axis(along="n_images", name="images", tick=str, words=images)
+        drawing = ratio_figure(rows, style, phase=phase, loop=LOOP, axis=axis)
+        if drawing:
+            yield drawing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What ratios are drawn against.
+
+    Attributes
+    ----------
+    along : str
+        The column of a summary; each of its values has a place of its own.
+    name : str
+        Of the axis.
+    tick, words : callable
+        What a value is on the axis, and in a sentence.
+    """
+
+    along: str
+    name: str
+    tick: Callable[[Any], str]
+    words: Callable[[Any], str]
+
+
+def ratio_figure(
+    summary: pd.DataFrame, style: Styles, *, phase: str, loop: str, axis: Axis
+) -> Drawing | None:
+    """The ratios of a phase to the baseline, called `loop`, with their intervals; None without any."""
+    rows = summary[summary["ratio"].notna() & (summary["backend"] != str(BASELINE))]
+    if rows.empty:
+        return None
+    title = f"{phase}: time relative to {loop}"
+    figure, (axes,) = new_figure(title, width=NARROW, height=3.0)
+    sizes = sorted(rows[axis.along].unique())
+    axes.axhspan(1 / (1 + MARGIN), 1 + MARGIN, color="#e6e6e6", linewidth=0)
+    axes.axhline(1, color="#000000", linewidth=1)
+    groups = list(by_backend(rows, style))
+    for number, (_, look, own) in enumerate(groups):
+        aside = ((number + 0.5) / len(groups) - 0.5) * GROUP
+        x, ratio = own[axis.along].map(sizes.index) + aside, own["ratio"]
+        reach = np.nan_to_num(_reach(ratio, own["ratio_low"], own["ratio_high"]))
+        axes.errorbar(x, ratio, reach, fmt="none", ecolor=look.colour, capsize=3)
+        points = {**look.drawn, "linestyle": "none", "markersize": 6}
+        axes.plot([], [], label=label(look.name), **points)
+        for verdicts, fill in FILLED.items():
+            shown = own["verdict"].isin(verdicts)
+            axes.plot(x[shown], ratio[shown], **{**points, **fill})
+    axes.set_xticks(range(len(sizes)), labels=[axis.tick(size) for size in sizes])
+    axes.set_xlabel(axis.name)
+    axes.set_xlim(-0.5, len(sizes) - 0.5)
+    axes.grid(visible=False, axis="x")
+    log_axis(axes, lambda value: f"{value:g}×", "relative time")
+    largest = rows[rows[axis.along] == sizes[-1]]
+    intervals = rows["ratio_low"].notna().any()
+    bars = "Bars are 95% intervals." if intervals else "The samples allow no intervals."
+    words = [f"{style[row['backend']].name} {format_ratio(row)}" for _, row in largest.iterrows()]
+    return Drawing(
+        picture=finish(figure, columns=1, left=0.7),
+        name=f"{phase}-ratios",
+        title=title,
+        alt=f"Time of {phase} relative to {loop}, for {axis.words(sizes[-1])}: {'; '.join(words)}.",
+        caption=f"{bars} Filled: shown to be faster or slower; half: probably; open: neither. The gray "
+        f"band is a difference of {MARGIN:.0%}.",
+        table=f"{phase}-ratios",
+    )
 
 
 def memory_figure(summary: pd.DataFrame, style: Styles) -> Drawing | None:

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from segbench.measure.settings import PHASES
 from segbench.report.cells import images
-from segbench.report.drawing import Drawing, finish, label, new_figure
+from segbench.report.drawing import LETTER, Drawing, finish, label, new_figure
 from segbench.results.outcome import FAILING, VERDICTS
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ ESTIMATED = 0.5
 
 EDGE = "#777777"
 
-# Inches: of a row, of what is above and below all rows, and of a letter of their texts.
-ROW, AROUND, LETTER = 0.21, 0.85, 0.064
+# Inches: of a row, and of what is above and below all rows.
+ROW, AROUND = 0.21, 0.85
 
 # Colour, which is Okabe and Ito's, marker, which tells verdicts apart in gray, and filling.
 LOOKS = {

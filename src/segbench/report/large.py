@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from segbench.measure.settings import PHASES
 from segbench.report.cells import (
@@ -22,12 +23,14 @@ from segbench.report.cells import (
     status_cell,
 )
 from segbench.report.drawing import Chapter, Drawing, finish, label, log_axis, new_figure
+from segbench.report.figures import Axis, ratio_figure
 from segbench.report.pairs import pair_of
 from segbench.report.shapes import MEGA, WORK
 from segbench.report.summary import cases_in, ratio_of
+from segbench.results.sources import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from segbench.report.cells import Row
     from segbench.report.choice import Part
@@ -43,6 +46,7 @@ def overview(parts: Sequence[Part], style: Styles, *, prefix: str) -> Chapter | 
     if not found:
         return None
     first = next(iter(found))
+    growth = (_figure(first, parts, found[first], style),) if len(parts) > 1 else ()
     return Chapter(
         title="By the size of the image",
         prefix=prefix,
@@ -50,7 +54,7 @@ def overview(parts: Sequence[Part], style: Styles, *, prefix: str) -> Chapter | 
             *(_time_table(phase, parts, own) for phase, own in found.items()),
             _cost_table(first, parts, found[first]),
         ),
-        drawings=(_figure(first, parts, found[first], style),) if len(parts) > 1 else (),
+        drawings=(*_ratio_figures(parts, found, style), *growth),
     )
 
 
@@ -186,6 +190,21 @@ def _beside_pool(part: Part, backend: str, number: int, own: Cases) -> Cell:
     if not pair or backend.endswith(("-pool", "/serial")):
         return NOTHING
     return finding_cell(pair.ratio, pair.verdict)
+
+
+def _ratio_figures(
+    parts: Sequence[Part], phases: Iterable[str], style: Styles
+) -> Iterator[Drawing]:
+    """For each phase the ratio to scikit-image on the whole image, against megapixels."""
+    rows = pd.concat([part.summary.assign(megapixels=part.pixels / MEGA) for part in parts])
+    tick = "{:.3g}".format
+    words = "an image of {:.3g} Mpx".format
+    axis = Axis(along="megapixels", name="megapixels of the image", tick=tick, words=words)
+    for phase in phases:
+        own = rows[rows["phase"] == phase]
+        drawing = ratio_figure(own, style, phase=phase, loop=WHOLE, axis=axis)
+        if drawing:
+            yield replace(drawing, table=f"{phase}-large")
 
 
 def _figure(phase: str, parts: Sequence[Part], own: Cases, style: Styles) -> Drawing:

@@ -29,7 +29,7 @@ from segbench.report.page import csv_of, styles_of
 from segbench.report.pairs import pairs_of
 from segbench.report.rendering import render
 from segbench.report.shapes import overview
-from segbench.report.summary import cases_in, is_large, summarize
+from segbench.report.summary import cases_in, summarize
 from segbench.report.tables import ratio_cell
 from segbench.report.verify import faults
 from segbench.results.records import RUN_NAME
@@ -256,7 +256,7 @@ def _facts(source: Source) -> str:
 def _shown(run: Sequence[Part]) -> _Shown:
     """What a run by itself says."""
     source, found = run[0].source, answer(run)
-    chapter = None if is_large(source) else overview(run, prefix="")
+    chapter = None if source.is_large else overview(run, prefix="")
     return _Shown(
         title=f"{PurePath(source.name).name}, {source.started[:10]}",
         use=found.use,
@@ -267,7 +267,7 @@ def _shown(run: Sequence[Part]) -> _Shown:
 
 def _place(choice: Choice) -> Place:
     spot = choice.spot
-    large = is_large(spot.part.source)
+    large = spot.part.source.is_large
     return Place(spot.part.pixels, spot.part.words, spot.n_images, spot.phase, large)
 
 

@@ -31,7 +31,7 @@ from segbench.report.rendering import paragraphs, render
 from segbench.report.reproduce import METHOD_LINK, commands
 from segbench.report.side_by_side import compare, of_one_run
 from segbench.report.styles import styles
-from segbench.report.summary import is_large, listed_in, samples_frame, summarize
+from segbench.report.summary import listed_in, samples_frame, summarize
 from segbench.stats import ALPHA, FALSE_SHARE, MARGIN, MIN_ROUNDS
 from segbench.text import csv_text
 
@@ -261,7 +261,7 @@ def _run(sections: Sequence[Section]) -> Run:
     first, chapter = sections[0], None
     if first.source.kind == "segbench":
         prefix = f"{first.prefix}best-"
-        if is_large(first.source):
+        if first.source.is_large:
             style = styles_of([section.source for section in sections])
             chapter = large.overview(sections, style, prefix=prefix)
         else:
@@ -322,7 +322,7 @@ def make_tables(
     """
     many = (
         ()
-        if is_large(source)
+        if source.is_large
         else (presentation.read_table(source, summary), presentation.claim_table(summary, pairs))
     )
     shown = (

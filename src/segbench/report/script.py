@@ -112,7 +112,8 @@ def code_for(part: Part, backend: str) -> str:
     plain = (spec.reader, spec.processor) == ("skimage", "skimage") and spec.scheduler in RUNS
     beyond = params.own_contrast or params.fill_holes or params.split
     if not plain or beyond or not isinstance(shape, list | tuple):
-        return _command(backend, params, channel=origin.channel)
+        what = "IMAGE" if part.source.is_large else "FOLDER"
+        return _command(what, backend, params, channel=origin.channel)
     channels = shape[2] if len(shape) > 2 and isinstance(shape[2], int) else 0
     return script(
         spec,
@@ -123,9 +124,9 @@ def code_for(part: Part, backend: str) -> str:
     )
 
 
-def _command(backend: str, params: PipelineParams, *, channel: int | None) -> str:
+def _command(what: str, backend: str, params: PipelineParams, *, channel: int | None) -> str:
     """The line for a shell that finds the same cells as a table."""
-    words = ["segbench", "segment", "FOLDER", "--backend", backend]
+    words = ["segbench", "segment", what, "--backend", backend]
     words += ["--channel", str(channel)] if channel else []
     for each in fields(params):
         value, name = getattr(params, each.name), each.name.replace("_", "-")

@@ -239,14 +239,6 @@ def scheduler_of(backend: str) -> str:
     return backend.rstrip("/0123456789").rpartition("/")[2]
 
 
-def is_large(source: Source) -> bool:
-    """Whether a source is of one large image, not of many."""
-    origin = source.dataset.get("origin")
-    return isinstance(origin, dict) and (
-        origin.get("made") == "mosaic" or origin.get("large") is True
-    )
-
-
 def uses_dask(backend: str) -> bool:
     """Whether one of Dask's schedulers runs a backend."""
     return scheduler_of(backend) in WITH_DASK

@@ -15,7 +15,7 @@ import pandas as pd
 from segbench import jsonl
 from segbench.backends import registry
 from segbench.backends.interface import Description
-from segbench.backends.registry import BackendSpec
+from segbench.backends.registry import BASELINE, BackendSpec
 from segbench.errors import InputError
 from segbench.results import untrusted
 from segbench.results.records import PICTURE_NAME, RUN_NAME, Profile, Sample, read, read_profiles
@@ -50,6 +50,9 @@ _DEFAULTS = {
 
 # Which asv writes beside the results of a machine.
 _MACHINE = "machine.json"
+
+# What the plain loop is where there is one large image.
+WHOLE = "scikit-image on the whole image"
 
 # What comes of reading what another program did not write as expected.
 _UNLIKE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -134,6 +137,11 @@ class Source:
     history: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is of one large image, not of many."""
+        return _is_large(self.dataset)
+
     @cached_property
     def times(self) -> dict[tuple[str, int], dict[str, Times]]:
         """By phase and number of images the times of each backend's samples that are ok."""
@@ -208,6 +216,8 @@ def read_run_folder(folder: Path) -> list[Source]:
         spec: dataclasses.replace(one, words=one_line(one.words))
         for spec, one in header.backends.items()
     }
+    if (whole := said.get(str(BASELINE))) and _is_large(header.dataset):
+        said[str(BASELINE)] = dataclasses.replace(whole, words=WHOLE)
     by_shape: dict[str, list[Sample]] = {shape: [] for shape in header.shapes or [""]}
     for sample in run.samples:
         by_shape.setdefault(sample.shape, []).append(sample)
@@ -230,6 +240,13 @@ def read_run_folder(folder: Path) -> list[Source]:
         for shape, samples in by_shape.items()
     ]
     return [dataclasses.replace(sources[0], picture=picture), *sources[1:]]
+
+
+def _is_large(dataset: Mapping[str, Any]) -> bool:
+    origin = dataset.get("origin")
+    return isinstance(origin, dict) and (
+        origin.get("made") == "mosaic" or origin.get("large") is True
+    )
 
 
 def _measured(
