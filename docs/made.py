@@ -38,6 +38,8 @@ COMMANDS = {
     "backends": "segbench backends",
 }
 
+BACK = '<p><a href="../index.html">Back to the documentation</a></p>'
+
 SCHEMAS = {"header": Header, "sample": Sample, "profile": Profile}
 
 
@@ -49,6 +51,8 @@ def make(app: Sphinx, _: object) -> None:
             page.build(read_sources(Path("results/reference", name)), MADE / "reports" / name)
         named, _ = machines.read(machines.runs_of(Path("results", machines.NAME)))
         machines.write(named, MADE / "reports" / machines.NAME)
+    for name in (*REPORTS, machines.NAME):
+        _link_back(MADE / "reports" / name / "index.html")
     work = MADE / "work"
     work.mkdir(parents=True, exist_ok=True)
     if not (work / RESULTS.name).exists():
@@ -59,6 +63,12 @@ def make(app: Sphinx, _: object) -> None:
         (MADE / f"{name}.txt").write_text(text, encoding="utf-8")
     for name, kind in SCHEMAS.items():
         (MADE / f"{name}.schema.json").write_text(json.dumps(json_schema(kind), indent=1))
+
+
+def _link_back(report: Path) -> None:
+    """Let a report, which knows of no site around it, lead back to this one."""
+    before, header, after = report.read_text(encoding="utf-8").partition("<header>")
+    report.write_text(f"{before}{header}\n{BACK}{after}", encoding="utf-8")
 
 
 def printed(command: str, folder: Path) -> str:

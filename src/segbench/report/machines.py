@@ -195,6 +195,7 @@ def write(machines: Sequence[Machine], out: Path) -> Path:
         "together": together,
         "every": every,
         "filters": FILTERS,
+        "send": SEND,
         "names": {
             backend: look.name for backend, look in styles_of(part.source for part in parts).items()
         },
@@ -207,10 +208,7 @@ def write(machines: Sequence[Machine], out: Path) -> Path:
 def sentences(machines: Sequence[Machine]) -> list[str]:
     """What holds on all machines that measured it, and what differs between them."""
     if len(machines) == 1:
-        name = machines[0].name
-        return [
-            f"So far there are results of one machine, {name}. Others may differ: {SEND} says how to send yours."
-        ]
+        return [f"So far there are results of one machine, {machines[0].name}. Others may differ."]
     chosen = [machine.chosen for machine in machines]
     shared: dict[str, list[Place]] = {}
     differing, alone = [], []
@@ -279,11 +277,16 @@ def _kind(choice: Choice, place: Place) -> str:
 
 def _choices_table(machines: Sequence[Machine], chosen: Sequence[Mapping[Place, Choice]]) -> Table:
     """What to use at each place, machine by machine."""
-    places = sorted({place for own in chosen for place in own})
+    places, several = sorted({place for own in chosen for place in own}), len(machines) > 1
     return Table(
         name="choices",
         title="What to use, on each machine",
-        columns=("Pixels", "Images", *(machine.name for machine in machines), "On all"),
+        columns=(
+            "Pixels",
+            "Images",
+            *(machine.name for machine in machines),
+            *(["On all"] * several),
+        ),
         rows=tuple(_choice_row(place, chosen) for place in places),
         note="The simplest backend that no other was shown to beat by more than 10%, with its time "
         "relative to a plain loop (to scikit-image on the whole image, where that is large) and the 95% interval.",
@@ -295,12 +298,14 @@ def _choice_row(place: Place, chosen: Sequence[Mapping[Place, Choice]]) -> Row:
     named = [own.get(place) for own in chosen]
     kinds = {_kind(one, place) for one in named if one and not one.is_open}
     measured = sum(one is not None for one in named)
-    told = "the same" if len(kinds) == 1 and measured > 1 else "differs" if len(kinds) > 1 else "–"
+    told = (
+        "the same" if len(kinds) == 1 and measured > 1 else "differs" if len(kinds) > 1 else NOTHING
+    )
     return row(
         Cell(place.words, place.pixels),
         Cell("one, large" if place.large else str(place.n_images), place.n_images),
         *(_choice_cell(one) if one else NOTHING for one in named),
-        told,
+        *([told] if len(named) > 1 else []),
     )
 
 
