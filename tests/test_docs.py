@@ -174,8 +174,8 @@ def test_the_readme_describes_the_run_behind_its_figure() -> None:
     dask, skimage = (versions[name].rpartition(".")[0] for name in ("dask", "scikit-image"))
     height, width = header.dataset["shape"][:2]
     words = (
-        f"{header.machine['cpu']}, Python {python}, Dask {dask}, scikit-image {skimage}), generated "
-        f"smears of {height} × {width} pixels"
+        f"{header.machine['cpu']}, Python {python}, Dask {dask}, scikit-image {skimage}) and "
+        f"generated smears of {height} × {width} pixels"
     )
     assert words in " ".join(README.split())
 
