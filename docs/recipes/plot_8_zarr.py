@@ -3,8 +3,8 @@ One large image from Zarr
 =========================
 
 Convert a large image to Zarr when you read parts of it again and again, or when its file can only be decoded as a
-whole. This recipe counts each cell in the tile that contains its centre. That is simpler than joining labels, and right as
-long as the margin is at least as wide as the largest cell plus the 71 pixels that the filters reach.
+whole. This recipe counts each cell in the tile that contains its centre. That is simpler than joining labels, and right
+as long as the margin is at least as wide as the largest cell plus the 71 pixels that the filters reach.
 
 .. include:: /recipes/when/zarr.txt
 
