@@ -133,9 +133,9 @@ def test_links_lead_somewhere(document: Path) -> None:
     [
         f"as many as fill {workers.SAMPLE_SECONDS * 1e3:g} ms",
         f"more than {worker.WARM_SHARE:.0%} faster than the best before",
-        f"unless it took {worker.WARM_EXCESS:g} times what the last size makes expect",
+        f"unless it took {worker.WARM_EXCESS:g} times what the previous size suggests",
         f"at a level of {stats.ALPHA:.0%} by itself",
-        f"at most {stats.FALSE_SHARE:.0%} are expected not to be (Benjamini and Hochberg)",
+        f"at most {stats.FALSE_SHARE:.0%} are expected to be false (Benjamini and Hochberg)",
         f"narrower than plus and minus {RunSettings.precision:.0%}",
         f"after {RunSettings.rounds} rounds (`--rounds`)",
         f"up to {IN_WORDS[stopping.MOST_PAIRS]} such pairs of blocks in a round",
@@ -174,8 +174,8 @@ def test_the_readme_describes_the_run_behind_its_figure() -> None:
     dask, skimage = (versions[name].rpartition(".")[0] for name in ("dask", "scikit-image"))
     height, width = header.dataset["shape"][:2]
     words = (
-        f"{header.machine['cpu']}, Python {python}, Dask {dask}, scikit-image {skimage}), generated "
-        f"smears of {height} × {width} pixels"
+        f"{header.machine['cpu']}, Python {python}, Dask {dask}, scikit-image {skimage}) and "
+        f"generated smears of {height} × {width} pixels"
     )
     assert words in " ".join(README.split())
 

@@ -2,8 +2,8 @@
 A plain loop
 ============
 
-A plain loop over the files is all you need for a handful of images, and it is where every other recipe starts. It uses
-one CPU, and an error points at the image that caused it.
+A plain loop over the files is all you need for a handful of images, and every other recipe starts from it. It uses one
+CPU, and an error points to the image that caused it.
 
 .. include:: /recipes/when/loop.txt
 """
@@ -26,7 +26,7 @@ for number in range(0 if any(folder.iterdir()) else 24):  # draws into an empty 
 files = sorted(folder.glob("*.png"))
 
 # %%
-# One function does all the work on one image, so that other recipes can hand it to a pool.
+# One function does all the work on an image, so that other recipes can give it to a pool.
 
 
 def label_cells(file):

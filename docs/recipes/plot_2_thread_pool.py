@@ -2,8 +2,8 @@
 Scikit-image in a thread pool
 =============================
 
-Use a thread pool when you have more than a few images and one machine. It needs no other library, and it starts at
-once: most functions of scikit-image let other threads of Python run while they work.
+Use a thread pool when you have more than a few images and one machine. It needs no other library and starts at once.
+Most functions of scikit-image let other Python threads run while they work.
 
 .. include:: /recipes/when/thread_pool.txt
 """

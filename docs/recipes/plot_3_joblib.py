@@ -34,14 +34,14 @@ def cell_areas(file):
 
 
 # %%
-# Only names of files and lists of areas travel between the processes, which costs little. Unlike
+# Only file names and lists of areas travel between the processes, which costs little. Unlike
 # ``ProcessPoolExecutor``, joblib does not need the line ``if __name__ == "__main__":``.
 found = Parallel(n_jobs=-1)(delayed(cell_areas)(file) for file in files)
 areas = np.concatenate(found)
 print(f"{areas.size} cells cover {areas.sum()} pixels")
 
 # %%
-# The results come in the order of the files, so that a table of both is one loop.
+# The results come in the order of the files, so one loop prints a table of both.
 print("image   cells   mean area (pixels)")
 for file, own in zip(files[:8], found, strict=False):
     print(f"{file.name}  {own.size:5}   {own.mean():18.1f}")

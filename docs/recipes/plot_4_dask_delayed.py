@@ -2,8 +2,8 @@
 Dask's delayed functions over batches of files
 ==============================================
 
-Use ``dask.delayed`` when the same script should run on threads today and on a cluster tomorrow. Give every task several
-files, because Dask spends some time on each task.
+Use ``dask.delayed`` when the same script should run on threads today and on a cluster tomorrow. Give each task several
+files, because Dask spends some time on every task.
 
 .. include:: /recipes/when/dask_delayed.txt
 """
@@ -49,7 +49,7 @@ areas = np.concatenate(dask.compute(*tasks, scheduler="threads"))
 print(f"{areas.size} cells cover {areas.sum()} pixels")
 
 # %%
-# With more images per task there is less to hand out, but in the end a CPU may have nothing to do.
+# With more images per task there are fewer tasks to hand out, but a CPU may be idle at the end.
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
 for size in (1, 4, 8, 24):
     tasks = [batch_areas(files[first : first + size]) for first in range(0, len(files), size)]

@@ -2,8 +2,8 @@
 A Dask array over files with map_blocks
 =======================================
 
-Use ``dask.array.map_blocks`` over the names of the files when you want all images as one array that is read only where
-you look at it. All images need the same shape, and a chunk should hold several of them.
+Use ``dask.array.map_blocks`` over the file names when you want all images as one array that is read only where you look
+at it. All images must have the same shape, and a chunk should hold several of them.
 
 .. include:: /recipes/when/map_blocks.txt
 """
@@ -27,7 +27,7 @@ for number in range(0 if any(folder.iterdir()) else 24):  # draws into an empty 
 files = sorted(folder.glob("*.png"))
 
 # %%
-# A chunk of the array of names becomes a chunk of six images, and that a list of areas.
+# Each chunk of the array of names becomes a chunk of six images, and then a list of areas.
 
 
 def read(names):
@@ -52,7 +52,7 @@ areas = areas[areas >= 30].compute()  # smaller objects are noise
 print(f"{areas.size} cells cover {areas.sum()} pixels")
 
 # %%
-# Only the chunk that is looked at is read.
+# Dask reads only the chunk that is looked at.
 figure, axes = plt.subplots(1, 3, figsize=(8, 2.8), layout="constrained")
 for place, image in zip(axes, images[6:9].compute(), strict=True):
     place.imshow(image)

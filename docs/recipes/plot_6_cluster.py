@@ -2,8 +2,8 @@
 Scikit-image on a Dask cluster
 ==============================
 
-Use a cluster when one machine is not enough, or when you want to watch the tasks on Dask's dashboard. On one machine a
-local cluster is a way to try your script; the same lines work with the address of a real one.
+Use a cluster when one machine is not enough, or when you want to watch the tasks on Dask's dashboard. A local cluster
+lets you try your script on one machine; the same lines work with the address of a real cluster.
 
 .. include:: /recipes/when/cluster.txt
 
@@ -33,7 +33,7 @@ def batch_areas(batch):
 
 # %%
 # Each process of the cluster imports the file of this script before it works. Without the next
-# line it would try to start a cluster of its own. A notebook does without that line.
+# line, it would try to start its own cluster. A notebook does not need that line.
 if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp())  # put the folder of your images here
     for number in range(0 if any(folder.iterdir()) else 24):  # draws into an empty folder alone

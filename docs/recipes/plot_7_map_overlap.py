@@ -7,11 +7,11 @@ neighbours, and labels that meet at a border between tiles are joined afterwards
 
 .. include:: /recipes/when/map_overlap.txt
 
-The file should be a TIFF in tiles, as slide scanners write it, so that a part of it can be read. The margin is as wide
-as both filters reach: four standard deviations of the blur, and of the threshold's Gaussian weights, whose standard
-deviation is a sixth of the block. No two tiles have a label in common, since each adds another number to its labels.
-Neither the image nor its labels are ever in memory as a whole, only the sizes of the labels and the rows and columns
-along the borders.
+The file should be a tiled TIFF, as slide scanners write it, so that a part of it can be read. The margin is as wide as
+both filters reach: four standard deviations of the blur, and four of the threshold's Gaussian weights, whose standard
+deviation is a sixth of the block. No two tiles share a label, because each adds a different number to its labels. The
+image and its labels are never in memory as a whole, only the sizes of the labels and the rows and columns along the
+borders.
 """
 
 import tempfile
@@ -50,7 +50,7 @@ borders = da.stack([labels[y - 1], labels[y]]), da.stack([labels[:, x - 1], labe
 (numbers, sizes), *borders = da.compute(da.unique(labels, return_counts=True), *borders)
 joined = DisjointSet(numbers)
 for pair in np.hstack([border.reshape(2, -1) for border in borders]).T:
-    if pair.all():  # two labels that meet are of one cell
+    if pair.all():  # two labels that meet belong to one cell
         joined.merge(*pair)
 size = dict(zip(numbers, sizes, strict=True))
 areas = np.array([sum(map(size.get, one)) for one in joined.subsets() if 0 not in one])
@@ -58,7 +58,7 @@ areas = areas[areas >= 30]  # smaller objects are noise
 print(f"{areas.size} cells cover {areas.sum()} pixels")
 
 # %%
-# Labels where four tiles meet, and on the right the same after they are joined.
+# Left: labels where four tiles meet. Right: the same labels after they are joined.
 near = labels[400:624, 400:624].compute()
 shown = np.hstack([near, np.vectorize(joined.__getitem__)(near)])
 plt.matshow(color.label2rgb(shown, bg_color="white"))

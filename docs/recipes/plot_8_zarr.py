@@ -3,13 +3,13 @@ One large image from Zarr
 =========================
 
 Convert a large image to Zarr when you read parts of it again and again, or when its file can only be decoded as a
-whole. This recipe counts a cell in the tile in which its centre lies. That is simpler than joining labels, and right as
-long as the margin is as wide as the largest cell and the filters' reach of 71 pixels together.
+whole. This recipe counts each cell in the tile that contains its centre. That is simpler than joining labels, and right
+as long as the margin is at least as wide as the largest cell plus the 71 pixels that the filters reach.
 
 .. include:: /recipes/when/zarr.txt
 
-What was measured joins the labels, as the recipe before this one does, and its TIFF is one in tiles, of which a part
-can be read. The TIFF of this recipe is compressed, and is read as a whole.
+The measured backend joins the labels, as the previous recipe does, and its TIFF is tiled, so that a part of it can be
+read. The TIFF of this recipe is compressed and is read as a whole.
 """
 
 import tempfile
@@ -30,7 +30,7 @@ stain = filters.gaussian(cells, sigma=2)[..., np.newaxis] * [0.2, 0.5, 0.2]
 tifffile.imwrite(path.open("xb"), util.img_as_ubyte(0.9 - stain), compression="zlib")
 
 # %%
-# The conversion is done once, with chunks that are as large as a tile.
+# Convert the image once, with chunks as large as a tile.
 store = path.with_suffix(".zarr")
 with tifffile.imread(path, aszarr=True) as source:
     da.from_zarr(source).rechunk((TILE, TILE, 3)).to_zarr(store)
