@@ -371,15 +371,31 @@ def test_what_a_plugin_detaches_ends_with_the_worker(images: Dataset, reference:
         assert psutil.wait_procs(detached(), timeout=10)[1] == [], how
 
 
-def test_what_starts_while_others_are_killed_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is in no list of processes yet, as it is being started, is found a moment later."""
+class Listed(psutil.Process):
+    """A process that has no environment yet when it is looked at first."""
+
+    looks = 0
+
+    def environ(self) -> dict[str, str]:
+        """Those of its variables that can be seen."""
+        self.looks += 1
+        return super().environ() if self.looks > 1 else {}
+
+
+@pytest.mark.parametrize("unseen", [0, 1], ids=["in the list", "in the next list"])
+def test_what_starts_while_others_are_killed_is_killed_too(
+    monkeypatch: pytest.MonkeyPatch, unseen: int
+) -> None:
+    """A process that is being started is found a moment later: in no list yet, or without environment."""
+    since = time.time()
     late = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(602)"],
         env={**os.environ, workers.MARK: "a worker's"},
     )
-    lists = iter([[], [psutil.Process(late.pid)]])
-    monkeypatch.setattr(psutil, "process_iter", lambda: next(lists, []))
-    workers.kill_left_behind("a worker's")
+    lists: list[list[Listed]] = [[] for _ in range(unseen)]
+    own = [Listed(late.pid)]
+    monkeypatch.setattr(psutil, "process_iter", lambda: lists.pop() if lists else own)
+    workers.kill_left_behind("a worker's", since=since)
     assert late.wait(timeout=10)
 
 

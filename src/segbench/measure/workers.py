@@ -61,8 +61,9 @@ LOOK_SECONDS = 0.1
 # Which worker a process belongs to, whoever its parent is by now.
 MARK = "SEGBENCH_WORKER"
 
-# As often as this at the most; what goes on starting others for longer is not caught up with.
-LOOKS_FOR_MARKS = 10
+# So often are marks looked for at the most, with a pause after each look: what goes on starting others
+# for longer is not caught up with.
+LOOKS_FOR_MARKS, MARK_SECONDS = 20, 0.005
 
 # What a worker has to put its pool away at its end.
 END_SECONDS = 5.0
@@ -371,22 +372,39 @@ def adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
-def kill_left_behind(mark: str) -> None:
-    """Kill whatever has a worker's mark in its environment, whoever its parent is by now."""
-    killed: set[psutil.Process] = set()
-    # More than once: what was being started during a look was not in its list yet, or had no
-    # environment for the moment in which one program takes another's place.
+def kill_left_behind(mark: str, *, since: float) -> None:
+    """Kill whatever has a worker's mark in its environment, whoever its parent is by now.
+
+    Parameters
+    ----------
+    mark : str
+        Of the worker.
+    since : float
+        When it was started, in seconds since the epoch.
+    """
     for look in range(LOOKS_FOR_MARKS):
-        found = {process for process in psutil.process_iter() if _has_mark(process, mark)} - killed
-        if look and not found:
+        marks = [(process, _mark_of(process)) for process in psutil.process_iter()]
+        left = [process for process, own in marks if own == mark]
+        # For a moment, in which one program takes another's place, a process has no environment.
+        starting = any(own is None and _is_younger(process, since) for process, own in marks)
+        # More than once: what was started during a look was not in its list.
+        if look and not left and not starting:
             return
-        _kill(found)
-        killed |= found
+        _kill(left)
+        time.sleep(MARK_SECONDS)
 
 
-def _has_mark(process: psutil.Process, mark: str) -> bool:
+def _mark_of(process: psutil.Process) -> str | None:
+    """The mark of a process, empty without one; None where it has no environment."""
     with contextlib.suppress(psutil.Error, OSError):
-        return process.environ().get(MARK) == mark
+        variables = process.environ()
+        return variables.get(MARK, "") if variables else None
+    return ""
+
+
+def _is_younger(process: psutil.Process, since: float) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.create_time() > since - 1
     return False
 
 
@@ -434,6 +452,7 @@ class WorkerProcess:
         # Open as long as the worker lives; `stop` closes it.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._mark = f"{os.getpid()}-{next(_NUMBERS)}"
+        self._started = time.time()
         variables = worker_environment(native_threads=settings.native_threads)
         variables[MARK] = self._mark
         interpreter = str(arm.python or sys.executable)
@@ -546,7 +565,7 @@ class WorkerProcess:
         self._process.wait()
         # What was let go of is no longer among the children of anybody here.
         _kill(family)
-        kill_left_behind(self._mark)
+        kill_left_behind(self._mark, since=self._started)
         self._errors.close()
 
     def _cause_of_death(self) -> str:
