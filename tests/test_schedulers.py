@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dask
 import dask.array as da
+import psutil
 import pytest
 
 from segbench.backends import schedulers
@@ -79,6 +80,33 @@ def test_distributed_prepares_its_workers(tmp_path: Path) -> None:
     with schedulers.start("distributed", workers=2, prepare=partial(note_process, tmp_path)):
         assert len(list(tmp_path.iterdir())) == 2
         assert int(da.ones(10, chunks=5).sum().compute()) == 10
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_at_rest_is_stopped_and_goes_on() -> None:
+    """None of its processes runs, what this one runs of it waits, and all of it works afterwards."""
+    pytest.importorskip("distributed")
+    others = set(psutil.Process().children(recursive=True))
+    with schedulers.start("distributed", workers=2) as started:
+        own = set(psutil.Process().children(recursive=True)) - others
+        ticked: list[float] = []
+        for _ in range(2):
+            with started.at_rest():
+                started.client.loop.add_callback(ticked.append, 1.0)
+                time.sleep(0.3)
+                assert {one.status() for one in own} == {psutil.STATUS_STOPPED}
+                assert not ticked
+            assert started.map(abs, [-1, -2, -3]) == [1, 2, 3]
+            assert ticked.pop() == 1.0
+        assert len(started.addresses) == 2
+
+
+@pytest.mark.parametrize("name", ["serial", "thread-pool", "process-pool", "threads"])
+def test_what_is_idle_by_itself_is_not_stopped(name: str) -> None:
+    """Its rest is no more than to be asked nothing."""
+    with schedulers.start(name, workers=2) as started, started.at_rest():
+        assert started.map(abs, [-1, -2]) == [1, 2]
 
 
 def test_a_cluster_starts_beside_another() -> None:

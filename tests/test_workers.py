@@ -343,6 +343,22 @@ def test_a_killed_worker_leaves_no_process(images: Dataset, reference: Path) -> 
     assert psutil.wait_procs(family, timeout=10)[1] == []
 
 
+@pytest.mark.slow
+def test_a_cluster_that_waits_its_turn_is_stopped(images: Dataset, reference: Path) -> None:
+    """Whatever is timed meanwhile has the machine for itself; asked, it answers, and stops again."""
+    pytest.importorskip("distributed")
+    cluster = BackendSpec("skimage", "skimage", "distributed")
+    with talking(images, cluster) as (talk, started):
+        assert isinstance(started, Started)
+        assert isinstance(talk.worker, WorkerProcess)
+        own = psutil.Process(talk.worker.pid).children(recursive=True)
+        for _ in range(2):
+            # Its answer is sent a moment before.
+            while {process.status() for process in own} != {psutil.STATUS_STOPPED}:
+                time.sleep(0.05)
+            assert isinstance(talk.check(case(cluster), str(reference))(), Checked)
+
+
 def detached() -> list[psutil.Process]:
     """What a plugin has started and let go of, if it still runs; not that of another test beside this."""
     own, found = f"{os.getpid()}-", []

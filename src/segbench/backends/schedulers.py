@@ -12,15 +12,18 @@ import os
 import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
 
 from segbench.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -32,6 +35,9 @@ A_DAY = 24 * 60 * 60
 # array then gets new pages: where a pool and threads keep theirs, a step that makes such arrays takes
 # twice as long (`python -m evidence trimming`).
 TRIMMING = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+
+# A scheduler gives up workers that it has not heard of for some minutes; one that rests hears of none.
+PATIENCE = "distributed.scheduler.worker-ttl"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -125,6 +131,8 @@ class Scheduler:
         How many items `map` gives a task; 0: four tasks a worker.
     client : distributed.Client, optional
         Of the cluster, where it is one.
+    at_rest : callable
+        Gives a context within which nothing of it runs, and nothing may be asked of it.
     """
 
     name: str
@@ -132,6 +140,7 @@ class Scheduler:
     each: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
     fixed_batch: int = 0
     client: Any = None
+    at_rest: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -285,7 +294,7 @@ def _cluster(cluster: Cluster, workers: int) -> Iterator[Any]:
         # Also without a dashboard there is a server, whose usual port may be another cluster's.
         served = {"dashboard_address": f"{LOOPBACK}:0"}
         with (
-            dask.config.set({TRIMMING: None}),
+            dask.config.set({TRIMMING: None, PATIENCE: None}),
             LocalCluster(
                 **shape, host=LOOPBACK, dashboard_address=None, scheduler_kwargs=served
             ) as own,
@@ -305,6 +314,27 @@ def _cluster(cluster: Cluster, workers: int) -> Iterator[Any]:
         if not client.nthreads():
             raise InputError(f"the cluster at {cluster.address} has no workers: start some")
         yield client
+
+
+@contextmanager
+def _at_rest(client: Any) -> Iterator[None]:
+    """Stop a cluster of this machine: its processes, and the loop of its scheduler and client in this one.
+
+    They look after each other many times a second, and would take that from whatever is timed meanwhile.
+    """
+    processes = psutil.Process().children(recursive=True)
+    for process in processes:
+        with suppress(psutil.Error):
+            process.suspend()
+    over = threading.Event()
+    client.loop.add_callback(over.wait)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.Error):
+                process.resume()
+        over.set()
 
 
 def _prepare_cluster(client: Any, prepare: Callable[[], object]) -> None:
@@ -365,9 +395,12 @@ def start(
         elif name == "joblib":
             each = stack.enter_context(_joblib(workers, prepare))
         client = None
+        at_rest: Callable[[], AbstractContextManager[None]] = nullcontext
         if name == "distributed":
             client = stack.enter_context(_cluster(cluster, workers))
             workers = sum(client.nthreads().values())
+            # What others have started is not ours to stop.
+            at_rest = nullcontext if cluster.address else partial(_at_rest, client)
             if prepare:
                 _prepare_cluster(client, prepare)
         elif name in WITH_DASK:
@@ -381,7 +414,7 @@ def start(
             )
         elif pool:
             each = partial(_in_pool, pool)
-        yield Scheduler(name, workers, each, batch, client)
+        yield Scheduler(name, workers, each, batch, client, at_rest)
 
 
 def _in_pool(pool: Executor, function: Callable[[T], R], batches: Sequence[T]) -> list[R]:

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from segbench.pipeline import Measured, PipelineParams, Segmentation, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -386,12 +387,19 @@ def _started(request: Start, stack: ExitStack) -> Server:
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     reply: Reply
+    # Others are timed while this one waits for what it is asked next.
+    at_rest: Callable[[], AbstractContextManager[None]] = nullcontext
     with ExitStack() as stack:
-        for line in requests:
+        while True:
+            with at_rest():
+                line = requests.readline()
+            if not line:
+                return
             try:
                 match protocol.decode(line):
                     case protocol.Start() as request:
                         server = _started(request, stack)
+                        at_rest = server.backend.scheduler.at_rest
                         reply = protocol.Started(
                             _thread_pools(), protocol.NUMBER, server.backend.scheduler.place
                         )
