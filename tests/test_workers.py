@@ -351,11 +351,10 @@ def test_a_cluster_that_waits_its_turn_is_stopped(images: Dataset, reference: Pa
     with talking(images, cluster) as (talk, started):
         assert isinstance(started, Started)
         assert isinstance(talk.worker, WorkerProcess)
-        own = psutil.Process(talk.worker.pid).children(recursive=True)
         for _ in range(2):
-            # Its answer is sent a moment before.
-            while {process.status() for process in own} != {psutil.STATUS_STOPPED}:
-                time.sleep(0.05)
+            family = psutil.Process(talk.worker.pid).children(recursive=True)
+            stopped = [one for one in family if one.status() == psutil.STATUS_STOPPED]
+            assert len(stopped) == RunSettings().workers
             assert isinstance(talk.check(case(cluster), str(reference))(), Checked)
 
 

@@ -36,7 +36,8 @@ A_DAY = 24 * 60 * 60
 # twice as long (`python -m evidence trimming`).
 TRIMMING = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 
-# A scheduler gives up workers that it has not heard of for some minutes; one that rests hears of none.
+# A scheduler gives up workers that it has not heard from for some minutes, and one that rests hears from
+# none. What hangs is ended by the time limit of a run.
 PATIENCE = "distributed.scheduler.worker-ttl"
 
 T = TypeVar("T")
@@ -318,23 +319,28 @@ def _cluster(cluster: Cluster, workers: int) -> Iterator[Any]:
 
 @contextmanager
 def _at_rest(client: Any) -> Iterator[None]:
-    """Stop a cluster of this machine: its processes, and the loop of its scheduler and client in this one.
+    """Stop a cluster of this machine: its workers, and the loop of its scheduler and client in this process.
 
     They look after each other many times a second, and would take that from whatever is timed meanwhile.
     """
-    processes = psutil.Process().children(recursive=True)
-    for process in processes:
-        with suppress(psutil.Error):
-            process.suspend()
     over = threading.Event()
-    client.loop.add_callback(over.wait)
+    pids = client.run(os.getpid, on_error="ignore").values()
     try:
+        _each(pids, psutil.Process.suspend)
+        client.loop.add_callback(over.wait)
         yield
     finally:
-        for process in processes:
-            with suppress(psutil.Error):
-                process.resume()
+        _each(pids, psutil.Process.resume)
         over.set()
+    # What they look after is overdue now: once they answer, that is done.
+    client.run(os.getpid, on_error="ignore")
+
+
+def _each(pids: Iterable[int], what: Callable[[psutil.Process], None]) -> None:
+    """Do something with those of some processes that are there."""
+    for pid in pids:
+        with suppress(psutil.Error):
+            what(psutil.Process(pid))
 
 
 def _prepare_cluster(client: Any, prepare: Callable[[], object]) -> None:

@@ -387,11 +387,14 @@ def _started(request: Start, stack: ExitStack) -> Server:
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     reply: Reply
-    # Others are timed while this one waits for what it is asked next.
+    answer = b""
     at_rest: Callable[[], AbstractContextManager[None]] = nullcontext
     with ExitStack() as stack:
         while True:
             with at_rest():
+                # At rest before it is sent: then others are timed, until this one is asked again.
+                replies.write(answer)
+                replies.flush()
                 line = requests.readline()
             if not line:
                 return
@@ -418,8 +421,6 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
                 answer = protocol.encode(reply)
             except Exception as error:  # noqa: BLE001  # a backend may raise anything, and the others go on
                 answer = protocol.encode(_failed(error))
-            replies.write(answer)
-            replies.flush()
 
 
 def has_ended(engine: int) -> bool:
