@@ -67,8 +67,8 @@ def make(app: Sphinx, _: object) -> None:
 
 def _link_back(report: Path) -> None:
     """Let a report, which knows of no site around it, lead back to this one."""
-    before, header, after = report.read_text(encoding="utf-8").partition("<header>")
-    report.write_text(f"{before}{header}\n{BACK}{after}", encoding="utf-8")
+    before, after = report.read_text(encoding="utf-8").split("<header>")
+    report.write_text(f"{before}<header>\n{BACK}{after}", encoding="utf-8")
 
 
 def printed(command: str, folder: Path) -> str:

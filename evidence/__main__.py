@@ -54,7 +54,14 @@ for _command in (
     *(cost.cost, coverage.coverage),
     *(gates.identical, gates.slower, gates.planted, drawn.drawn),
     *(report_speed.report_speed, segment_speed.segment_speed),
-    *(smears.smears, same_numbers.same_numbers, scale.scale, scale.threads, scale.trimming),
+    *(
+        smears.smears,
+        same_numbers.same_numbers,
+        scale.scale,
+        scale.threads,
+        scale.trimming,
+        scale.idle,
+    ),
     recommended.recommended,
 ):
     main.add_command(_command)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import psutil
 
 from evidence.shared import ROOT
-from segbench.backends import phases, readers, registry, skimage
+from segbench.backends import phases, readers, registry, schedulers, skimage
 from segbench.backends.registry import BackendSpec
 from segbench.images import datasets
 from segbench.images.origin import parse_shape, show_shape
@@ -162,6 +163,33 @@ def trimming(*, images: int, shape: tuple[int, int], rounds: int, one: str | Non
         ratios = [time / other for time, other in zip(own, times["threads"], strict=True)]
         middle, ratio = statistics.median(own), statistics.median(ratios)
         click.echo(f"| {TRIMMED[name][0]} | {middle:.2f} s | {ratio:.2f} |")
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0.1), default=10.0, show_default=True)
+def idle(*, seconds: float) -> None:
+    """How much of a CPU a Dask cluster takes that has nothing to do, and one that is stopped."""
+    with schedulers.start("distributed", workers=available_cpus()) as started:
+        shares = {"idle": _share(seconds)}
+        with started.at_rest():
+            shares["stopped"] = _share(seconds)
+    click.echo("| A cluster that is | Takes of a CPU |")
+    click.echo("| --- | ---: |")
+    for name, share in shares.items():
+        click.echo(f"| {name} | {share:.1%} |")
+
+
+def _share(seconds: float) -> float:
+    """CPU time of this process and its children in so many seconds, over these."""
+    before = _cpu_seconds()
+    time.sleep(seconds)
+    return (_cpu_seconds() - before) / seconds
+
+
+def _cpu_seconds() -> float:
+    own = psutil.Process()
+    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
 
 
 def _again(*words: str) -> str:

@@ -34,6 +34,7 @@ from segbench.report.choice import Part, choices, kind_of, much_slower
 from segbench.report.pairs import Pairs, pairs_of
 from segbench.report.styles import styles
 from segbench.report.summary import uses_dask
+from segbench.results.sources import LOOP
 from segbench.stats import MARGIN, of_rounds, verdicts
 from tests.made_up import (
     DASK,
@@ -641,7 +642,7 @@ def test_a_report_says_the_same_of_a_pair_everywhere(
         assert all(rows[name].verdict == told[name, choice.spot.n_images] for name in backends)
     assert len(answered_so.undecided) == len(chosen) - len(decided)
     # Figures: what they say in words is what the table of ratios says.
-    (drawing,) = figures.ratio_figures(summary, styles(WORDS, WORDS))
+    (drawing,) = figures.ratio_figures(summary, styles(WORDS, WORDS), loop=LOOP)
     ratios_of = {row.backend: row.cells[-1].whole for row in tables["pipeline-ratios"].rows}
     assert all(f"{WORDS[one]} {ratios_of[one]}" in drawing.alt for one in backends)
 

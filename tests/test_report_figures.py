@@ -73,7 +73,8 @@ def test_a_legend_has_as_many_columns_as_its_labels_leave_room_for(
 
 def ratios_of(source: Source) -> list[Drawing]:
     """The figures of the ratios of a source."""
-    return [*ratio_figures(summary_of.summarize(source), styles_of([source]))]
+    summary, style = summary_of.summarize(source), styles_of([source])
+    return [*ratio_figures(summary, style, loop=source.loop)]
 
 
 def colours(svg: bytes) -> set[str]:

@@ -101,7 +101,7 @@ def test_the_first_screen_has_a_figure_by_size() -> None:
     (run,) = page.make_runs(page.make_sections([SMALL, BIG]))
     assert run.figure
     assert run.figure.title == "pipeline: time relative to scikit-image on the whole image"
-    assert "for an image of 1 Mpx: " in run.figure.alt
+    assert "for 1 Mpx: " in run.figure.alt
 
 
 def test_the_largest_image_that_is_decided_speaks() -> None:

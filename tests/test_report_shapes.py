@@ -11,12 +11,13 @@ import pytest
 from segbench.report import batches, page
 from segbench.report.batches import ADVISED_SECONDS
 from segbench.report.choice import DASK as WITH_DASK
-from segbench.report.choice import LOOP, Part, kind_of
 from segbench.report.choice import POOL as A_POOL
+from segbench.report.choice import Part, kind_of
 from segbench.report.pairs import pairs_of
 from segbench.report.shapes import MAP, overview
 from segbench.report.styles import styles
 from segbench.report.summary import summarize
+from segbench.results.sources import LOOP
 from tests.made_up import (
     DASK,
     NOISE,

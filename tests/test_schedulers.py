@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from segbench.backends import schedulers
-from segbench.backends.schedulers import ON_ONE_CPU, SCHEDULERS, WITHOUT_DASK
+from segbench.backends.schedulers import ON_ONE_CPU, SCHEDULERS, WITHOUT_DASK, Cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +99,21 @@ def test_a_cluster_at_rest_is_stopped_and_goes_on() -> None:
             assert started.map(abs, [-1, -2, -3]) == [1, 2, 3]
             assert ticked.pop() == 1.0
         assert len(started.addresses) == 2
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_of_others_is_never_stopped() -> None:
+    """Somebody else may work on it."""
+    distributed = pytest.importorskip("distributed")
+    theirs = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0")
+    with (
+        theirs,
+        schedulers.start(
+            "distributed", workers=1, cluster=Cluster(address=theirs.scheduler_address)
+        ) as started,
+    ):
+        assert started.at_rest is nullcontext
 
 
 @pytest.mark.parametrize("name", ["serial", "thread-pool", "process-pool", "threads"])

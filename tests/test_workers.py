@@ -352,10 +352,38 @@ def test_a_cluster_that_waits_its_turn_is_stopped(images: Dataset, reference: Pa
         assert isinstance(started, Started)
         assert isinstance(talk.worker, WorkerProcess)
         for _ in range(2):
-            family = psutil.Process(talk.worker.pid).children(recursive=True)
-            stopped = [one for one in family if one.status() == psutil.STATUS_STOPPED]
-            assert len(stopped) == RunSettings().workers
+            assert len(stopped_soon(talk.worker.pid)) == RunSettings().workers
             assert isinstance(talk.check(case(cluster), str(reference))(), Checked)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_killed_engine_leaves_no_cluster_that_is_stopped(tmp_path: Path) -> None:
+    """What can't look after itself, since it is stopped, is ended by its worker."""
+    pytest.importorskip("distributed")
+    command = [sys.executable, "-m", "segbench", "run", "--sizes", "1", "--phases", "pipeline"]
+    backends = "skimage/skimage/serial,skimage/skimage/distributed"
+    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [*command, "--backends", backends, "--out", str(tmp_path / "out"), "--shape", "48x64"],
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        stopped = stopped_soon(running.pid)
+        assert stopped
+        running.kill()
+    assert psutil.wait_procs(stopped, timeout=20)[1] == []
+
+
+def stopped_soon(pid: int) -> list[psutil.Process]:
+    """Those that a process has started and that are stopped, once there are some; none after a minute."""
+    found: list[psutil.Process] = []
+    for _ in range(1200):
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(pid).children(recursive=True)
+            found = [one for one in family if one.status() == psutil.STATUS_STOPPED]
+        if len(found) > 1:
+            break
+        time.sleep(0.05)
+    return found
 
 
 def detached() -> list[psutil.Process]:

@@ -34,6 +34,17 @@ def test_threads() -> None:
 
 
 @pytest.mark.slow
+def test_idle() -> None:
+    """A cluster that idles and one that is stopped have a row, with the share of a CPU that each takes."""
+    done = run("idle", "--seconds", "1")
+    assert done.exit_code == 0, done.output
+    rows = [row.strip("| ").split(" | ") for row in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["idle", "stopped"]
+    idle, stopped = (float(row[1].rstrip("%")) for row in rows)
+    assert stopped < idle
+
+
+@pytest.mark.slow
 def test_trimming() -> None:
     """Dask's threads and both kinds of cluster have a row, beside the threads."""
     done = run("trimming", "--images", "3", "--shape", "48x64", "--rounds", "1")

@@ -61,9 +61,9 @@ LOOK_SECONDS = 0.1
 # Which worker a process belongs to, whoever its parent is by now.
 MARK = "SEGBENCH_WORKER"
 
-# So often are marks looked for at the most, with a pause after each look: what goes on starting others
-# for longer is not caught up with.
-LOOKS_FOR_MARKS, MARK_SECONDS = 20, 0.005
+# So often are marks looked for at the most, with a pause before each look but the first: what goes on
+# starting others for longer is not caught up with. What may be starting itself is waited for less.
+LOOKS_FOR_MARKS, LOOKS_FOR_STARTING, MARK_SECONDS = 20, 5, 0.005
 
 # What a worker has to put its pool away at its end.
 END_SECONDS = 5.0
@@ -383,15 +383,15 @@ def kill_left_behind(mark: str, *, since: float) -> None:
         When it was started, in seconds since the epoch.
     """
     for look in range(LOOKS_FOR_MARKS):
+        time.sleep(MARK_SECONDS if look else 0)
         marks = [(process, _mark_of(process)) for process in psutil.process_iter()]
         left = [process for process, own in marks if own == mark]
         # For a moment, in which one program takes another's place, a process has no environment.
-        starting = any(own is None and _is_younger(process, since) for process, own in marks)
+        starting = any(own is None and _may_start(process, since) for process, own in marks)
         # More than once: what was started during a look was not in its list.
-        if look and not left and not starting:
+        if not left and look >= (LOOKS_FOR_STARTING if starting else 1):
             return
         _kill(left)
-        time.sleep(MARK_SECONDS)
 
 
 def _mark_of(process: psutil.Process) -> str | None:
@@ -402,9 +402,10 @@ def _mark_of(process: psutil.Process) -> str | None:
     return ""
 
 
-def _is_younger(process: psutil.Process, since: float) -> bool:
+def _may_start(process: psutil.Process, since: float) -> bool:
+    """Whether it is young and has not ended; when it was started is known to within a second."""
     with contextlib.suppress(psutil.Error):
-        return process.create_time() > since - 1
+        return process.create_time() > since - 1 and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 

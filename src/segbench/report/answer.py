@@ -315,7 +315,7 @@ def _yours(part: Part) -> str:
 
 def _named(choice: Choice, backend: str) -> str:
     part = choice.spot.part
-    return part.loop if backend == str(BASELINE) else part.called(backend)
+    return part.source.loop if backend == str(BASELINE) else part.called(backend)
 
 
 def _on_dask(choice: Choice) -> str:
@@ -392,9 +392,9 @@ def _table(choice: Choice) -> Table:
     return Table(
         name="answer",
         title=f"{images(spot.n_images)}{shape}",
-        columns=("Backend", "Time", f"Relative to {spot.part.loop}", "Memory"),
+        columns=("Backend", "Time", f"Relative to {spot.part.source.loop}", "Memory"),
         rows=tuple(_row(spot.part, case) for case in shown),
-        note=f"Time: median of one call. Relative to {spot.part.loop}: below 1 is faster; in brackets the "
+        note=f"Time: median of one call. Relative to {spot.part.source.loop}: below 1 is faster; in brackets the "
         "95% interval. Memory: the peak of all processes of a backend together.",
         layout="answer",
     )

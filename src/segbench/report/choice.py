@@ -11,7 +11,7 @@ from segbench.report.cells import collected, sizes_in_words
 from segbench.report.pairs import pair_of
 from segbench.report.reproduce import asked_for
 from segbench.report.summary import cases_in, listed_in, scheduler_of, uses_dask
-from segbench.results.sources import WHOLE
+from segbench.results.sources import LOOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segbench.results.sources import Source
 
 # What people choose between, the simplest first.
-LOOP, POOL, DASK = "a plain loop", "a pool without Dask", "Dask"
+POOL, DASK = "a pool without Dask", "Dask"
 KINDS = (LOOP, POOL, DASK)
 
 # The first of these that was measured is what is asked about.
@@ -87,11 +87,6 @@ class Part:
     def called(self, backend: str) -> str:
         """A backend as people call it."""
         return self.source.backends[backend].words
-
-    @property
-    def loop(self) -> str:
-        """What all are compared with: a loop over images, or one that is worked on as a whole."""
-        return WHOLE if self.source.is_large else LOOP
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from segbench.backends.registry import BASELINE
 from segbench.backends.schedulers import ON_ONE_CPU
 from segbench.measure.settings import PHASES
 from segbench.report.cells import format_interval, format_seconds, images
-from segbench.report.choice import LOOP
 from segbench.report.costs import FITS
 from segbench.report.drawing import (
     LETTER,
@@ -126,11 +125,11 @@ def time_figures(summary: pd.DataFrame, lines: Sequence[Line], style: Styles) ->
         )
 
 
-def ratio_figures(summary: pd.DataFrame, style: Styles) -> Iterator[Drawing]:
-    """For each phase the ratio to the baseline at each number of images, with its interval."""
+def ratio_figures(summary: pd.DataFrame, style: Styles, *, loop: str) -> Iterator[Drawing]:
+    """For each phase the ratio to the baseline, called `loop`, at each number of images."""
     for phase, rows in by_phase(summary):
         axis = Axis(along="n_images", name="images", tick=str, words=images)
-        drawing = ratio_figure(rows, style, phase=phase, loop=LOOP, axis=axis)
+        drawing = ratio_figure(rows, style, phase=phase, loop=loop, axis=axis)
         if drawing:
             yield drawing
 

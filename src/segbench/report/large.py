@@ -75,8 +75,16 @@ def _any_ok(own: Cases) -> bool:
     return any(case.ok for cases in own.values() for case in cases.values())
 
 
+def _number(megapixels: float) -> str:
+    return f"{megapixels:,.0f}" if megapixels >= 1000 else f"{megapixels:.3g}"
+
+
+def _in_words(megapixels: float) -> str:
+    return f"{_number(megapixels)} Mpx"
+
+
 def _megapixels(part: Part) -> str:
-    return f"{part.pixels / MEGA:.4g} Mpx"
+    return _in_words(part.pixels / MEGA)
 
 
 def _time_table(phase: str, parts: Sequence[Part], own: Cases) -> Table:
@@ -93,8 +101,8 @@ def _time_table(phase: str, parts: Sequence[Part], own: Cases) -> Table:
             )
             for backend, cases in own.items()
         ),
-        note=f"{phase}: {PHASES[phase]}. The median of one call; in brackets relative to scikit-image on the "
-        "whole image, with the 95% interval. Where a backend has no time, the table says why: memory is the "
+        note=f"{phase}: {PHASES[phase]}. The median of one call; in brackets relative to {WHOLE}, with "
+        "the 95% interval. Where a backend has no time, the table says why: memory is the "
         "limit that was set, timeout that of a call.",
         layout="ratios",
     )
@@ -197,9 +205,8 @@ def _ratio_figures(
 ) -> Iterator[Drawing]:
     """For each phase the ratio to scikit-image on the whole image, against megapixels."""
     rows = pd.concat([part.summary.assign(megapixels=part.pixels / MEGA) for part in parts])
-    tick = "{:.3g}".format
-    words = "an image of {:.3g} Mpx".format
-    axis = Axis(along="megapixels", name="megapixels of the image", tick=tick, words=words)
+    name = "megapixels of the image"
+    axis = Axis(along="megapixels", name=name, tick=_number, words=_in_words)
     for phase in phases:
         own = rows[rows["phase"] == phase]
         drawing = ratio_figure(own, style, phase=phase, loop=WHOLE, axis=axis)
@@ -221,13 +228,15 @@ def _figure(phase: str, parts: Sequence[Part], own: Cases, style: Styles) -> Dra
         each = [case.seconds_median / size for size, case in ok]
         above.plot(x, each, label=label(style[backend].name), **look)
         below.plot(x, [case.peak_mib / 1024 for _, case in ok], **look)
-        told = (f"{format_seconds(one)} at {size:.4g}" for size, one in zip(x, each, strict=True))
+        told = (
+            f"{format_seconds(one)} at {_number(size)}" for size, one in zip(x, each, strict=True)
+        )
         words.append(f"{style[backend].name} {', '.join(told)}")
     log_axis(above, format_seconds, "time of a megapixel")
     log_axis(below, "{:g} GiB".format, "memory")
     below.set_xscale("log")
     sizes = [part.pixels / MEGA for part in parts]
-    below.set_xticks(sizes, labels=[f"{size:.4g}" for size in sizes])
+    below.set_xticks(sizes, labels=[_number(size) for size in sizes])
     below.minorticks_off()
     below.set_xlabel("megapixels of the image")
     return Drawing(

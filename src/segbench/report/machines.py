@@ -24,7 +24,7 @@ from segbench.report.cells import (
     seconds_cell,
     sizes_in_words,
 )
-from segbench.report.choice import LOOP, Part, asked_phase, choices, kind_of
+from segbench.report.choice import Part, asked_phase, choices, kind_of
 from segbench.report.page import csv_of, styles_of
 from segbench.report.pairs import pairs_of
 from segbench.report.rendering import render
@@ -33,7 +33,7 @@ from segbench.report.summary import cases_in, summarize
 from segbench.report.tables import ratio_cell
 from segbench.report.verify import faults
 from segbench.results.records import RUN_NAME
-from segbench.results.sources import read_run_folder
+from segbench.results.sources import LOOP, WHOLE, read_run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -214,7 +214,7 @@ def sentences(machines: Sequence[Machine]) -> list[str]:
     differing, alone = [], []
     for place in sorted({place for own in chosen for place in own}):
         named = [own[place] for own in chosen if place in own]
-        kinds = {_kind(one, place) for one in named if not one.is_open}
+        kinds = {_kind(one) for one in named if not one.is_open}
         if len(named) == 1:
             alone.append(place)
         elif len(kinds) > 1:
@@ -269,10 +269,10 @@ def _place(choice: Choice) -> Place:
     return Place(spot.part.pixels, spot.part.words, spot.n_images, spot.phase, large)
 
 
-def _kind(choice: Choice, place: Place) -> str:
+def _kind(choice: Choice) -> str:
     """Which kind a choice is of, in words."""
     kind = kind_of(choice.backend)
-    return choice.spot.part.loop if kind == LOOP and place.large else kind
+    return choice.spot.part.source.loop if kind == LOOP else kind
 
 
 def _choices_table(machines: Sequence[Machine], chosen: Sequence[Mapping[Place, Choice]]) -> Table:
@@ -289,14 +289,14 @@ def _choices_table(machines: Sequence[Machine], chosen: Sequence[Mapping[Place, 
         ),
         rows=tuple(_choice_row(place, chosen) for place in places),
         note="The simplest backend that no other was shown to beat by more than 10%, with its time "
-        "relative to a plain loop (to scikit-image on the whole image, where that is large) and the 95% interval.",
+        f"relative to {LOOP} ({WHOLE}, where there is one large image) and the 95% interval.",
         layout="words",
     )
 
 
 def _choice_row(place: Place, chosen: Sequence[Mapping[Place, Choice]]) -> Row:
     named = [own.get(place) for own in chosen]
-    kinds = {_kind(one, place) for one in named if one and not one.is_open}
+    kinds = {_kind(one) for one in named if one and not one.is_open}
     measured = sum(one is not None for one in named)
     told = (
         "the same" if len(kinds) == 1 and measured > 1 else "differs" if len(kinds) > 1 else NOTHING

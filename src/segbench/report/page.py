@@ -208,7 +208,8 @@ def releases_of(runs: Sequence[Run]) -> Chapter | None:
 def styles_of(sources: Iterable[Source]) -> Styles:
     """How the backends of a page are drawn, as the runs list them: alike in all of its sections."""
     named: dict[str, str] = {}
-    for source in sources:
+    # A large image has another name for the plain loop, which many images do not go by.
+    for source in sorted(sources, key=lambda one: one.is_large):
         timed = list(source.samples["backend"].unique())
         listed = [one for one in listed_in(source, "backends", str) if one in timed]
         for backend in [*listed, *timed]:
@@ -288,7 +289,7 @@ def _section(source: Source, prefix: str, style: Styles) -> Section:
     past = history.history_of(source)
     drawings = (
         *figures.time_figures(summary, lines, style),
-        *figures.ratio_figures(summary, style),
+        *figures.ratio_figures(summary, style, loop=source.loop),
         batches.batch_figure(source, batched, style),
         figures.parts_figure(costs.profiles_by_backend(source), style),
         figures.memory_figure(summary, style),

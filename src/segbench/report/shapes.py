@@ -20,11 +20,12 @@ from segbench.report.cells import (
     row,
     seconds_cell,
 )
-from segbench.report.choice import AS_GOOD, DASK, KINDS, LOOP, POOL, spots
+from segbench.report.choice import AS_GOOD, DASK, KINDS, POOL, spots
 from segbench.report.costs import cost_cell
 from segbench.report.drawing import NARROW, Chapter, Drawing, finish, new_figure, sizes_axis
 from segbench.report.pairs import pair_of
 from segbench.report.summary import cases_in
+from segbench.results.sources import LOOP
 from segbench.stats import costs
 
 if TYPE_CHECKING:

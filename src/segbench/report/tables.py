@@ -130,10 +130,10 @@ def phase_tables(source: Source, summary: pd.DataFrame) -> Iterator[Table]:
                 )
             yield Table(
                 name=f"{phase}-ratios",
-                title=f"{phase}: time relative to a plain loop",
+                title=f"{phase}: time relative to {source.loop}",
                 columns=columns,
                 rows=pivot(cases, ratio_cell),
-                note=f"Below 1 is faster than the plain loop. {_ratio_note(source, summary)}",
+                note=f"Below 1 is faster. {_ratio_note(source, summary)}",
                 layout="ratios",
             )
 

@@ -51,8 +51,8 @@ _DEFAULTS = {
 # Which asv writes beside the results of a machine.
 _MACHINE = "machine.json"
 
-# What the plain loop is where there is one large image.
-WHOLE = "scikit-image on the whole image"
+# What all are compared with, in words: of many images, and of one large one.
+LOOP, WHOLE = "a plain loop", "scikit-image on the whole image"
 
 # What comes of reading what another program did not write as expected.
 _UNLIKE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -141,6 +141,11 @@ class Source:
     def is_large(self) -> bool:
         """Whether it is of one large image, not of many."""
         return _is_large(self.dataset)
+
+    @property
+    def loop(self) -> str:
+        """What all backends are compared with, in words."""
+        return WHOLE if self.is_large else LOOP
 
     @cached_property
     def times(self) -> dict[tuple[str, int], dict[str, Times]]:
