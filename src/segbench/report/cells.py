@@ -83,7 +83,7 @@ class Table:
         Headings.
     rows : tuple of Row
         Rows that follow each other under one heading are shown together.
-    layout : {'figures', 'ratios', 'dense', 'words', 'answer'}
+    layout : {'figures', 'ratios', 'dense', 'words', 'places', 'answer'}
         How wide its cells are.
     """
 
@@ -92,7 +92,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     note: str = ""
-    layout: Literal["figures", "ratios", "dense", "words", "answer"] = "figures"
+    layout: Literal["figures", "ratios", "dense", "words", "places", "answer"] = "figures"
 
     @property
     def texts(self) -> list[tuple[str, ...]]:

@@ -290,7 +290,7 @@ def _choices_table(machines: Sequence[Machine], chosen: Sequence[Mapping[Place, 
         rows=tuple(_choice_row(place, chosen) for place in places),
         note="The simplest backend that no other was shown to beat by more than 10%, with its time "
         f"relative to {LOOP} ({WHOLE}, where there is one large image) and the 95% interval.",
-        layout="words",
+        layout="places",
     )
 
 
