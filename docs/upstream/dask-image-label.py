@@ -25,7 +25,8 @@ tasks = []
 for side in (2, 4, 8):
     labels, _ = label(da.zeros((side * 8, side * 8), chunks=8, dtype=bool))
     tasks.append(len(labels.__dask_graph__()))
-    print(f"{side * side} chunks, {tasks[-1]} tasks")
+    # By a few per cent it differs from one interpreter to the next.
+    print(f"{side * side} chunks, about {float(f'{tasks[-1]:.1g}'):.0f} tasks")
 growth = tasks[2] / tasks[1]
-print(f"from 16 to 64, four times as many chunks, {growth:.1f} times as many tasks")
+print(f"from 16 to 64, four times as many chunks, about {growth:.0f} times as many tasks")
 print("still there" if len(calls) > image.npartitions or growth > 8 else "mended")
