@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import psutil
 
 from evidence.shared import ROOT
 from segbench.backends import phases, readers, registry, schedulers, skimage
 from segbench.backends.registry import BackendSpec
 from segbench.images import datasets
 from segbench.images.origin import parse_shape, show_shape
-from segbench.measure import memory
+from segbench.measure import cputime, memory
 from segbench.measure.settings import available_cpus, parse_backends, parse_sizes
 from segbench.measure.workers import NATIVE_POOLS
 from segbench.pipeline import PipelineParams
@@ -181,15 +180,10 @@ def idle(*, seconds: float) -> None:
 
 def _share(seconds: float) -> float:
     """CPU time of this process and its children in so many seconds, over these."""
-    before = _cpu_seconds()
+    clock = cputime.Clock()
+    before = clock.seconds()
     time.sleep(seconds)
-    return (_cpu_seconds() - before) / seconds
-
-
-def _cpu_seconds() -> float:
-    own = psutil.Process()
-    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
-    return float(sum(one.user + one.system for one in times))
+    return (clock.seconds() - before) / seconds
 
 
 def _again(*words: str) -> str:

@@ -83,7 +83,7 @@ def test_runs_of_one_machine_say_so(tmp_path: Path) -> None:
     sent.write(tmp_path / "machines" / "abacus")
     named, _ = machines.read(machines.runs_of(tmp_path / "machines"))
     (told,) = machines.sentences(named)
-    assert told.startswith("So far there are results of one machine, abacus. Others may differ")
+    assert told == "So far there are results of one machine, abacus. Others may differ."
 
 
 def test_a_folder_of_runs_is_none_of_machines(tmp_path: Path) -> None:

@@ -307,16 +307,21 @@ def sleeps(process: psutil.Process) -> bool:
         return False
 
 
+def start_run(folder: Path, *backends: str) -> subprocess.Popen[bytes]:
+    """An engine in a process of its own, which measures some backends."""
+    command = [sys.executable, "-m", "segbench", "run", "--sizes", "1", "--phases", "pipeline"]
+    return subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
+        [*command, "--backends", ",".join(backends), "--out", str(folder), "--shape", "48x64"],
+        stderr=subprocess.DEVNULL,
+    )
+
+
 @pytest.mark.usefixtures("_installed")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_a_killed_engine_leaves_no_process(tmp_path: Path) -> None:
     """After `kill -9` of the engine its workers end, even one that hangs, with their children."""
-    command = [sys.executable, "-m", "segbench", "run", "--sizes", "1", "--phases", "pipeline"]
-    backends = "skimage/leaving_a_child/serial,skimage/skimage/process-pool"
-    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
-        [*command, "--backends", backends, "--out", str(tmp_path / "out"), "--shape", "48x64"],
-        stderr=subprocess.DEVNULL,
-    ) as running:
+    backends = "skimage/leaving_a_child/serial", "skimage/skimage/process-pool"
+    with start_run(tmp_path / "out", *backends) as running:
         own = psutil.Process(running.pid)
         family: list[psutil.Process] = []
         # Four workers, a pool of two at least, and the child of the one that hangs.
@@ -361,12 +366,8 @@ def test_a_cluster_that_waits_its_turn_is_stopped(images: Dataset, reference: Pa
 def test_a_killed_engine_leaves_no_cluster_that_is_stopped(tmp_path: Path) -> None:
     """What can't look after itself, since it is stopped, is ended by its worker."""
     pytest.importorskip("distributed")
-    command = [sys.executable, "-m", "segbench", "run", "--sizes", "1", "--phases", "pipeline"]
-    backends = "skimage/skimage/serial,skimage/skimage/distributed"
-    with subprocess.Popen(  # noqa: S603  (this interpreter, on this program)
-        [*command, "--backends", backends, "--out", str(tmp_path / "out"), "--shape", "48x64"],
-        stderr=subprocess.DEVNULL,
-    ) as running:
+    backends = "skimage/skimage/serial", "skimage/skimage/distributed"
+    with start_run(tmp_path / "out", *backends) as running:
         stopped = stopped_soon(running.pid)
         assert stopped
         running.kill()
